@@ -1,0 +1,245 @@
+/* Building graphs: values, scopes and names, and the one call by which every op adds its node. */
+#include "graph/ir.h"
+#include "graph/op.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_TEXT = 512 };
+
+/* Write the open scopes and a name, "layer.3.attn.qkv". */
+static void full_name(const para_graph *g, const char *name, char buffer[NAME_TEXT])
+{
+    snprintf(buffer, NAME_TEXT, "%s%s%s", g->scope, g->scope[0] ? "." : "", name);
+}
+
+static bool closed(para_graph *g, const char *what)
+{
+    if (g->sealed)
+        para_graph_error(g, PARA_EINVAL, "%s: the graph is sealed", what);
+    return g->sealed || g->error.code;
+}
+
+static para_tensor *add_source(para_graph *g, para_kind kind, const char *name, para_dtype dtype, const para_dim *dims,
+                               para_init init)
+{
+    if (closed(g, name))
+        return NULL;
+    char full[NAME_TEXT];
+    full_name(g, name, full);
+    struct para_shape shape = {.dtype = dtype};
+    for (const para_dim *d = dims; d->axis; d++) {
+        para_shape_append(&shape, d->axis, d->extent);
+    }
+    para_tensor *t = para_tensor_add(g, kind, full, &shape);
+    if (t)
+        t->init = init;
+    return t;
+}
+
+para_tensor *para_input(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims)
+{
+    return add_source(g, PARA_INPUT, name, dtype, dims, (para_init){0});
+}
+
+para_tensor *para_param(para_graph *g, const char *name, const para_dim *dims, para_init init)
+{
+    return add_source(g, PARA_PARAMETER, name, PARA_F32, dims, init);
+}
+
+para_tensor *para_state(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims, para_init init)
+{
+    if (dtype != PARA_F32 && dtype != PARA_I32)
+        return para_graph_error(g, PARA_ESHAPE, "state \"%s\" is %s, expected f32 or i32", name, para_dtype_name(dtype));
+    return add_source(g, PARA_STATE, name, dtype, dims, init);
+}
+
+void para_scope_push(para_graph *g, const char *format, ...)
+{
+    char name[NAME_TEXT];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    size_t old = strlen(g->scope), bytes = old + strlen(name) + 2;
+    char *scope = realloc(g->scope, bytes);
+    struct para_scope_mark *top = para_arena_alloc(&g->arena, sizeof *top);
+    if (scope)
+        g->scope = scope;
+    if (!scope || !top) {
+        para_graph_error(g, PARA_ENOMEM, "out of memory: opening scope %s", name);
+        return;
+    }
+    snprintf(scope + old, bytes - old, "%s%s", old ? "." : "", name);
+    *top = (struct para_scope_mark){g->scopes, old};
+    g->scopes = top;
+}
+
+void para_scope_pop(para_graph *g)
+{
+    if (!g->scopes) {
+        para_graph_error(g, PARA_EINVAL, "para_scope_pop() without a scope open");
+        return;
+    }
+    g->scope[g->scopes->length] = '\0';
+    g->scopes = g->scopes->outer;
+}
+
+para_tensor *para_name(para_tensor *t, const char *name)
+{
+    if (!t)
+        return NULL;
+    para_graph *g = t->graph;
+    para_node *n = t->producer;
+    if (closed(g, name))
+        return NULL;
+    if (!n)
+        return para_graph_error(g, PARA_ENAME, "\"%s\" has a name already; para_name() is for results of ops", t->name);
+    char full[NAME_TEXT];
+    full_name(g, name, full);
+    const para_tensor *owner = para_graph_find(g, full);
+    if (owner && owner->producer != n)
+        return para_graph_error(g, PARA_ENAME, "the name \"%s\" is taken", full);
+    for (int k = 0; k < n->n_out; k++) {
+        char output[NAME_TEXT + 8];
+        snprintf(output, sizeof output, k ? "%s:%d" : "%s", full, k);
+        char *copy = para_arena_string(&g->arena, output);
+        if (!copy || para_strmap_set(&g->names, copy, n->out[k]) < 0)
+            return para_graph_error(g, PARA_ENOMEM, "out of memory: naming %s", full);
+        n->out[k]->name = n->out[k]->base = copy;
+    }
+    n->name = n->out[0]->name;
+    return t;
+}
+
+para_tensor *para_output(para_tensor *t)
+{
+    if (t)
+        t->is_output = true;
+    return t;
+}
+
+static bool same_graph(para_graph *g, const struct para_op *op, para_tensor *const in[], int n_in)
+{
+    for (int i = 0; i < n_in; i++) {
+        if (!in[i])
+            return false;
+        if (in[i]->graph != g) {
+            para_graph_error(g, PARA_EINVAL, "%s: \"%s\" belongs to another graph", op->name, in[i]->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Run the op's shape rule, putting the node's name before its message. */
+static int infer_named(const para_node *n, struct para_shape out[], para_error *err)
+{
+    para_error inner = {0};
+    int count = n->op->infer(n, out, &inner);
+    if (count < 0)
+        return para_fail(err, count, "%s (%s): %s", n->name, n->op->name, inner.message);
+    return count;
+}
+
+para_node *para_apply_node(const struct para_op *op, para_graph *g, para_tensor *const in[], int n_in,
+                           const union para_attr attr[])
+{
+    if (closed(g, op->name) || !same_graph(g, op, in, n_in))
+        return NULL;
+    char wanted[NAME_TEXT];
+    if (g->backward_of)
+        snprintf(wanted, sizeof wanted, "%s.grad.%s", g->backward_of->name, op->name);
+    else
+        full_name(g, op->name, wanted);
+    const char *name = para_name_unique(g, wanted);
+    para_node *n = name ? para_node_add(g, op, name, in, n_in, attr) : NULL;
+    if (!n)
+        return NULL;
+    struct para_shape out[PARA_MAX_OUT] = {{0}};
+    int count = infer_named(n, out, &g->error);
+    for (int k = 0; k < count; k++) {
+        char output[NAME_TEXT + 8];
+        snprintf(output, sizeof output, k ? "%s:%d" : "%s", name, k);
+        if (!para_node_add_output(n, output, &out[k]))
+            return NULL;
+    }
+    return count > 0 ? n : NULL;
+}
+
+para_tensor *para_apply(const struct para_op *op, para_graph *g, para_tensor *const in[], int n_in,
+                        const union para_attr attr[])
+{
+    para_node *n = para_apply_node(op, g, in, n_in, attr);
+    return n ? n->out[0] : NULL;
+}
+
+/* --- helpers for infer() --- */
+
+void para_shape_append(struct para_shape *s, const char *axis, int64_t whole)
+{
+    if (s->rank < PARA_MAX_RANK)
+        s->dim[s->rank] = (struct para_extent){axis, whole, 0, whole};
+    s->rank++; /* past PARA_MAX_RANK the shape is refused when a tensor is made of it */
+}
+
+int para_infer_like(const para_node *n, int i, struct para_shape out[])
+{
+    const struct para_shape *like = &n->in[i]->shape;
+    out[0] = (struct para_shape){.dtype = like->dtype};
+    for (int d = 0; d < like->rank; d++)
+        para_shape_append(&out[0], like->dim[d].axis, like->dim[d].whole);
+    return 1;
+}
+
+int para_need_dtype(const para_node *n, int i, para_dtype dtype, para_error *err)
+{
+    if (i >= n->n_in)
+        return para_fail(err, PARA_EINVAL, "%d inputs, expected at least %d", n->n_in, i + 1);
+    const para_tensor *t = n->in[i];
+    if (t->shape.dtype == dtype)
+        return 0;
+    return para_fail(err, PARA_ESHAPE, "\"%s\" is %s, expected %s", t->name, para_dtype_name(t->shape.dtype),
+                     para_dtype_name(dtype));
+}
+
+int para_need_same(const para_node *n, int i, int j, para_error *err)
+{
+    if (i >= n->n_in || j >= n->n_in)
+        return para_fail(err, PARA_EINVAL, "%d inputs, expected at least %d", n->n_in, (i > j ? i : j) + 1);
+    const struct para_shape *a = &n->in[i]->shape, *b = &n->in[j]->shape;
+    bool same = a->rank == b->rank && a->dtype == b->dtype;
+    for (int d = 0; same && d < a->rank; d++)
+        same = strcmp(a->dim[d].axis, b->dim[d].axis) == 0 && a->dim[d].whole == b->dim[d].whole;
+    if (same)
+        return 0;
+    char left[PARA_SHAPE_TEXT], right[PARA_SHAPE_TEXT];
+    return para_fail(err, PARA_ESHAPE, "\"%s\" is %s and \"%s\" is %s, expected the same", n->in[i]->name,
+                     para_shape_text(a, left), n->in[j]->name, para_shape_text(b, right));
+}
+
+bool para_word(const char *list, int i, char buffer[PARA_MAX_AXIS_NAME + 1])
+{
+    for (;; i--) {
+        list += strspn(list, " ");
+        size_t length = strcspn(list, " ");
+        if (length == 0 || length > PARA_MAX_AXIS_NAME)
+            return false;
+        if (i == 0) {
+            memcpy(buffer, list, length);
+            buffer[length] = '\0';
+            return true;
+        }
+        list += length;
+    }
+}
+
+bool para_word_in(const char *word, const char *list)
+{
+    char buffer[PARA_MAX_AXIS_NAME + 1];
+    for (int i = 0; para_word(list, i, buffer); i++)
+        if (strcmp(buffer, word) == 0)
+            return true;
+    return false;
+}

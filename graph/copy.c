@@ -1,0 +1,59 @@
+/* Deep copies of graphs: the passes that only change notes on nodes start from one. */
+#include "graph/ir.h"
+#include "graph/op.h"
+
+#include <string.h>
+
+static para_tensor *copy_tensor(para_graph *to, const para_tensor *old)
+{
+    para_tensor *t = NULL;
+    if (!old->producer)
+        t = para_tensor_add(to, old->kind, old->name, &old->shape);
+    else
+        t = para_node_add_output(to->nodes[old->producer->id], old->name, &old->shape);
+    if (!t)
+        return NULL;
+    t->kind = old->kind;
+    t->origin = old->origin;
+    t->is_output = old->is_output;
+    t->init = old->init;
+    t->base = old->base == old->name ? t->name : para_arena_string(&to->arena, old->base);
+    t->whole = old->whole ? para_arena_string(&to->arena, old->whole) : NULL;
+    return t->base && (!old->whole || t->whole) ? t : NULL;
+}
+
+static para_node *copy_node(para_graph *to, const para_node *old)
+{
+    para_tensor **in = para_arena_alloc(&to->arena, sizeof *in * (size_t)(old->n_in + 1));
+    for (int i = 0; in && i < old->n_in; i++)
+        in[i] = to->tensors[old->in[i]->id];
+    para_node *n = in ? para_node_add(to, old->op, old->name, in, old->n_in, old->attr) : NULL;
+    if (!n)
+        return NULL;
+    n->scope = para_arena_string(&to->arena, old->scope);
+    n->part = para_arena_string(&to->arena, old->part);
+    n->origin = old->origin;
+    n->place = old->place;
+    n->backward = old->backward;
+    return n->scope && n->part ? n : NULL;
+}
+
+/* Tensors are copied in the order of their ids; a node just before its first output. */
+para_graph *para_graph_copy(const para_graph *g)
+{
+    para_graph *to = para_graph_new();
+    if (!to)
+        return NULL;
+    bool copied = (to->splits = para_arena_string(&to->arena, g->splits)) != NULL;
+    for (int i = 0; i < g->n_tensors && copied; i++) {
+        const para_tensor *t = g->tensors[i];
+        if (t->producer && t->output == 0)
+            copied = copy_node(to, t->producer) != NULL;
+        copied = copied && copy_tensor(to, t);
+    }
+    to->has_backward = g->has_backward;
+    if (copied)
+        return to;
+    para_graph_free(to);
+    return NULL;
+}

@@ -1,0 +1,427 @@
+/* Values, nodes and names: making them and looking at them. */
+#include "graph/ir.h"
+
+#include "base/checked.h"
+#include "base/fail.h"
+#include "graph/op.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct axis {
+    const char *name;
+    int64_t whole;
+};
+
+para_graph *para_graph_new(void)
+{
+    para_graph *g = calloc(1, sizeof *g);
+    if (!g)
+        return NULL;
+    g->scope = calloc(1, 1);
+    g->splits = "";
+    if (!g->scope) {
+        free(g);
+        return NULL;
+    }
+    return g;
+}
+
+void para_graph_free(para_graph *g)
+{
+    if (!g)
+        return;
+    para_arena_free(&g->arena);
+    para_strmap_free(&g->names);
+    para_strmap_free(&g->axes);
+    free(g->nodes);
+    free(g->tensors);
+    free(g->scope);
+    free(g->grads);
+    free(g->wants);
+    free(g);
+}
+
+void *para_graph_error(para_graph *g, int code, const char *format, ...)
+{
+    if (g->error.code)
+        return NULL;
+    va_list args;
+    va_start(args, format);
+    g->error.code = code;
+    vsnprintf(g->error.message, sizeof g->error.message, format, args);
+    va_end(args);
+    return NULL;
+}
+
+void para_graph_fail(para_graph *g, const para_error *err)
+{
+    if (!g->error.code)
+        g->error = *err;
+}
+
+static void *out_of_memory(para_graph *g)
+{
+    return para_graph_error(g, PARA_ENOMEM, "out of memory: building a graph");
+}
+
+const char *para_axis_intern(para_graph *g, const char *axis, int64_t whole)
+{
+    size_t length = axis ? strlen(axis) : 0;
+    if (length == 0 || length > PARA_MAX_AXIS_NAME || strpbrk(axis, " ,=[]"))
+        return para_graph_error(g, PARA_EAXIS, "\"%s\" can't name an axis: expected 1 to %d characters, none of them a "
+                                "space, comma, equals sign or bracket", axis ? axis : "", PARA_MAX_AXIS_NAME);
+    struct axis *a = para_strmap_get(&g->axes, axis);
+    if (a && a->whole != whole)
+        return para_graph_error(g, PARA_ESHAPE, "axis \"%s\" has extent %lld here and %lld elsewhere; a name has one "
+                                "extent in a graph", axis, (long long)whole, (long long)a->whole);
+    if (a)
+        return a->name;
+    a = para_arena_alloc(&g->arena, sizeof *a);
+    char *name = para_arena_string(&g->arena, axis);
+    if (!a || !name)
+        return out_of_memory(g);
+    *a = (struct axis){name, whole};
+    if (para_strmap_set(&g->axes, name, a) < 0)
+        return out_of_memory(g);
+    return name;
+}
+
+int64_t para_shape_elements(const struct para_shape *s)
+{
+    int64_t elements = 1;
+    for (int d = 0; d < s->rank; d++)
+        elements *= s->dim[d].extent;
+    return elements;
+}
+
+size_t para_shape_bytes(const struct para_shape *s)
+{
+    return (size_t)para_shape_elements(s) * para_dtype_bytes(s->dtype);
+}
+
+int para_shape_find(const struct para_shape *s, const char *axis)
+{
+    for (int d = 0; d < s->rank; d++)
+        if (strcmp(s->dim[d].axis, axis) == 0)
+            return d;
+    return -1;
+}
+
+char *para_shape_text(const struct para_shape *s, char buffer[PARA_SHAPE_TEXT])
+{
+    int used = snprintf(buffer, PARA_SHAPE_TEXT, "%s (", para_dtype_name(s->dtype));
+    for (int d = 0; d < s->rank && used < PARA_SHAPE_TEXT; d++) {
+        const struct para_extent *e = &s->dim[d];
+        used += snprintf(buffer + used, (size_t)(PARA_SHAPE_TEXT - used), "%s%s %lld", d ? ", " : "", e->axis,
+                         (long long)e->extent);
+        if (e->extent != e->whole && used < PARA_SHAPE_TEXT)
+            used += snprintf(buffer + used, (size_t)(PARA_SHAPE_TEXT - used), " of %lld at %lld", (long long)e->whole,
+                             (long long)e->origin);
+    }
+    if (used < PARA_SHAPE_TEXT)
+        snprintf(buffer + used, (size_t)(PARA_SHAPE_TEXT - used), ")");
+    return buffer;
+}
+
+/* Names are kept when a tensor is renamed, so an entry counts only while its tensor still has the name. */
+static para_tensor *named(const para_graph *g, const char *name)
+{
+    para_tensor *t = para_strmap_get(&g->names, name);
+    return t && strcmp(t->name, name) == 0 ? t : NULL;
+}
+
+const para_tensor *para_graph_find(const para_graph *g, const char *name)
+{
+    return named(g, name);
+}
+
+const char *para_name_unique(para_graph *g, const char *wanted)
+{
+    if (!named(g, wanted)) {
+        const char *copy = para_arena_string(&g->arena, wanted);
+        return copy ? copy : out_of_memory(g);
+    }
+    size_t bytes = strlen(wanted) + 16;
+    char *name = para_arena_alloc(&g->arena, bytes);
+    if (!name)
+        return out_of_memory(g);
+    for (int k = 2;; k++) {
+        snprintf(name, bytes, "%s.%d", wanted, k);
+        if (!named(g, name))
+            return name;
+    }
+}
+
+/* Make room for one more pointer in an array. */
+static int reserve(void *array, int count, int *capacity)
+{
+    if (count < *capacity)
+        return 0;
+    int wanted = *capacity ? 2 * *capacity : 64;
+    void *bigger = realloc(*(void **)array, (size_t)wanted * sizeof(void *));
+    if (!bigger)
+        return -1;
+    *(void **)array = bigger;
+    *capacity = wanted;
+    return 0;
+}
+
+/* Copy a shape with the graph's own axis names, checking it. */
+static int adopt_shape(para_graph *g, const char *name, const struct para_shape *shape, struct para_shape *own)
+{
+    *own = *shape;
+    int64_t elements = 1;
+    if (shape->rank > PARA_MAX_RANK) {
+        para_graph_error(g, PARA_ESHAPE, "%s: %d dimensions, expected at most %d", name, shape->rank, PARA_MAX_RANK);
+        return -1;
+    }
+    for (int d = 0; d < shape->rank; d++) {
+        struct para_extent *e = &own->dim[d];
+        if (e->extent < 1 || e->origin < 0 || e->whole < 1 || e->extent > e->whole || e->origin > e->whole - e->extent) {
+            para_graph_error(g, PARA_ERANGE, "%s: axis \"%s\" has extent %lld at %lld of %lld; expected at least 1, "
+                             "within the whole", name, e->axis, (long long)e->extent, (long long)e->origin,
+                             (long long)e->whole);
+            return -1;
+        }
+        if (!para_mul_i64(elements, e->whole, &elements) || elements > INT64_MAX / 8) {
+            para_graph_error(g, PARA_ERANGE, "%s: the number of elements overflows", name);
+            return -1;
+        }
+        for (int k = 0; k < d; k++)
+            if (strcmp(own->dim[k].axis, e->axis) == 0) {
+                para_graph_error(g, PARA_EAXIS, "%s: axis \"%s\" stands twice; a name stands once in a tensor", name,
+                                 e->axis);
+                return -1;
+            }
+        e->axis = para_axis_intern(g, e->axis, e->whole);
+        if (!e->axis)
+            return -1;
+    }
+    return 0;
+}
+
+para_tensor *para_tensor_add(para_graph *g, para_kind kind, const char *name, const struct para_shape *shape)
+{
+    if (g->error.code)
+        return NULL;
+    if (named(g, name))
+        return para_graph_error(g, PARA_ENAME, "the name \"%s\" is taken", name);
+    para_tensor *t = para_arena_alloc(&g->arena, sizeof *t);
+    char *copy = para_arena_string(&g->arena, name);
+    if (!t || !copy || reserve(&g->tensors, g->n_tensors, &g->tensor_capacity) < 0)
+        return out_of_memory(g);
+    if (adopt_shape(g, name, shape, &t->shape) < 0)
+        return NULL;
+    t->graph = g;
+    t->id = t->origin = t->storage = g->n_tensors;
+    t->kind = kind;
+    t->name = t->base = copy;
+    if (para_strmap_set(&g->names, copy, t) < 0)
+        return out_of_memory(g);
+    g->tensors[g->n_tensors++] = t;
+    return t;
+}
+
+para_node *para_node_add(para_graph *g, const struct para_op *op, const char *name, para_tensor *const in[], int n_in,
+                         const union para_attr attr[])
+{
+    if (g->error.code)
+        return NULL;
+    para_node *n = para_arena_alloc(&g->arena, sizeof *n);
+    n = n && reserve(&g->nodes, g->n_nodes, &g->node_capacity) == 0 ? n : NULL;
+    para_tensor **ins = para_arena_alloc(&g->arena, sizeof *ins * (size_t)(n_in + PARA_MAX_OUT));
+    char *copy = para_arena_string(&g->arena, name), *scope = para_arena_string(&g->arena, g->scope);
+    if (!n || !ins || !copy || !scope)
+        return out_of_memory(g);
+    *n = (para_node){.graph = g, .id = g->n_nodes, .origin = g->n_nodes, .op = op, .name = copy, .scope = scope,
+                     .part = "", .place = -1, .backward = g->has_backward || g->backward_of, .n_in = n_in, .in = ins,
+                     .out = ins + n_in};
+    if (n_in)
+        memcpy(ins, in, sizeof *ins * (size_t)n_in);
+    for (int a = 0; attr && a < PARA_MAX_ATTRS && op->attrs[a].name; a++) {
+        n->attr[a] = attr[a];
+        if (op->attrs[a].type == PARA_ATTR_STRING && !(n->attr[a].s = para_arena_string(&g->arena, attr[a].s)))
+            return out_of_memory(g);
+    }
+    for (int i = 0; i < n_in; i++)
+        if (in[i]->overwritten_by)
+            return para_graph_error(g, PARA_EINVAL, "%s: reads \"%s\" after %s has overwritten it; use its result", name,
+                                    in[i]->name, in[i]->overwritten_by->producer->name);
+    g->nodes[g->n_nodes++] = n;
+    return n;
+}
+
+para_tensor *para_node_add_output(para_node *n, const char *name, const struct para_shape *shape)
+{
+    if (n->n_out == PARA_MAX_OUT)
+        return para_graph_error(n->graph, PARA_EINVAL, "%s: more than %d outputs", n->name, PARA_MAX_OUT);
+    para_tensor *t = para_tensor_add(n->graph, PARA_INTERMEDIATE, name, shape);
+    if (!t)
+        return NULL;
+    int updated = n->op->updates[n->n_out] - 1;
+    t->producer = n;
+    t->output = n->n_out;
+    n->out[n->n_out++] = t;
+    if (updated >= 0) {
+        t->overwrites = n->in[updated];
+        t->overwrites->overwritten_by = t;
+        t->storage = t->overwrites->storage;
+    }
+    return t;
+}
+
+char *para_scope_unit(const char *scope, char buffer[PARA_UNIT_TEXT])
+{
+    size_t length = strcspn(scope, ".");
+    if (scope[length] == '.') {
+        size_t digits = strspn(scope + length + 1, "0123456789");
+        if (digits && (scope[length + 1 + digits] == '.' || !scope[length + 1 + digits]))
+            length += 1 + digits;
+    }
+    snprintf(buffer, PARA_UNIT_TEXT, "%.*s", (int)length, scope);
+    return buffer;
+}
+
+/* --- looking at graphs --- */
+
+const para_node *para_graph_first(const para_graph *g)
+{
+    return g->n_nodes ? g->nodes[0] : NULL;
+}
+
+const para_node *para_node_next(const para_node *n)
+{
+    return n->id + 1 < n->graph->n_nodes ? n->graph->nodes[n->id + 1] : NULL;
+}
+
+int para_graph_node_count(const para_graph *g)
+{
+    return g->n_nodes;
+}
+
+const para_node *para_graph_node(const para_graph *g, int id)
+{
+    return id >= 0 && id < g->n_nodes ? g->nodes[id] : NULL;
+}
+
+int para_graph_tensor_count(const para_graph *g)
+{
+    return g->n_tensors;
+}
+
+const para_tensor *para_graph_tensor(const para_graph *g, int id)
+{
+    return id >= 0 && id < g->n_tensors ? g->tensors[id] : NULL;
+}
+
+int para_node_id(const para_node *n)
+{
+    return n->id;
+}
+
+const char *para_node_name(const para_node *n)
+{
+    return n->name;
+}
+
+const char *para_node_op(const para_node *n)
+{
+    return n->op->name;
+}
+
+const char *para_node_part(const para_node *n)
+{
+    return n->part;
+}
+
+int para_node_origin(const para_node *n)
+{
+    return n->origin;
+}
+
+int para_node_place(const para_node *n)
+{
+    return n->place;
+}
+
+int para_node_inputs(const para_node *n)
+{
+    return n->n_in;
+}
+
+int para_node_outputs(const para_node *n)
+{
+    return n->n_out;
+}
+
+const para_tensor *para_node_input(const para_node *n, int i)
+{
+    return i >= 0 && i < n->n_in ? n->in[i] : NULL;
+}
+
+const para_tensor *para_node_output(const para_node *n, int i)
+{
+    return i >= 0 && i < n->n_out ? n->out[i] : NULL;
+}
+
+int para_tensor_id(const para_tensor *t)
+{
+    return t->id;
+}
+
+const char *para_tensor_name(const para_tensor *t)
+{
+    return t->name;
+}
+
+const char *para_tensor_base(const para_tensor *t)
+{
+    return t->base;
+}
+
+para_kind para_tensor_kind(const para_tensor *t)
+{
+    return t->kind;
+}
+
+para_dtype para_tensor_dtype(const para_tensor *t)
+{
+    return t->shape.dtype;
+}
+
+int para_tensor_rank(const para_tensor *t)
+{
+    return t->shape.rank;
+}
+
+para_dim para_tensor_dim(const para_tensor *t, int i)
+{
+    return (para_dim){t->shape.dim[i].axis, t->shape.dim[i].extent};
+}
+
+int64_t para_tensor_whole(const para_tensor *t, int i)
+{
+    return t->shape.dim[i].whole;
+}
+
+int64_t para_tensor_begin(const para_tensor *t, int i)
+{
+    return t->shape.dim[i].origin;
+}
+
+int64_t para_tensor_elements(const para_tensor *t)
+{
+    return para_shape_elements(&t->shape);
+}
+
+size_t para_tensor_bytes(const para_tensor *t)
+{
+    return para_shape_bytes(&t->shape);
+}
+
+const para_node *para_tensor_producer(const para_tensor *t)
+{
+    return t->producer;
+}

@@ -1,0 +1,127 @@
+/* The graph in memory: nodes, tensors and shapes as every pass reads them.
+ *
+ * A value is written once (SSA). An update of a parameter or a state is a new value that shares the storage of
+ * the old one: `overwrites` names the version before, `storage` the first one. Ids are places in the graph's
+ * arrays; nodes stand in program order, which is a topological order in which no value is read after the update
+ * that overwrites it. */
+#ifndef PARA_GRAPH_IR_H
+#define PARA_GRAPH_IR_H
+
+#include <paragraph/graph.h>
+
+#include "base/arena.h"
+#include "base/strmap.h"
+
+enum { PARA_MAX_ATTRS = 8 };
+
+/* One dimension of a tile: `extent` elements from `origin` on, of an axis of `whole` elements. */
+struct para_extent {
+    const char *axis;
+    int64_t extent, origin, whole;
+};
+
+struct para_shape {
+    para_dtype dtype;
+    int rank;
+    struct para_extent dim[PARA_MAX_RANK];
+};
+
+/* An attribute's value; which member counts stands in the op's table. */
+union para_attr {
+    int64_t i;
+    double f;
+    const char *s;
+};
+
+struct para_tensor {
+    para_graph *graph;
+    int id;
+    para_kind kind;
+    const char *name;
+    const char *base;      /* name of the whole value this is a tile of; its own name if none */
+    struct para_shape shape;
+    para_node *producer;   /* NULL for inputs, parameters and states as they begin */
+    int output;            /* which output of the producer */
+    int origin;            /* id of the value in the graph as written */
+    para_tensor *overwrites; /* the version before this one, in the same storage; or NULL */
+    para_tensor *overwritten_by; /* the version after it; or NULL */
+    int storage;           /* id of the first version */
+    bool is_output;
+    para_init init;        /* parameters and states */
+    const char *whole;     /* why a split left it whole, naming the axis; NULL if none did */
+};
+
+struct para_node {
+    para_graph *graph;
+    int id;
+    const struct para_op *op;
+    const char *name;
+    const char *scope;     /* "layer.3.attn", "" at the top */
+    const char *part;      /* "batch=0,ff=1", "" */
+    int origin;            /* id of the node in the graph as written */
+    int place;             /* worker group, -1: any */
+    bool backward;         /* made by para_graph_backward() or after it */
+    int n_in, n_out;
+    para_tensor **in, **out;
+    union para_attr attr[PARA_MAX_ATTRS];
+};
+
+/* An open scope: the length of the joined scopes before it. */
+struct para_scope_mark {
+    struct para_scope_mark *outer;
+    size_t length;
+};
+
+struct para_graph {
+    struct para_arena arena;
+    struct para_strmap names;  /* of tensors */
+    struct para_strmap axes;   /* name -> struct axis: interned, with one extent each */
+    para_node **nodes;
+    para_tensor **tensors;
+    int n_nodes, n_tensors, node_capacity, tensor_capacity;
+    char *scope;               /* the open scopes, joined by '.' */
+    struct para_scope_mark *scopes; /* innermost first */
+    const para_node *backward_of; /* while its gradient is being built */
+    para_tensor **grads;       /* by tensor id, after backward; n_grads of them */
+    int n_grads;
+    bool *wants;               /* by tensor id, during backward: on a way from a parameter */
+    const char *splits;        /* "batch=2,ff=2": the splits made so far; "" */
+    bool sealed, has_backward;
+    para_error error;          /* the first error of a builder call */
+};
+
+int64_t para_shape_elements(const struct para_shape *s);
+size_t para_shape_bytes(const struct para_shape *s);
+/* Index of the dimension called axis, or -1. */
+int para_shape_find(const struct para_shape *s, const char *axis);
+/* "f32 (batch 12, seq 64)"; a tile adds where it lies: "vocab 25129 of 50257 at 0". Returns buffer. */
+enum { PARA_SHAPE_TEXT = 256 };
+char *para_shape_text(const struct para_shape *s, char buffer[PARA_SHAPE_TEXT]);
+
+/* Keep the graph's first error; returns NULL, so that a builder can return it. */
+void *para_graph_error(para_graph *g, int code, const char *format, ...) PARA_PRINTF(3, 4);
+
+/* Return the graph's own copy of an axis name, checking its one extent (whole); NULL with the error kept. */
+const char *para_axis_intern(para_graph *g, const char *axis, int64_t whole);
+
+/* Low-level makers, used by builders and passes; NULL with the error kept. Names are full and must be new.
+ * A node's inputs must belong to g. Its outputs are added with para_node_add_output(). */
+para_tensor *para_tensor_add(para_graph *g, para_kind kind, const char *name, const struct para_shape *shape);
+para_node *para_node_add(para_graph *g, const struct para_op *op, const char *name, para_tensor *const in[], int n_in,
+                         const union para_attr attr[]);
+para_tensor *para_node_add_output(para_node *n, const char *name, const struct para_shape *shape);
+
+/* Whether t is on a way from a parameter, so that its gradient is of use; for grad() of ops. */
+bool para_wants_grad(const para_graph *g, const para_tensor *t);
+
+/* The part of a scope that stages are made of: "layer.3" of "layer.3.attn", else the first word. */
+enum { PARA_UNIT_TEXT = 64 };
+char *para_scope_unit(const char *scope, char buffer[PARA_UNIT_TEXT]);
+
+/* Write a name that isn't taken yet: wanted, or wanted.2, wanted.3, ... Returns the arena's copy. */
+const char *para_name_unique(para_graph *g, const char *wanted);
+
+/* A deep copy of a graph's values and nodes with the same ids; the copy is open. NULL when memory runs out. */
+para_graph *para_graph_copy(const para_graph *g);
+
+#endif

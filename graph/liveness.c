@@ -1,0 +1,180 @@
+/* Buffer assignment by liveness: first come in program order, best fit among the buffers that have come free. */
+#include "graph/liveness.h"
+
+#include "base/fail.h"
+
+#include <stdlib.h>
+
+/* Who must be done before a buffer can be taken over: the readers of what it holds, or its writer if none. */
+struct occupant {
+    int *users;
+    int count;
+    int last; /* the latest user in program order */
+};
+
+struct assignment {
+    const para_graph *g;
+    const para_deps *d;
+    struct para_buffers *b;
+    struct occupant *of_tensor; /* by tensor id of the first version of a storage */
+    int *held;                  /* by buffer: storage it holds now */
+    int *free_list;
+    int n_free;
+    int *next_due; /* chains of storages by the node after which they are free */
+    int *due;
+};
+
+/* Count, then collect, the nodes that use each storage. Values that stay (sources and outputs) have none. */
+static int collect_users(struct assignment *a)
+{
+    const para_graph *g = a->g;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < g->n_nodes; i++) {
+            const para_node *n = g->nodes[i];
+            for (int k = 0; k < n->n_in + n->n_out; k++) {
+                const para_tensor *t = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+                struct occupant *o = &a->of_tensor[t->storage];
+                if (pass == 1)
+                    o->users[o->count] = i;
+                o->count++;
+                o->last = i;
+            }
+            if (pass == 1 || i + 1 < g->n_nodes)
+                continue;
+            for (int t = 0; t < g->n_tensors; t++) {
+                struct occupant *o = &a->of_tensor[t];
+                o->users = o->count ? malloc(sizeof *o->users * (size_t)o->count) : NULL;
+                if (o->count && !o->users)
+                    return PARA_ENOMEM;
+                o->count = 0;
+            }
+        }
+    return 0;
+}
+
+static bool stays(const para_graph *g, const para_tensor *t)
+{
+    if (!g->tensors[t->storage]->producer)
+        return true;
+    for (const para_tensor *v = g->tensors[t->storage]; v; v = v->overwritten_by)
+        if (v->is_output)
+            return true;
+    return false;
+}
+
+/* Whether all users of what a buffer holds precede node. */
+static bool is_free(const struct assignment *a, int buffer, int node)
+{
+    const struct occupant *o = &a->of_tensor[a->held[buffer]];
+    for (int u = 0; u < o->count; u++)
+        if (!para_deps_reaches(a->d, o->users[u], node))
+            return false;
+    return true;
+}
+
+static int new_buffer(struct assignment *a, const para_tensor *t, bool keep)
+{
+    int buffer = a->b->count++;
+    a->b->bytes[buffer] = para_shape_bytes(&t->shape);
+    a->b->keep[buffer] = keep;
+    return buffer;
+}
+
+/* The smallest buffer that is free for the node, large enough, and no more than a quarter too large. */
+static int take_free(struct assignment *a, size_t bytes, int node)
+{
+    int best = -1;
+    for (int f = 0; f < a->n_free; f++) {
+        size_t size = a->b->bytes[a->free_list[f]];
+        bool fits = size >= bytes && size - bytes <= bytes / 4;
+        if (fits && (best < 0 || size < a->b->bytes[a->free_list[best]]) && is_free(a, a->free_list[f], node))
+            best = f;
+    }
+    if (best < 0)
+        return -1;
+    int buffer = a->free_list[best];
+    for (int f = best; f + 1 < a->n_free; f++)
+        a->free_list[f] = a->free_list[f + 1];
+    a->n_free--;
+    return buffer;
+}
+
+static void assign_output(struct assignment *a, const para_tensor *t, int node)
+{
+    if (t->overwrites) {
+        a->b->of[t->id] = a->b->of[t->storage];
+        return;
+    }
+    bool keep = stays(a->g, t);
+    int buffer = keep ? -1 : take_free(a, para_shape_bytes(&t->shape), node);
+    if (buffer < 0)
+        buffer = new_buffer(a, t, keep);
+    a->b->of[t->id] = buffer;
+    a->held[buffer] = t->id;
+    a->b->unshared_bytes += para_shape_bytes(&t->shape);
+    if (!keep) {
+        int last = a->of_tensor[t->id].last;
+        a->next_due[t->id] = a->due[last];
+        a->due[last] = t->id;
+    }
+}
+
+static void assign(struct assignment *a)
+{
+    const para_graph *g = a->g;
+    for (int t = 0; t < g->n_tensors; t++)
+        if (!g->tensors[t]->producer)
+            a->b->of[t] = new_buffer(a, g->tensors[t], true);
+    for (int i = 0; i < g->n_nodes; i++)
+        a->due[i] = -1;
+    for (int i = 0; i < g->n_nodes; i++) {
+        for (int k = 0; k < g->nodes[i]->n_out; k++)
+            assign_output(a, g->nodes[i]->out[k], i);
+        for (int t = a->due[i]; t >= 0; t = a->next_due[t])
+            a->free_list[a->n_free++] = a->b->of[t];
+    }
+}
+
+static bool allocate(struct assignment *a)
+{
+    size_t tensors = (size_t)a->g->n_tensors + 1, nodes = (size_t)a->g->n_nodes + 1;
+    a->b->of = calloc(tensors, sizeof *a->b->of);
+    a->b->bytes = calloc(tensors, sizeof *a->b->bytes);
+    a->b->keep = calloc(tensors, sizeof *a->b->keep);
+    a->of_tensor = calloc(tensors, sizeof *a->of_tensor);
+    a->held = calloc(tensors, sizeof *a->held);
+    a->free_list = calloc(tensors, sizeof *a->free_list);
+    a->next_due = calloc(tensors, sizeof *a->next_due);
+    a->due = calloc(nodes, sizeof *a->due);
+    return a->b->of && a->b->bytes && a->b->keep && a->of_tensor && a->held && a->free_list && a->next_due && a->due;
+}
+
+int para_buffers_new(struct para_buffers *out, const para_graph *g, const para_deps *d, para_error *err)
+{
+    struct para_buffers b = {0};
+    struct assignment a = {.g = g, .d = d, .b = &b};
+    int status = allocate(&a) ? collect_users(&a) : PARA_ENOMEM;
+    if (status == 0)
+        assign(&a);
+    for (int t = 0; a.of_tensor && t < g->n_tensors; t++)
+        free(a.of_tensor[t].users);
+    free(a.of_tensor);
+    free(a.held);
+    free(a.free_list);
+    free(a.next_due);
+    free(a.due);
+    if (status == 0) {
+        *out = b;
+        return 0;
+    }
+    para_buffers_free(&b);
+    return para_fail_memory(err, "assigning buffers");
+}
+
+void para_buffers_free(struct para_buffers *b)
+{
+    free(b->of);
+    free(b->bytes);
+    free(b->keep);
+    *b = (struct para_buffers){0};
+}

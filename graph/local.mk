@@ -1,0 +1,22 @@
+# The graph: its values and nodes, the op contract, and the passes over it.
+libinternal_la_SOURCES += graph/autodiff.c
+libinternal_la_SOURCES += graph/build.c
+libinternal_la_SOURCES += graph/copy.c
+libinternal_la_SOURCES += graph/cost.c
+libinternal_la_SOURCES += graph/deps.c
+libinternal_la_SOURCES += graph/dump-dot.c
+libinternal_la_SOURCES += graph/dump-json.c
+libinternal_la_SOURCES += graph/dump-split.c
+libinternal_la_SOURCES += graph/dump-text.c
+libinternal_la_SOURCES += graph/dump.c
+libinternal_la_SOURCES += graph/dump.h
+libinternal_la_SOURCES += graph/ir.c
+libinternal_la_SOURCES += graph/ir.h
+libinternal_la_SOURCES += graph/liveness.c
+libinternal_la_SOURCES += graph/liveness.h
+libinternal_la_SOURCES += graph/load-json.c
+libinternal_la_SOURCES += graph/op.h
+libinternal_la_SOURCES += graph/place.c
+libinternal_la_SOURCES += graph/split.c
+libinternal_la_SOURCES += graph/tiling.c
+libinternal_la_SOURCES += graph/verify.c

@@ -1,0 +1,153 @@
+/* Placing nodes on worker groups: by scope, or in stages of balanced cost. */
+#include "graph/ir.h"
+#include "graph/op.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int finish(para_graph **out, para_graph *placed, para_error *err)
+{
+    int status = para_graph_seal(placed, err);
+    if (status < 0)
+        para_graph_free(placed);
+    else
+        *out = placed;
+    return status;
+}
+
+static bool in_scope(const char *name, const char *scope)
+{
+    size_t length = strlen(scope);
+    return length == 0 || (strncmp(name, scope, length) == 0 && (name[length] == '.' || name[length] == '\0'));
+}
+
+int para_graph_place(para_graph **out, const para_graph *g, const char *scope, int group, para_error *err)
+{
+    if (group < 0)
+        return para_fail(err, PARA_ERANGE, "place %s: group %d, expected 0 or more", scope, group);
+    para_graph *placed = para_graph_copy(g);
+    if (!placed)
+        return para_fail_memory(err, "placing a graph");
+    int found = 0;
+    for (int i = 0; i < placed->n_nodes; i++)
+        if (in_scope(placed->nodes[i]->scope, scope)) {
+            placed->nodes[i]->place = group;
+            found++;
+        }
+    if (!found) {
+        para_graph_free(placed);
+        return para_fail(err, PARA_ENAME, "place %s: no node stands in that scope", scope);
+    }
+    return finish(out, placed, err);
+}
+
+/* The scopes that stages are made of, in the order of the forward pass, with the cost of all their nodes. */
+struct unit {
+    char name[PARA_UNIT_TEXT];
+    double cost;
+    int stage;
+};
+
+struct units {
+    struct unit *unit;
+    int count;
+};
+
+static struct unit *find_unit(const struct units *u, const char *scope)
+{
+    char name[PARA_UNIT_TEXT];
+    para_scope_unit(scope, name);
+    for (int i = 0; i < u->count; i++)
+        if (strcmp(u->unit[i].name, name) == 0)
+            return &u->unit[i];
+    return NULL;
+}
+
+/* Forward nodes name the units; backward and optimizer nodes add to the costs. Nodes outside of any scope (the
+ * loss, the learning rate, the clipping norm) belong to none. */
+static int collect(struct units *u, const para_graph *g)
+{
+    u->unit = calloc((size_t)g->n_nodes + 1, sizeof *u->unit);
+    if (!u->unit)
+        return PARA_ENOMEM;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const para_node *n = g->nodes[i];
+        if (!n->backward && n->scope[0] && !find_unit(u, n->scope))
+            para_scope_unit(n->scope, u->unit[u->count++].name);
+    }
+    for (int i = 0; i < g->n_nodes; i++) {
+        struct unit *unit = find_unit(u, g->nodes[i]->scope);
+        if (unit)
+            unit->cost += para_node_time_ns(g->nodes[i]);
+    }
+    return 0;
+}
+
+/* How many stages are needed if none may cost more than limit. */
+static int stages_within(const struct units *u, double limit)
+{
+    int stages = 1;
+    double used = 0;
+    for (int i = 0; i < u->count; i++) {
+        if (used > 0 && used + u->unit[i].cost > limit) {
+            stages++;
+            used = 0;
+        }
+        used += u->unit[i].cost;
+    }
+    return stages;
+}
+
+/* Cut the row of units so that the costliest stage is as cheap as can be: bisect its cost, then fill stages in
+ * order, leaving at least one unit for each later stage. */
+static void cut(const struct units *u, int stages)
+{
+    double low = 0, high = 0;
+    for (int i = 0; i < u->count; i++) {
+        low = u->unit[i].cost > low ? u->unit[i].cost : low;
+        high += u->unit[i].cost;
+    }
+    for (int round = 0; round < 60; round++) {
+        double middle = 0.5 * (low + high);
+        if (stages_within(u, middle) <= stages)
+            high = middle;
+        else
+            low = middle;
+    }
+    int stage = 0;
+    double used = 0;
+    for (int i = 0; i < u->count; i++) {
+        bool full = used > 0 && used + u->unit[i].cost > high;
+        bool scarce = used > 0 && u->count - i == stages - 1 - stage;
+        if ((full || scarce) && stage < stages - 1) {
+            stage++;
+            used = 0;
+        }
+        used += u->unit[i].cost;
+        u->unit[i].stage = stage;
+    }
+}
+
+int para_graph_stage(para_graph **out, const para_graph *g, int stages, para_error *err)
+{
+    struct units u = {0};
+    int status = collect(&u, g);
+    para_graph *placed = status == 0 ? para_graph_copy(g) : NULL;
+    if (!placed) {
+        free(u.unit);
+        return para_fail_memory(err, "staging a graph");
+    }
+    if (stages < 1 || stages > u.count) {
+        status = para_fail(err, PARA_ERANGE, "stages %d: expected 1 to %d, the scopes there are to place", stages, u.count);
+        free(u.unit);
+        para_graph_free(placed);
+        return status;
+    }
+    cut(&u, stages);
+    for (int i = 0; i < placed->n_nodes; i++) {
+        const struct unit *unit = find_unit(&u, placed->nodes[i]->scope);
+        placed->nodes[i]->place = unit ? unit->stage : stages - 1;
+    }
+    free(u.unit);
+    return finish(out, placed, err);
+}

@@ -1,0 +1,140 @@
+/* What a legal graph is, as one executable definition; and sealing, which asks for it. */
+#include "graph/ir.h"
+#include "graph/op.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool same_whole(const struct para_shape *a, const struct para_shape *b)
+{
+    if (a->rank != b->rank || a->dtype != b->dtype)
+        return false;
+    for (int d = 0; d < a->rank; d++)
+        if (strcmp(a->dim[d].axis, b->dim[d].axis) != 0 || a->dim[d].whole != b->dim[d].whole)
+            return false;
+    return true;
+}
+
+/* Outputs are what the op infers from its inputs, as whole values. */
+static int check_inferred(const para_node *n, para_error *err)
+{
+    struct para_shape out[PARA_MAX_OUT] = {{0}};
+    para_error inner = {0};
+    int count = n->op->infer(n, out, &inner);
+    if (count < 0)
+        return para_fail(err, count, "%s (%s): %s", n->name, n->op->name, inner.message);
+    if (count != n->n_out)
+        return para_fail(err, PARA_EINVAL, "%s (%s): %d outputs, expected %d", n->name, n->op->name, n->n_out, count);
+    for (int k = 0; k < count; k++) {
+        char got[PARA_SHAPE_TEXT], want[PARA_SHAPE_TEXT];
+        if (!same_whole(&out[k], &n->out[k]->shape))
+            return para_fail(err, PARA_ESHAPE, "%s (%s): output %d is %s, expected %s", n->name, n->op->name, k,
+                             para_shape_text(&n->out[k]->shape, got), para_shape_text(&out[k], want));
+    }
+    return 0;
+}
+
+/* All operands that are cut along an axis are cut in the same place. */
+static int check_tiles(const para_node *n, const char *axis, para_error *err)
+{
+    const struct para_extent *cut = NULL;
+    for (int k = 0; k < n->n_in + n->n_out; k++) {
+        const para_tensor *t = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+        int d = para_shape_find(&t->shape, axis);
+        if (d < 0)
+            continue;
+        const struct para_extent *e = &t->shape.dim[d];
+        const char *why = "";
+        enum para_role role = PARA_PARALLEL;
+        if (n->op->role)
+            role = n->op->role(n, axis, k < n->n_in ? 0 : k - n->n_in, &why);
+        bool follows = k >= n->n_in ? role == PARA_PARALLEL
+                                    : role != PARA_WHOLE && (!n->op->follows || n->op->follows(n, axis, k));
+        if (!follows && e->extent != e->whole)
+            return para_fail(err, PARA_ESHAPE, "%s (%s): \"%s\" has a tile of axis \"%s\", expected all of it", n->name,
+                             n->op->name, t->name, axis);
+        if (!follows)
+            continue;
+        if (cut && (cut->extent != e->extent || cut->origin != e->origin))
+            return para_fail(err, PARA_ESHAPE, "%s (%s): \"%s\" has %lld elements of axis \"%s\" from %lld, others have "
+                             "%lld from %lld", n->name, n->op->name, t->name, (long long)e->extent, axis,
+                             (long long)e->origin, (long long)cut->extent, (long long)cut->origin);
+        cut = e;
+    }
+    return 0;
+}
+
+static int check_node(const para_graph *g, const para_node *n, const int *made_by, para_error *err)
+{
+    for (int i = 0; i < n->n_in; i++) {
+        const para_tensor *t = n->in[i];
+        if (t->id < 0 || t->id >= g->n_tensors || g->tensors[t->id] != t)
+            return para_fail(err, PARA_EINVAL, "%s: input %d is no tensor of this graph", n->name, i);
+        if (t->producer && made_by[t->id] < 0)
+            return para_fail(err, PARA_EINVAL, "%s: reads \"%s\" before %s makes it", n->name, t->name,
+                             t->producer->name);
+        if (t->overwritten_by && made_by[t->overwritten_by->id] >= 0)
+            return para_fail(err, PARA_EINVAL, "%s: reads \"%s\" after %s has overwritten it", n->name, t->name,
+                             t->overwritten_by->producer->name);
+    }
+    PARA_TRY(check_inferred(n, err));
+    for (int k = 0; k < n->n_in + n->n_out && !n->op->retiles; k++) {
+        const para_tensor *t = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+        for (int d = 0; d < t->shape.rank; d++)
+            PARA_TRY(check_tiles(n, t->shape.dim[d].axis, err));
+    }
+    return 0;
+}
+
+static int check_update(const para_node *n, const para_tensor *t, para_error *err)
+{
+    const para_tensor *old = t->overwrites;
+    int updated = n->op->updates[t->output] - 1;
+    if (!old && updated < 0)
+        return 0;
+    if (updated < 0 || n->in[updated] != old || old->overwritten_by != t || t->storage != old->storage)
+        return para_fail(err, PARA_EINVAL, "%s: \"%s\" doesn't overwrite the input that %s updates", n->name, t->name,
+                         n->op->name);
+    if (para_shape_bytes(&old->shape) != para_shape_bytes(&t->shape) || !same_whole(&old->shape, &t->shape))
+        return para_fail(err, PARA_ESHAPE, "%s: \"%s\" overwrites \"%s\" of another shape", n->name, t->name, old->name);
+    return 0;
+}
+
+int para_graph_verify(const para_graph *g, para_error *err)
+{
+    int *made_by = malloc(sizeof *made_by * (size_t)(g->n_tensors + 1));
+    if (!made_by)
+        return para_fail_memory(err, "verifying a graph");
+    for (int t = 0; t < g->n_tensors; t++)
+        made_by[t] = -1;
+    int status = 0;
+    for (int i = 0; i < g->n_nodes && status == 0; i++) {
+        const para_node *n = g->nodes[i];
+        status = n->id == i ? check_node(g, n, made_by, err)
+                            : para_fail(err, PARA_EINVAL, "%s: id %d, expected %d", n->name, n->id, i);
+        for (int k = 0; k < n->n_out && status == 0; k++) {
+            const para_tensor *t = n->out[k];
+            if (t->producer != n || t->output != k || made_by[t->id] >= 0)
+                status = para_fail(err, PARA_EINVAL, "\"%s\" is not made once, as output %d of %s", t->name, k, n->name);
+            else
+                status = check_update(n, t, err);
+            made_by[t->id] = i;
+        }
+    }
+    free(made_by);
+    return status;
+}
+
+int para_graph_seal(para_graph *g, para_error *err)
+{
+    if (g->error.code) {
+        if (err)
+            *err = g->error;
+        return g->error.code;
+    }
+    if (g->scopes)
+        return para_fail(err, PARA_EINVAL, "scope \"%s\" is still open", g->scope);
+    PARA_TRY(para_graph_verify(g, err));
+    g->sealed = true;
+    return 0;
+}

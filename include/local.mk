@@ -1,0 +1,10 @@
+include_HEADERS = include/paragraph.h
+paragraphincludedir = $(includedir)/paragraph
+paragraphinclude_HEADERS =
+paragraphinclude_HEADERS += include/paragraph/data.h
+paragraphinclude_HEADERS += include/paragraph/graph.h
+paragraphinclude_HEADERS += include/paragraph/models.h
+paragraphinclude_HEADERS += include/paragraph/ops.h
+paragraphinclude_HEADERS += include/paragraph/optim.h
+paragraphinclude_HEADERS += include/paragraph/session.h
+paragraphinclude_HEADERS += include/paragraph/types.h

@@ -1,0 +1,13 @@
+/** @file
+ * Paragraph: a parallel graph runtime for language models. This header brings in all the others. */
+#ifndef PARAGRAPH_H
+#define PARAGRAPH_H
+
+#include <paragraph/graph.h>
+#include <paragraph/models.h>
+#include <paragraph/ops.h>
+#include <paragraph/optim.h>
+#include <paragraph/session.h>
+#include <paragraph/types.h>
+
+#endif

@@ -1,0 +1,229 @@
+/** @file
+ * Graphs: values with named axes, made by ops, in one explicit DAG.
+ *
+ * A graph is open while it is built and const once sealed. Builder calls return a tensor, or NULL with the
+ * error kept in the graph; NULL inputs pass through, so a chain of calls is checked once, at para_graph_seal().
+ * Tensors belong to their graph and live as long as it does. A graph is not for several threads while it is
+ * open; a sealed one is read only and may be shared. */
+#ifndef PARAGRAPH_GRAPH_H
+#define PARAGRAPH_GRAPH_H
+
+#include <paragraph/types.h>
+
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct para_graph para_graph;
+typedef struct para_tensor para_tensor;
+typedef struct para_node para_node;
+
+enum { PARA_MAX_RANK = 6, PARA_MAX_AXIS_NAME = 31 };
+
+/** A dimension as the caller writes it: the axis's name and its extent (elements, at least 1).
+ *
+ * A name stands once in a tensor, and has one extent in a graph. */
+typedef struct para_dim {
+    const char *axis;
+    int64_t extent;
+} para_dim;
+
+/** Write a list of dimensions: `PARA_DIMS({"batch", B}, {"seq", T})`; `PARA_SCALAR` is the empty one. */
+#define PARA_DIMS(...) ((const para_dim[]){__VA_ARGS__, {NULL, 0}})
+#define PARA_SCALAR ((const para_dim[]){{NULL, 0}})
+
+/** What a tensor is to its graph. */
+typedef enum para_kind {
+    PARA_INPUT,       /**< set by the user before a run */
+    PARA_PARAMETER,   /**< trained; kept between runs */
+    PARA_STATE,       /**< kept between runs and updated in place: moments, step numbers */
+    PARA_INTERMEDIATE /**< made by a node */
+} para_kind;
+
+/** How a parameter or a state begins. Draws are counter-based: they depend on the seed, the tensor's number
+ * and the element's index in the whole tensor, not on splits or threads. */
+typedef enum para_init_kind { PARA_INIT_FILL, PARA_INIT_NORMAL, PARA_INIT_UNIFORM } para_init_kind;
+
+typedef struct para_init {
+    para_init_kind kind;
+    double mean; /**< the value of a fill, the mean of a normal, the middle of a uniform */
+    double spread; /**< standard deviation, or half the width of a uniform */
+} para_init;
+
+/** Make an empty, open graph. Returns NULL when memory runs out. Free it with para_graph_free(). */
+PARA_API para_graph *para_graph_new(void);
+
+/** Free a graph and all its tensors; NULL is welcome. */
+PARA_API void para_graph_free(para_graph *g);
+
+/** Add an input, set before each run. */
+PARA_API para_tensor *para_input(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims);
+
+/** Add a parameter, float32, with its initial value. The name, with the open scopes before it, must be new. */
+PARA_API para_tensor *para_param(para_graph *g, const char *name, const para_dim *dims, para_init init);
+
+/** Add a state value (kept between runs, updated in place) with its initial value. */
+PARA_API para_tensor *para_state(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims, para_init init);
+
+/** Open a scope: names made until the matching para_scope_pop() begin with "name.". `format` as in printf. */
+PARA_API void para_scope_push(para_graph *g, const char *format, ...) PARA_PRINTF(2, 3);
+PARA_API void para_scope_pop(para_graph *g);
+
+/** Name the node that made `t` and return `t`. The scopes open now are put before the name; the node itself stays
+ * in the scope in which it was made. */
+PARA_API para_tensor *para_name(para_tensor *t, const char *name);
+
+/** Mark `t` as an output: its value is kept until the run ends and may be read with para_session_get(). */
+PARA_API para_tensor *para_output(para_tensor *t);
+
+/** Keep an error in the graph, as a failed builder call does (the first one stays); for builders of models. */
+PARA_API void para_graph_fail(para_graph *g, const para_error *err);
+
+/** Append reverse-mode gradients of the scalar float32 `loss` for every parameter it depends on.
+ *
+ * Gradient nodes inherit the scope and the axis names of the node they come from. After it, para_grad() finds
+ * the gradients. Returns 0; PARA_ESHAPE if `loss` is not a float32 scalar; PARA_ESUPPORT, naming the node, for
+ * an op without a gradient on the way. */
+PARA_API int para_graph_backward(para_graph *g, para_tensor *loss, para_error *err);
+
+/** Return the gradient of a parameter, or of any tensor on the way, after para_graph_backward(); else NULL. */
+PARA_API para_tensor *para_grad(const para_graph *g, const para_tensor *t);
+
+/** Check the graph and close it. Returns the first error kept by a builder call, if any. */
+PARA_API int para_graph_seal(para_graph *g, para_error *err);
+
+/** Check every rule that a legal graph keeps; passes are followed by it in tests. */
+PARA_API int para_graph_verify(const para_graph *g, para_error *err);
+
+/** Split every dimension named `axis` of `g` into `parts` tiles.
+ *
+ * Nodes that loop over the axis are repeated per part; where an op reduces over it, its partial results are
+ * combined in part order, so the result does not depend on the schedule. Where `parts` doesn't divide the
+ * extent, later tiles are one smaller. A node that can't be split is run whole on gathered tiles; its reason
+ * stands in the dump. `g` is read only and must be sealed; *out is sealed and the caller frees it.
+ * Returns 0; PARA_EAXIS if no dimension has that name; PARA_ERANGE if parts < 1 or exceeds the extent;
+ * PARA_ENOMEM. On failure *out is untouched and err says which node and why.
+ * Source: the named-axis partitioning of GSPMD (Xu et al., 2021), section 3. */
+PARA_API int para_graph_split(para_graph **out, const para_graph *g, const char *axis, int parts, para_error *err);
+
+/** Split by a list such as "batch=2,heads=2"; an empty list or NULL copies the graph; "auto" tiles by the
+ * static rule (doc/design.md, tiling), which looks at the graph and never at the machine.
+ * If `chosen` isn't NULL, up to `chosen_bytes` bytes are written to it: the list in full, after "auto". */
+PARA_API int para_graph_split_list(para_graph **out, const para_graph *g, const char *list, char *chosen,
+                                   size_t chosen_bytes, para_error *err);
+
+/** Give each node a worker group, 0 to `stages` - 1, so that contiguous runs of scopes ("layer.3") are
+ * balanced by cost. Gradient and optimizer nodes go with the scope they inherit. *out is a sealed copy. */
+PARA_API int para_graph_stage(para_graph **out, const para_graph *g, int stages, para_error *err);
+
+/** Place the nodes whose name begins with scope `scope` ("" is all) on worker group `group`. *out is a sealed copy. */
+PARA_API int para_graph_place(para_graph **out, const para_graph *g, const char *scope, int group, para_error *err);
+
+/** Walk nodes in program order, which is a topological order: first, then next until NULL. */
+PARA_API const para_node *para_graph_first(const para_graph *g);
+PARA_API const para_node *para_node_next(const para_node *n);
+PARA_API int para_graph_node_count(const para_graph *g);
+PARA_API const para_node *para_graph_node(const para_graph *g, int id);
+PARA_API int para_graph_tensor_count(const para_graph *g);
+PARA_API const para_tensor *para_graph_tensor(const para_graph *g, int id);
+
+/** Find a tensor by its full name, for example "layer.0.attn.qkv.weight"; NULL if there is none. In a split
+ * graph, tiles have names of their own: "wte[vocab=0]". */
+PARA_API const para_tensor *para_graph_find(const para_graph *g, const char *name);
+
+PARA_API int para_node_id(const para_node *n);
+PARA_API const char *para_node_name(const para_node *n);
+PARA_API const char *para_node_op(const para_node *n);
+/** Return the part coordinates of a node made by splits, "batch=0,ff=1", or "". */
+PARA_API const char *para_node_part(const para_node *n);
+/** Return the id of the node of the graph as written from which splits made this one; its own id if none. */
+PARA_API int para_node_origin(const para_node *n);
+/** Return the worker group of a node, -1 if it has none. */
+PARA_API int para_node_place(const para_node *n);
+/** Return the floating point operations of one run of the node, and the bytes it reads and writes. */
+PARA_API double para_node_flops(const para_node *n);
+PARA_API double para_node_bytes(const para_node *n);
+PARA_API int para_node_inputs(const para_node *n);
+PARA_API int para_node_outputs(const para_node *n);
+PARA_API const para_tensor *para_node_input(const para_node *n, int i);
+PARA_API const para_tensor *para_node_output(const para_node *n, int i);
+
+PARA_API int para_tensor_id(const para_tensor *t);
+PARA_API const char *para_tensor_name(const para_tensor *t);
+/** Return the name of the whole value that `t` is a tile of; its own name if it is no tile. */
+PARA_API const char *para_tensor_base(const para_tensor *t);
+PARA_API para_kind para_tensor_kind(const para_tensor *t);
+PARA_API para_dtype para_tensor_dtype(const para_tensor *t);
+PARA_API int para_tensor_rank(const para_tensor *t);
+/** Return dimension `i` (the axis's name lives as long as the graph); extents are the tile's. */
+PARA_API para_dim para_tensor_dim(const para_tensor *t, int i);
+/** Return the whole extent of dimension `i`, of which the tile has a part, and where the tile begins. */
+PARA_API int64_t para_tensor_whole(const para_tensor *t, int i);
+PARA_API int64_t para_tensor_begin(const para_tensor *t, int i);
+PARA_API int64_t para_tensor_elements(const para_tensor *t);
+PARA_API size_t para_tensor_bytes(const para_tensor *t);
+PARA_API const para_node *para_tensor_producer(const para_tensor *t);
+
+/** Write the graph for reading: a line per value and node, with shapes, parts, and, for every value that a
+ * split had to leave whole, the reason. Scopes below depth `fold` are folded to one line; 0 folds nothing. */
+PARA_API int para_graph_dump_text(const para_graph *g, FILE *out, int fold, para_error *err);
+
+/** Write the graph as Graphviz DOT, one cluster per scope; `fold` as above. */
+PARA_API int para_graph_dump_dot(const para_graph *g, FILE *out, int fold, para_error *err);
+
+/** Write the graph as JSON, all of it, in a stable order: load then dump gives the same bytes. */
+PARA_API int para_graph_dump_json(const para_graph *g, FILE *out, para_error *err);
+
+/** Read a graph that para_graph_dump_json() wrote; *out is sealed and the caller frees it. `name` is put
+ * before messages. Returns PARA_EFORMAT with the place and what was expected; PARA_ESUPPORT without jansson. */
+PARA_API int para_graph_load_json(para_graph **out, FILE *in, const char *name, para_error *err);
+
+/** Why one node must wait for another. */
+typedef enum para_edge_kind {
+    PARA_RAW, /**< it reads what the other wrote */
+    PARA_WAR, /**< it overwrites what the other reads */
+    PARA_WAW  /**< it overwrites what the other wrote */
+} para_edge_kind;
+
+typedef struct para_edge {
+    int from;            /**< node id of the predecessor */
+    para_edge_kind kind; /**< the strongest kind, RAW first, where several hold */
+    int tensor;          /**< id of the tensor that is read or overwritten: the reason */
+} para_edge;
+
+/** The dependencies of a graph's nodes, after transitive reduction. */
+typedef struct para_deps para_deps;
+
+/** Analyze values and storage. `buffers` gives each tensor's buffer number where a memory plan shares them
+ * (-1: a buffer of its own); NULL takes the graph's own storage, where an update shares its old version's.
+ * Returns PARA_EINVAL if a node would read a value after it was overwritten. Free with para_deps_free(). */
+PARA_API int para_deps_new(para_deps **out, const para_graph *g, const int *buffers, para_error *err);
+PARA_API void para_deps_free(para_deps *d);
+
+/** Return the edges into a node, in ascending order of `from`, and their number. */
+PARA_API const para_edge *para_deps_of(const para_deps *d, int node, int *count);
+/** Return the node's level: 0 without predecessors, else one more than its deepest predecessor's. */
+PARA_API int para_deps_level(const para_deps *d, int node);
+/** Tell whether `to` must wait, directly or not, for `from`. */
+PARA_API bool para_deps_reaches(const para_deps *d, int from, int to);
+PARA_API int para_deps_edge_count(const para_deps *d);
+
+/** What the DAG allows, given a cost per node (in any unit; NULL: one each). */
+typedef struct para_parallelism {
+    double work;          /**< sum of all costs */
+    double critical;      /**< cost of the longest path */
+    double average_width; /**< work / critical */
+    int peak_width;       /**< most nodes running at once when each starts as early as it can */
+    int path_length;      /**< nodes on the longest path */
+} para_parallelism;
+
+/** Measure the DAG. `path`, if not NULL, takes the ids of the longest path's nodes in order (node-count
+ * entries are enough). */
+PARA_API int para_deps_measure(const para_deps *d, const double *cost, para_parallelism *out, int *path, para_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

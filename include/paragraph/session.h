@@ -1,0 +1,113 @@
+/** @file
+ * Running graphs: the machine, the plan, the session, the profile. */
+#ifndef PARAGRAPH_SESSION_H
+#define PARAGRAPH_SESSION_H
+
+#include <paragraph/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The machine as StarPU's workers see it. One may be open in a process at a time. */
+typedef struct para_machine para_machine;
+
+typedef struct para_machine_options {
+    int workers;           /**< CPU workers; 0: one per core */
+    const char *scheduler; /**< StarPU scheduler's name; NULL: STARPU_SCHED, else Paragraph's choice */
+    bool verbose;          /**< let StarPU talk on standard error */
+} para_machine_options;
+
+PARA_API para_machine_options para_machine_default(void);
+
+/** Start StarPU. Its files go to STARPU_HOME, else to $HOME if writable, else to a temporary folder.
+ * Returns PARA_EDEVICE if StarPU doesn't start; fewer workers than asked for or than cores are logged. */
+PARA_API int para_machine_open(para_machine **out, const para_machine_options *options, para_error *err);
+/** Stop StarPU; sessions on the machine must be freed before. NULL is welcome. */
+PARA_API void para_machine_close(para_machine *m);
+PARA_API int para_machine_workers(const para_machine *m);
+PARA_API int para_machine_cores(const para_machine *m);
+PARA_API int para_machine_memories(const para_machine *m);
+/** Return the processor's model, StarPU's version, the scheduler; strings live as long as `m`. */
+PARA_API const char *para_machine_cpu(const para_machine *m);
+PARA_API const char *para_machine_starpu(const para_machine *m);
+PARA_API const char *para_machine_scheduler(const para_machine *m);
+PARA_API const char *para_machine_blas(const para_machine *m);
+PARA_API int64_t para_machine_ram_bytes(const para_machine *m);
+
+/** Measured floors (doc/design.md, the floor): all workers at once. */
+typedef struct para_floor {
+    double sgemm_gflops; /**< sgemm 1536^3, one thread per worker, best of 5 */
+    double memory_gbs;   /**< the better of a read and a triad over 256 MiB per worker, 10^9 bytes/s */
+    double read_gbs;
+    double triad_gbs;
+} para_floor;
+PARA_API int para_machine_floor(para_machine *m, para_floor *out, para_error *err);
+
+/** A plan: tasks, buffers, placement, priorities for a graph, as plain data; nothing runs. */
+typedef struct para_plan para_plan;
+
+typedef struct para_plan_summary {
+    int tasks, edges, buffers;
+    size_t parameter_bytes, state_bytes, input_bytes, intermediate_bytes, scratch_bytes, peak_bytes;
+    size_t intermediate_bytes_unshared; /**< what intermediates would take without reuse */
+    double flops, bytes;                /**< of one run */
+} para_plan_summary;
+
+PARA_API int para_plan_new(para_plan **out, const para_graph *g, para_error *err);
+PARA_API void para_plan_free(para_plan *p);
+PARA_API para_plan_summary para_plan_summarize(const para_plan *p);
+/** Return the dependencies the plan declares, storage shared by the plan counted. They live as long as `p`. */
+PARA_API const para_deps *para_plan_deps(const para_plan *p);
+/** Return the buffer number of a tensor. */
+PARA_API int para_plan_buffer(const para_plan *p, int tensor);
+/** Return a node's estimated time by the plan's nominal rates, nanoseconds. */
+PARA_API double para_plan_cost_ns(const para_plan *p, int node);
+/** Write why the plan takes the time it does: work, critical path, width, and what bounds it. */
+PARA_API int para_plan_explain(const para_plan *p, int workers, FILE *out, para_error *err);
+
+/** A graph made ready to run: memory, handles and tasks are made once, and runs replay them. */
+typedef struct para_session para_session;
+
+typedef struct para_session_options {
+    uint64_t seed;   /**< of initial values and dropout */
+    bool reference;  /**< serial only: each op's plain scalar reference in place of its kernel */
+    bool implicit;   /**< StarPU only: let StarPU infer dependencies from data accesses; a debugging aid */
+    bool profile;    /**< keep each node's times */
+} para_session_options;
+
+PARA_API para_session_options para_session_default(void);
+
+/** Make a session on a machine, or, with `m` NULL, on the serial interpreter: program order, one thread, no
+ * StarPU. `g` must be sealed and outlive the session. Parameters and states get their initial values.
+ * options may be NULL. Free with para_session_free(). */
+PARA_API int para_session_new(para_session **out, const para_graph *g, para_machine *m, const para_session_options *options, para_error *err);
+PARA_API void para_session_free(para_session *s);
+
+/** Copy a whole value in or out by its name, whatever the splits: inputs, parameters, states in, these and
+ * outputs out. `bytes` must be the whole tensor's size. Between runs only. */
+PARA_API int para_session_set(para_session *s, const char *name, const void *data, size_t bytes, para_error *err);
+PARA_API int para_session_get(para_session *s, const char *name, void *data, size_t bytes, para_error *err);
+
+/** Run the graph once and wait. A kernel's error names its node; the values are then unspecified. */
+PARA_API int para_session_run(para_session *s, para_error *err);
+
+/** Counters that replay must leave alone after the first run, and the last run's wall time. */
+typedef struct para_session_counters {
+    int64_t runs, tasks_created, handles_registered, allocations;
+    double run_ns; /**< wall time of the last run */
+} para_session_counters;
+PARA_API para_session_counters para_session_count(const para_session *s);
+
+/** One node's last run: times in nanoseconds since the run began, and the worker. */
+typedef struct para_sample {
+    int node, worker;
+    double start_ns, end_ns;
+} para_sample;
+/** Return the last run's samples by node id, NULL unless options.profile; valid until the next run. */
+PARA_API const para_sample *para_session_profile(const para_session *s, int *count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,72 @@
+/** @file
+ * Types that every other header uses: status codes, errors, element types, and the export macro. */
+#ifndef PARAGRAPH_TYPES_H
+#define PARAGRAPH_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define PARA_API __attribute__((visibility("default")))
+#define PARA_PRINTF(string, first) __attribute__((format(printf, string, first)))
+#else
+#define PARA_API
+#define PARA_PRINTF(string, first)
+#endif
+
+/** What a fallible function returns: 0, or one of the negative codes. */
+enum para_status {
+    PARA_OK = 0,
+    PARA_EINVAL = -1,   /**< an argument is not of the kind the function takes */
+    PARA_ENOMEM = -2,   /**< memory ran out */
+    PARA_ESHAPE = -3,   /**< shapes or element types don't fit together */
+    PARA_EAXIS = -4,    /**< no such axis, or an axis where it can't stand */
+    PARA_ERANGE = -5,   /**< a number outside of its range */
+    PARA_EIO = -6,      /**< the system refused to read or write */
+    PARA_EFORMAT = -7,  /**< a file doesn't follow its format */
+    PARA_EDEVICE = -8,  /**< StarPU or a device failed */
+    PARA_ENAME = -9,    /**< no tensor, node or op has that name */
+    PARA_ESUPPORT = -10 /**< this build or this machine lacks what was asked for */
+};
+
+/** An error's code and a message that a person can act on.
+ *
+ * Functions take a pointer as their last argument and fill it on failure alone; NULL is welcome everywhere. */
+typedef struct para_error {
+    int code;
+    char message[480];
+} para_error;
+
+/** Return the name of a status code, for example "PARA_ESHAPE"; a constant string. */
+PARA_API const char *para_status_name(int status);
+
+/** Element types. Integers are signed, floats little-endian IEEE 754; BF16 is the upper half of an F32. */
+typedef enum para_dtype { PARA_F32, PARA_F16, PARA_BF16, PARA_I32 } para_dtype;
+
+/** Return the bytes of one element. */
+PARA_API size_t para_dtype_bytes(para_dtype dtype);
+
+/** Return "f32", "f16", "bf16" or "i32"; a constant string. */
+PARA_API const char *para_dtype_name(para_dtype dtype);
+
+/** Levels of a log line. */
+enum para_log_level { PARA_LOG_DEBUG, PARA_LOG_INFO, PARA_LOG_WARNING };
+
+/** Send the library's log lines to `callback` (NULL, the default: nowhere).
+ *
+ * The line carries no newline and lives as long as the call. The callback may be called from any thread;
+ * set it before other threads use the library. */
+PARA_API void para_log_set(void (*callback)(void *user, int level, const char *line), void *user);
+
+/** Return the library's version, for example "0.1.0"; a constant string. */
+PARA_API const char *para_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

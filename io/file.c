@@ -1,0 +1,143 @@
+/* Whole files and paths. A new file is written beside its place and renamed into it once it is on the disk. */
+#include "io/file.h"
+
+#include "base/fail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int para_path(char out[PARA_PATH_BYTES], para_error *err, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(out, PARA_PATH_BYTES, format, args);
+    va_end(args);
+    if (length < 0 || length >= PARA_PATH_BYTES)
+        return para_fail(err, PARA_ERANGE, "path %.80s... is too long: at most %d bytes", out, PARA_PATH_BYTES - 1);
+    return 0;
+}
+
+int para_fail_system(para_error *err, const char *path, const char *what)
+{
+    return para_fail(err, PARA_EIO, "%s: can't %s: %s", path, what, strerror(errno));
+}
+
+int para_new_file_begin(struct para_new_file *f, const char *path, para_error *err)
+{
+    PARA_TRY(para_path(f->path, err, "%s", path));
+    PARA_TRY(para_path(f->temporary, err, "%s.tmp", path));
+    f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return f->fd < 0 ? para_fail_system(err, f->temporary, "create the file") : 0;
+}
+
+int para_new_file_append(struct para_new_file *f, const void *data, size_t bytes, para_error *err)
+{
+    const char *next = data;
+    while (bytes > 0) {
+        ssize_t written = write(f->fd, next, bytes);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return para_fail_system(err, f->temporary, "write");
+        next += written;
+        bytes -= (size_t)written;
+    }
+    return 0;
+}
+
+void para_new_file_abandon(struct para_new_file *f)
+{
+    if (f->fd >= 0)
+        close(f->fd);
+    f->fd = -1;
+    unlink(f->temporary);
+}
+
+int para_parent_sync(const char *path, para_error *err)
+{
+    char folder[PARA_PATH_BYTES];
+    PARA_TRY(para_path(folder, err, "%s", path));
+    char *slash = strrchr(folder, '/');
+    if (!slash)
+        return para_folder_sync(".", err);
+    slash[slash == folder] = '\0'; /* keep the root's own slash */
+    return para_folder_sync(folder, err);
+}
+
+/* Some file systems report a full disk no earlier than at sync or close, so both are checked. */
+int para_new_file_commit(struct para_new_file *f, para_error *err)
+{
+    int status = 0;
+    if (fsync(f->fd) < 0)
+        status = para_fail_system(err, f->temporary, "sync");
+    if (close(f->fd) < 0 && status == 0)
+        status = para_fail_system(err, f->temporary, "close");
+    f->fd = -1;
+    if (status == 0 && rename(f->temporary, f->path) < 0)
+        status = para_fail_system(err, f->path, "put the new file in place");
+    if (status < 0) {
+        para_new_file_abandon(f);
+        return status;
+    }
+    return para_parent_sync(f->path, err);
+}
+
+int para_folder_sync(const char *path, para_error *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return para_fail_system(err, path, "open the folder");
+    int status = 0;
+    if (fsync(fd) < 0 && errno != EINVAL) /* EINVAL: a file system whose folders need no sync */
+        status = para_fail_system(err, path, "sync the folder");
+    close(fd);
+    return status;
+}
+
+int para_json_save(const char *path, const json_t *value, para_error *err)
+{
+    char *text = value ? json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+    if (!text)
+        return para_fail_memory(err, path);
+    struct para_new_file f;
+    int status = para_new_file_begin(&f, path, err);
+    if (status == 0) {
+        status = para_new_file_append(&f, text, strlen(text), err);
+        if (status == 0)
+            status = para_new_file_append(&f, "\n", 1, err);
+        if (status == 0)
+            status = para_new_file_commit(&f, err);
+        else
+            para_new_file_abandon(&f);
+    }
+    free(text);
+    return status;
+}
+
+int para_json_load(json_t **out, const char *path, para_error *err)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return para_fail_system(err, path, "open");
+    json_error_t why;
+    json_t *value = json_loadf(file, JSON_REJECT_DUPLICATES, &why);
+    bool unread = ferror(file);
+    fclose(file);
+    if (unread)
+        json_decref(value);
+    if (unread)
+        return para_fail(err, PARA_EIO, "%s: can't read", path);
+    if (!value)
+        return para_fail(err, PARA_EFORMAT, "%s:%d:%d: %s", path, why.line, why.column, why.text);
+    if (!json_is_object(value)) {
+        json_decref(value);
+        return para_fail(err, PARA_EFORMAT, "%s: expected a JSON object, { ... }", path);
+    }
+    *out = value;
+    return 0;
+}

@@ -1,0 +1,40 @@
+/* Whole files and paths: what is written is all there, or an error says why not. */
+#ifndef PARA_IO_FILE_H
+#define PARA_IO_FILE_H
+
+#include <paragraph/types.h>
+
+#include <jansson.h>
+
+enum { PARA_PATH_BYTES = 4096 };
+
+/* Write a path; fails with PARA_ERANGE if it doesn't fit. */
+int para_path(char out[PARA_PATH_BYTES], para_error *err, const char *format, ...) PARA_PRINTF(3, 4);
+
+/* PARA_EIO: "PATH: can't WHAT: reason", the reason from errno. */
+int para_fail_system(para_error *err, const char *path, const char *what);
+
+/* A file being written beside the one it will replace. */
+struct para_new_file {
+    int fd;
+    char path[PARA_PATH_BYTES], temporary[PARA_PATH_BYTES];
+};
+
+/* Open PATH.tmp. Then append, and end with exactly one of commit and abandon; a failed commit has abandoned. */
+int para_new_file_begin(struct para_new_file *f, const char *path, para_error *err);
+int para_new_file_append(struct para_new_file *f, const void *data, size_t bytes, para_error *err);
+/* Sync, close, rename to PATH, sync the folder. */
+int para_new_file_commit(struct para_new_file *f, para_error *err);
+void para_new_file_abandon(struct para_new_file *f);
+
+/* Sync a folder, so that names made in it survive a crash. */
+int para_folder_sync(const char *path, para_error *err);
+/* Sync the folder that holds `path`. */
+int para_parent_sync(const char *path, para_error *err);
+
+/* Write JSON, indented, numbers in full precision. `value` is borrowed; NULL means memory ran out making it. */
+int para_json_save(const char *path, const json_t *value, para_error *err);
+/* Read a file that holds one JSON object; the caller drops *out with json_decref(). */
+int para_json_load(json_t **out, const char *path, para_error *err);
+
+#endif

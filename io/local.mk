@@ -1,0 +1,14 @@
+# Files: safetensors, token data, checkpoints.
+if IO
+libinternal_la_SOURCES += io/checkpoint.c
+libinternal_la_SOURCES += io/config.c
+libinternal_la_SOURCES += io/config.h
+libinternal_la_SOURCES += io/dataset.c
+libinternal_la_SOURCES += io/file.c
+libinternal_la_SOURCES += io/file.h
+libinternal_la_SOURCES += io/folder.c
+libinternal_la_SOURCES += io/folder.h
+libinternal_la_SOURCES += io/safetensors-read.c
+libinternal_la_SOURCES += io/safetensors-write.c
+libinternal_la_SOURCES += io/safetensors.h
+endif

@@ -1,0 +1,27 @@
+/* The safetensors format, as reader and writer share it: eight bytes, the header's length; the header, a JSON
+ * object from names to {"dtype", "shape", "data_offsets": [begin, end]}, offsets counted from the end of the
+ * header; the data, without holes. https://github.com/huggingface/safetensors#format */
+#ifndef PARA_IO_SAFETENSORS_H
+#define PARA_IO_SAFETENSORS_H
+
+#include <paragraph/data.h>
+
+enum {
+    PARA_SAFETENSORS_PREFIX = 8,            /* bytes of the length */
+    PARA_SAFETENSORS_HEADER_MAX = 100000000 /* bytes; the reference implementation's limit */
+};
+
+/* Bytes of rank extents of elements of some size: false where a number is negative or the product overflows. */
+bool para_safetensors_bytes(const int64_t *shape, int rank, size_t element_bytes, size_t *out);
+
+/* "(768, 2304)"; "()" for a scalar. Returns buffer. */
+enum { PARA_SHAPE_LIST = 192 };
+char *para_shape_list(const int64_t *shape, int rank, char buffer[PARA_SHAPE_LIST]);
+
+/* As para_safetensors_write(), one tensor in memory at a time: `fetch` fills a buffer with the data of entry i,
+ * whose `data` isn't read. */
+typedef int (*para_entry_fetch)(void *user, int i, void *buffer, para_error *err);
+int para_safetensors_stream(const char *path, const para_entry *entries, int count, para_entry_fetch fetch, void *user,
+                            para_error *err);
+
+#endif

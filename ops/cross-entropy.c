@@ -1,0 +1,241 @@
+/* count_targets: how many targets are not `ignore`, as float32 scalar.
+ *   targets (R) -> count (); every axis is reduced */
+#include <paragraph/ops.h>
+
+#include "graph/op.h"
+#include "ops/need.h"
+#include "base/simd.h"
+
+#include <inttypes.h>
+
+extern const struct para_op para_op_count_targets, para_op_cross_entropy, para_op_cross_entropy_backward;
+
+static enum para_role reduced(const para_node *n, const char *axis, int output, const char **why)
+{
+    (void)n, (void)axis, (void)output, (void)why;
+    return PARA_REDUCE;
+}
+
+static int scalar_shape(struct para_shape out[])
+{
+    out[0] = (struct para_shape){.dtype = PARA_F32};
+    return 1;
+}
+
+static int count_infer(const para_node *n, struct para_shape out[], para_error *err)
+{
+    PARA_TRY(para_need_dtype(n, 0, PARA_I32, err));
+    return scalar_shape(out);
+}
+
+static int count_cpu(const struct para_call *c)
+{
+    const int32_t *targets = c->in[0];
+    int64_t rows = para_shape_elements(&c->node->in[0]->shape), count = 0;
+    for (int64_t r = 0; r < rows; r++)
+        count += targets[r] != c->node->attr[0].i;
+    *(float *)c->out[0] = (float)count;
+    return 0;
+}
+
+const struct para_op para_op_count_targets = {
+    .name = "count_targets",
+    .attrs = {{"ignore", PARA_ATTR_INT}},
+    .infer = count_infer,
+    .role = reduced,
+    .cpu = count_cpu,
+};
+
+/* cross_entropy: loss = sum of (lse - logit[target]) / count over the rows whose target isn't `ignore`.
+ *   logits (R, axis), lse (R), targets (R), count () -> loss ()
+ * lse is the logsumexp of the logits over their last axis, `axis`, and count the number of such rows in the whole
+ * batch; without any the loss is 0. Every axis is reduced: a row is added by the part that holds its target's logit.
+ * Its gradient is that of lse and cross_entropy together: all of it goes to the logits. */
+
+/* Inputs 0 to 3 of both ops. */
+static int check_loss(const para_node *n, para_error *err)
+{
+    static const struct {
+        const char *name;
+        para_dtype dtype;
+    } per_row[] = {{"logits", PARA_F32}, {"lse", PARA_F32}, {"targets", PARA_I32}};
+    char rows[PARA_SHAPE_TEXT], full[PARA_SHAPE_TEXT];
+    const struct para_shape *logits = &n->in[0]->shape;
+    for (int i = 0; i < 3; i++)
+        PARA_TRY(para_need_dtype(n, i, per_row[i].dtype, err));
+    PARA_TRY(para_need_scalar(n, 3, PARA_F32, err));
+    if (logits->rank < 1 || strcmp(logits->dim[logits->rank - 1].axis, n->attr[0].s) != 0)
+        return para_fail(err, PARA_EAXIS, "logits are %s, expected axis \"%s\" last; para_permute() can put it there",
+                         para_shape_text(logits, full), n->attr[0].s);
+    for (int i = 1; i < 3; i++) {
+        const struct para_shape *s = &n->in[i]->shape;
+        bool fits = s->rank == logits->rank - 1;
+        for (int d = 0; fits && d < s->rank; d++)
+            fits = strcmp(s->dim[d].axis, logits->dim[d].axis) == 0;
+        if (!fits)
+            return para_fail(err, PARA_ESHAPE, "%s are %s, expected the axes of the logits, %s, without the last",
+                             per_row[i].name, para_shape_text(s, rows), para_shape_text(logits, full));
+    }
+    return 0;
+}
+
+static int infer(const para_node *n, struct para_shape out[], para_error *err)
+{
+    PARA_TRY(check_loss(n, err));
+    return scalar_shape(out);
+}
+
+static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para_tensor *dx[])
+{
+    dx[0] =
+        para_apply(&para_op_cross_entropy_backward, g, PARA_IN(n->in[0], n->in[1], n->in[2], n->in[3], dy[0]), n->attr);
+    return 0;
+}
+
+/* Reads one logit of each row. */
+static void cost(const para_node *n, struct para_cost *c)
+{
+    c->flops = 2.0 * (double)para_shape_elements(&n->in[2]->shape);
+    c->bytes = 3.0 * (double)para_shape_bytes(&n->in[2]->shape);
+}
+
+static const struct para_extent *class_dim(const para_node *n)
+{
+    const struct para_shape *logits = &n->in[0]->shape;
+    return &logits->dim[logits->rank - 1];
+}
+
+/* Fail if a target is neither `ignore` nor a class. */
+static int check_targets(const struct para_call *c)
+{
+    const int32_t *targets = c->in[2];
+    const struct para_extent *classes = class_dim(c->node);
+    int64_t rows = para_shape_elements(&c->node->in[2]->shape), ignore = c->node->attr[1].i;
+    for (int64_t r = 0; r < rows; r++)
+        if (targets[r] != ignore && (targets[r] < 0 || targets[r] >= classes->whole))
+            return para_fail(c->err, PARA_ERANGE,
+                             "target %" PRId32 " at position %" PRId64 " is outside of %s, which has %" PRId64
+                             ", and isn't %" PRId64 ", which is ignored",
+                             targets[r], r, classes->axis, classes->whole, ignore);
+    return 0;
+}
+
+/* The place of a row's target in its logits, or -1 if it is ignored or another part's. */
+static int64_t place_of(const para_node *n, int32_t target)
+{
+    const struct para_extent *classes = class_dim(n);
+    int64_t place = target - classes->origin;
+    return target != n->attr[1].i && place >= 0 && place < classes->extent ? place : -1;
+}
+
+/* loss () from logits (R,V), lse (R), targets (R), count () */
+static int cpu(const struct para_call *c)
+{
+    const float *logits = c->in[0], *lse = c->in[1], *count = c->in[3];
+    const int32_t *targets = c->in[2];
+    int64_t rows = para_shape_elements(&c->node->in[2]->shape), classes = class_dim(c->node)->extent;
+    double sum = 0;
+    PARA_TRY(check_targets(c));
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t place = place_of(c->node, targets[r]);
+        if (place >= 0)
+            sum += (double)lse[r] - logits[r * classes + place];
+    }
+    *(float *)c->out[0] = *count > 0 ? (float)(sum / *count) : 0.0f;
+    return 0;
+}
+
+const struct para_op para_op_cross_entropy = {
+    .name = "cross_entropy",
+    .attrs = {{"axis", PARA_ATTR_STRING}, {"ignore", PARA_ATTR_INT}},
+    .infer = infer,
+    .role = reduced,
+    .grad = grad,
+    .cost = cost,
+    .cpu = cpu,
+};
+
+/* cross_entropy_backward: dlogits = (exp(logits - lse) - [class is target]) dloss / count, 0 in ignored rows.
+ *   logits (R, axis), lse (R), targets (R), count (), dloss () -> dlogits (R, axis); all axes are parallel */
+
+static int backward_infer(const para_node *n, struct para_shape out[], para_error *err)
+{
+    PARA_TRY(check_loss(n, err));
+    PARA_TRY(para_need_scalar(n, 4, PARA_F32, err));
+    return para_infer_like(n, 0, out);
+}
+
+static void backward_cost(const para_node *n, struct para_cost *c)
+{
+    c->flops = 20.0 * (double)para_shape_elements(&n->out[0]->shape);
+}
+
+/* What a row's derivatives are multiplied with. */
+static double row_scale(const struct para_call *c, int64_t r)
+{
+    const int32_t *targets = c->in[2];
+    const float *count = c->in[3], *dloss = c->in[4];
+    return targets[r] != c->node->attr[1].i ? (double)*dloss / *count : 0.0;
+}
+
+/* dlogits (R,V) from logits (R,V), lse (R), targets (R), count (), dloss () */
+static int backward_reference(const struct para_call *c)
+{
+    const float *logits = c->in[0], *lse = c->in[1];
+    const int32_t *targets = c->in[2];
+    float *dlogits = c->out[0];
+    int64_t rows = para_shape_elements(&c->node->in[2]->shape), classes = class_dim(c->node)->extent;
+    PARA_TRY(check_targets(c));
+    for (int64_t r = 0; r < rows; r++, logits += classes, dlogits += classes)
+        for (int64_t v = 0; v < classes; v++) {
+            double p = exp((double)logits[v] - lse[r]), hit = v == place_of(c->node, targets[r]);
+            dlogits[v] = (float)((p - hit) * row_scale(c, r));
+        }
+    return 0;
+}
+
+PARA_SIMD static void scaled_softmax(int64_t classes, float scale, float lse, const float *restrict logits,
+                                     float *restrict dlogits)
+{
+#pragma omp simd
+    for (int64_t v = 0; v < classes; v++)
+        dlogits[v] = scale * para_expf(logits[v] - lse);
+}
+
+static int backward_cpu(const struct para_call *c)
+{
+    const float *logits = c->in[0], *lse = c->in[1];
+    const int32_t *targets = c->in[2];
+    float *dlogits = c->out[0];
+    int64_t rows = para_shape_elements(&c->node->in[2]->shape), classes = class_dim(c->node)->extent;
+    PARA_TRY(check_targets(c));
+    for (int64_t r = 0; r < rows; r++, logits += classes, dlogits += classes) {
+        float scale = (float)row_scale(c, r);
+        int64_t place = place_of(c->node, targets[r]);
+        if (scale == 0.0f) {
+            memset(dlogits, 0, (size_t)classes * sizeof *dlogits);
+            continue;
+        }
+        scaled_softmax(classes, scale, lse[r], logits, dlogits);
+        if (place >= 0)
+            dlogits[place] = scale * (float)(exp((double)logits[place] - lse[r]) - 1.0);
+    }
+    return 0;
+}
+
+const struct para_op para_op_cross_entropy_backward = {
+    .name = "cross_entropy_backward",
+    .attrs = {{"axis", PARA_ATTR_STRING}, {"ignore", PARA_ATTR_INT}},
+    .infer = backward_infer,
+    .cost = backward_cost,
+    .reference = backward_reference,
+    .cpu = backward_cpu,
+};
+
+para_tensor *para_cross_entropy(para_graph *g, para_tensor *logits, para_tensor *targets, const char *axis, int ignore)
+{
+    para_tensor *lse = para_logsumexp(g, logits, axis);
+    para_tensor *count = para_apply(&para_op_count_targets, g, PARA_IN(targets), PARA_ATTRS({.i = ignore}));
+    return para_apply(&para_op_cross_entropy, g, PARA_IN(logits, lse, targets, count),
+                      PARA_ATTRS({.s = axis}, {.i = ignore}));
+}

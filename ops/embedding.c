@@ -1,0 +1,189 @@
+/* embedding: y = table[ids], rows of the table by number.
+ *   table (axis, rest), ids (I) -> y (I, rest), where I and rest are any axes
+ * I and rest are parallel. Parts of the table's axis each give the rows that they hold, 0 for others, and add up. */
+#include <paragraph/ops.h>
+
+#include "graph/op.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+extern const struct para_op para_op_embedding, para_op_embedding_backward;
+
+static int infer(const para_node *n, struct para_shape out[], para_error *err)
+{
+    char text[PARA_SHAPE_TEXT];
+    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
+    PARA_TRY(para_need_dtype(n, 1, PARA_I32, err));
+    const struct para_shape *table = &n->in[0]->shape, *ids = &n->in[1]->shape;
+    if (para_shape_find(table, n->attr[0].s) != 0)
+        return para_fail(err, PARA_EAXIS, "the table is %s, expected axis \"%s\" first", para_shape_text(table, text),
+                         n->attr[0].s);
+    if (ids->rank + table->rank - 1 > PARA_MAX_RANK)
+        return para_fail(err, PARA_ESHAPE, "the result has %d axes, expected at most %d", ids->rank + table->rank - 1,
+                         PARA_MAX_RANK);
+    out[0] = (struct para_shape){.dtype = PARA_F32};
+    for (int i = 0; i < ids->rank; i++) {
+        if (para_shape_find(table, ids->dim[i].axis) >= 0)
+            return para_fail(err, PARA_EAXIS, "both ids and table have axis \"%s\"; para_rename() can tell them apart",
+                             ids->dim[i].axis);
+        para_shape_append(&out[0], ids->dim[i].axis, ids->dim[i].whole);
+    }
+    for (int i = 1; i < table->rank; i++)
+        para_shape_append(&out[0], table->dim[i].axis, table->dim[i].whole);
+    return 1;
+}
+
+static enum para_role role(const para_node *n, const char *axis, int output, const char **why)
+{
+    (void)output, (void)why;
+    return strcmp(axis, n->attr[0].s) == 0 ? PARA_REDUCE : PARA_PARALLEL;
+}
+
+static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para_tensor *dx[])
+{
+    dx[0] = para_apply(&para_op_embedding_backward, g, PARA_IN(n->in[1], dy[0]),
+                       PARA_ATTRS({.s = n->attr[0].s}, {.i = n->in[0]->shape.dim[0].whole}));
+    return 0;
+}
+
+/* Moves bytes alone, of which it touches only the rows that ids name. */
+static void cost(const para_node *n, struct para_cost *c)
+{
+    c->flops = 0;
+    c->bytes = 2.0 * (double)para_shape_bytes(&n->out[0]->shape) + (double)para_shape_bytes(&n->in[1]->shape);
+}
+
+static int check_id(int32_t id, int64_t position, const struct para_extent *table, para_error *err)
+{
+    if (id >= 0 && id < table->whole)
+        return 0;
+    return para_fail(err, PARA_ERANGE, "id %" PRId32 " at position %" PRId64 " is outside of %s, which has %" PRId64,
+                     id, position, table->axis, table->whole);
+}
+
+/* y (I,R) = table[ids (I)] (R), table (V,R) */
+static int cpu(const struct para_call *c)
+{
+    const struct para_shape *table = &c->node->in[0]->shape;
+    const struct para_extent *dim = &table->dim[0];
+    const float *rows = c->in[0];
+    const int32_t *ids = c->in[1];
+    float *y = c->out[0];
+    int64_t count = para_shape_elements(&c->node->in[1]->shape), width = para_shape_elements(table) / dim->extent;
+    size_t row_bytes = (size_t)width * sizeof(float);
+    for (int64_t p = 0; p < count; p++) {
+        PARA_TRY(check_id(ids[p], p, dim, c->err));
+        int64_t row = ids[p] - dim->origin;
+        if (row >= 0 && row < dim->extent)
+            memcpy(y + p * width, rows + row * width, row_bytes);
+        else
+            memset(y + p * width, 0, row_bytes);
+    }
+    return 0;
+}
+
+const struct para_op para_op_embedding = {
+    .name = "embedding",
+    .attrs = {{"axis", PARA_ATTR_STRING}},
+    .infer = infer,
+    .role = role,
+    .grad = grad,
+    .cost = cost,
+    .cpu = cpu,
+};
+
+/* embedding_backward: dtable[v] = sum of dy over the positions whose id is v, in the order of positions.
+ *   ids (I), dy (I, rest) -> dtable (axis, rest), axis of `extent` elements
+ * axis and rest are parallel, I is reduced. */
+
+static int backward_infer(const para_node *n, struct para_shape out[], para_error *err)
+{
+    char text[2][PARA_SHAPE_TEXT];
+    PARA_TRY(para_need_dtype(n, 0, PARA_I32, err));
+    PARA_TRY(para_need_dtype(n, 1, PARA_F32, err));
+    const struct para_shape *ids = &n->in[0]->shape, *dy = &n->in[1]->shape;
+    bool fits = dy->rank >= ids->rank && para_shape_find(dy, n->attr[0].s) < 0;
+    for (int i = 0; fits && i < ids->rank; i++)
+        fits = strcmp(dy->dim[i].axis, ids->dim[i].axis) == 0;
+    if (!fits)
+        return para_fail(err, PARA_ESHAPE, "dy is %s, expected ids's axes first, %s, and not %s",
+                         para_shape_text(dy, text[0]), para_shape_text(ids, text[1]), n->attr[0].s);
+    if (n->attr[1].i < 1 || dy->rank - ids->rank + 1 > PARA_MAX_RANK)
+        return para_fail(err, PARA_ERANGE, "extent is %" PRId64 ", expected at least 1, and at most %d axes",
+                         n->attr[1].i, PARA_MAX_RANK);
+    out[0] = (struct para_shape){.dtype = PARA_F32};
+    para_shape_append(&out[0], n->attr[0].s, n->attr[1].i);
+    for (int i = ids->rank; i < dy->rank; i++)
+        para_shape_append(&out[0], dy->dim[i].axis, dy->dim[i].whole);
+    return 1;
+}
+
+static enum para_role backward_role(const para_node *n, const char *axis, int output, const char **why)
+{
+    (void)output, (void)why;
+    return para_shape_find(&n->in[0]->shape, axis) >= 0 ? PARA_REDUCE : PARA_PARALLEL;
+}
+
+static void backward_cost(const para_node *n, struct para_cost *c)
+{
+    c->flops = (double)para_shape_elements(&n->in[1]->shape);
+}
+
+/* dtable (V,R) [ids (I)] += dy (I,R); element by element with double sums */
+static int backward_reference(const struct para_call *c)
+{
+    const struct para_extent *dim = &c->node->out[0]->shape.dim[0];
+    const int32_t *ids = c->in[0];
+    const float *dy = c->in[1];
+    float *dtable = c->out[0];
+    int64_t count = para_shape_elements(&c->node->in[0]->shape),
+            width = para_shape_elements(&c->node->in[1]->shape) / count;
+    for (int64_t p = 0; p < count; p++)
+        PARA_TRY(check_id(ids[p], p, dim, c->err));
+    for (int64_t row = 0; row < dim->extent; row++)
+        for (int64_t e = 0; e < width; e++) {
+            double sum = 0;
+            for (int64_t p = 0; p < count; p++)
+                if (ids[p] == dim->origin + row)
+                    sum += dy[p * width + e];
+            dtable[row * width + e] = (float)sum;
+        }
+    return 0;
+}
+
+static int backward_cpu(const struct para_call *c)
+{
+    const struct para_extent *dim = &c->node->out[0]->shape.dim[0];
+    const int32_t *ids = c->in[0];
+    const float *dy = c->in[1];
+    float *dtable = c->out[0];
+    int64_t count = para_shape_elements(&c->node->in[0]->shape),
+            width = para_shape_elements(&c->node->in[1]->shape) / count;
+    memset(dtable, 0, para_shape_bytes(&c->node->out[0]->shape));
+    for (int64_t p = 0; p < count; p++) {
+        PARA_TRY(check_id(ids[p], p, dim, c->err));
+        int64_t row = ids[p] - dim->origin;
+        if (row < 0 || row >= dim->extent)
+            continue;
+#pragma omp simd
+        for (int64_t e = 0; e < width; e++)
+            dtable[row * width + e] += dy[p * width + e];
+    }
+    return 0;
+}
+
+const struct para_op para_op_embedding_backward = {
+    .name = "embedding_backward",
+    .attrs = {{"axis", PARA_ATTR_STRING}, {"extent", PARA_ATTR_INT}},
+    .infer = backward_infer,
+    .role = backward_role,
+    .cost = backward_cost,
+    .reference = backward_reference,
+    .cpu = backward_cpu,
+};
+
+para_tensor *para_embedding(para_graph *g, para_tensor *table, para_tensor *ids, const char *axis)
+{
+    return para_apply(&para_op_embedding, g, PARA_IN(table, ids), PARA_ATTRS({.s = axis}));
+}

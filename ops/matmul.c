@@ -1,0 +1,432 @@
+/* matmul: y = sum of a b over the contracted axes.
+ *   a (batch, M, K), b (batch, K, N) -> y (batch, M, N), where each letter is a group of any number of axes: K those
+ *   named in `contract`, batch the others that both have, M and N those that one of them has.
+ * y's axes come in that order, within batch and M as in a, within N as in b, unless `order` lists them all.
+ * M, N and batch are parallel; parts of K give partial sums.
+ *
+ * The groups may lie in memory in any order. Where a matrix's two groups can each be walked with one stride, and one
+ * of these is 1, sgemm reads or writes it in place; else it goes through a packed copy in scratch. */
+#include <paragraph/ops.h>
+
+#include "base/checked.h"
+#include "graph/op.h"
+
+#include <cblas.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+extern const struct para_op para_op_matmul;
+
+enum { BATCH, ROWS, COLS, INNER, GROUPS };
+enum { A, B, Y };
+
+/* The axes of a group, in the order in which they are merged to one, with their strides in a, b and y (0: absent).
+ * Axes of extent 1 are left out: they never hinder. */
+struct group {
+    int rank;
+    int64_t extent[PARA_MAX_RANK], stride[3][PARA_MAX_RANK], total;
+};
+
+/* An operand seen as matrices, one for each element of the batch. */
+struct matrix {
+    int rows, cols;  /* groups */
+    bool packed;     /* through scratch, as (batch, rows, cols) */
+    bool transposed; /* rows lie innermost */
+    int64_t ld;      /* elements from one row (transposed: column) to the next */
+};
+
+struct plan {
+    struct group group[GROUPS];
+    struct matrix matrix[3];
+};
+
+static int64_t stride_of(const struct para_shape *s, const char *axis)
+{
+    int64_t stride = 1;
+    for (int i = s->rank - 1; i >= 0; i--) {
+        if (strcmp(s->dim[i].axis, axis) == 0)
+            return stride;
+        stride *= s->dim[i].extent;
+    }
+    return 0;
+}
+
+static void add_axis(struct group *g, const struct para_shape *const s[3], const struct para_extent *dim)
+{
+    if (dim->extent == 1)
+        return;
+    g->extent[g->rank] = dim->extent;
+    for (int k = 0; k < 3; k++)
+        g->stride[k][g->rank] = stride_of(s[k], dim->axis);
+    g->total *= dim->extent;
+    g->rank++;
+}
+
+/* Where operand k holds element number `index` of a group. */
+static int64_t offset(const struct group *g, int k, int64_t index)
+{
+    int64_t at = 0;
+    for (int i = g->rank - 1; i >= 0; i--) {
+        at += index % g->extent[i] * g->stride[k][i];
+        index /= g->extent[i];
+    }
+    return at;
+}
+
+/* The one stride that walks a group in operand k; 0 if it has one element, -1 if there is no such stride. */
+static int64_t merged_stride(const struct group *g, int k)
+{
+    for (int i = 0; i + 1 < g->rank; i++)
+        if (g->stride[k][i] != g->stride[k][i + 1] * g->extent[i + 1])
+            return -1;
+    return g->rank ? g->stride[k][g->rank - 1] : 0;
+}
+
+static struct matrix lay_out(const struct plan *p, int k, int rows, int cols)
+{
+    int64_t down = merged_stride(&p->group[rows], k), across = merged_stride(&p->group[cols], k);
+    struct matrix m = {.rows = rows, .cols = cols};
+    m.packed = down < 0 || across < 0 || (down > 1 && across > 1);
+    m.transposed = !m.packed && across > 1;
+    int64_t length = p->group[m.transposed ? rows : cols].total, stride = m.transposed ? across : down;
+    m.ld = m.packed || stride < length ? length : stride;
+    return m;
+}
+
+/* Batch, M and N are merged in y's order; K in that of the larger operand, so that the smaller one is packed. */
+static void make_plan(struct plan *p, const struct para_shape *a, const struct para_shape *b,
+                      const struct para_shape *y)
+{
+    const struct para_shape *const s[3] = {a, b, y};
+    const struct para_shape *larger = para_shape_elements(a) > para_shape_elements(b) ? a : b;
+    *p = (struct plan){0};
+    for (int i = 0; i < GROUPS; i++)
+        p->group[i].total = 1;
+    for (int i = 0; i < y->rank; i++) {
+        bool in_a = para_shape_find(a, y->dim[i].axis) >= 0, in_b = para_shape_find(b, y->dim[i].axis) >= 0;
+        add_axis(&p->group[in_a && in_b ? BATCH : in_a ? ROWS : COLS], s, &y->dim[i]);
+    }
+    for (int i = 0; i < larger->rank; i++)
+        if (para_shape_find(y, larger->dim[i].axis) < 0)
+            add_axis(&p->group[INNER], s, &larger->dim[i]);
+    p->matrix[A] = lay_out(p, A, ROWS, INNER);
+    p->matrix[B] = lay_out(p, B, INNER, COLS);
+    p->matrix[Y] = lay_out(p, Y, ROWS, COLS);
+}
+
+static void plan_node(struct plan *p, const para_node *n)
+{
+    make_plan(p, &n->in[0]->shape, &n->in[1]->shape, &n->out[0]->shape);
+}
+
+/* y's axes in their default order; false if they are more than a tensor can have. */
+static bool default_axes(const struct para_shape *a, const struct para_shape *b, const char *contract,
+                         struct para_shape *y)
+{
+    *y = (struct para_shape){.dtype = PARA_F32};
+    for (int own = 0; own < 2; own++)
+        for (int i = 0; i < a->rank; i++)
+            if (!para_word_in(a->dim[i].axis, contract) && (para_shape_find(b, a->dim[i].axis) < 0) == own)
+                para_shape_append(y, a->dim[i].axis, a->dim[i].whole);
+    for (int i = 0; i < b->rank; i++) {
+        if (para_shape_find(a, b->dim[i].axis) >= 0)
+            continue;
+        if (y->rank == PARA_MAX_RANK)
+            return false;
+        para_shape_append(y, b->dim[i].axis, b->dim[i].whole);
+    }
+    return true;
+}
+
+static int count_words(const char *list)
+{
+    int words = 0;
+    for (const char *p = list + strspn(list, " "); *p; p += strcspn(p, " "), p += strspn(p, " "))
+        words++;
+    return words;
+}
+
+static int check_contract(const para_node *n, para_error *err)
+{
+    char axis[PARA_MAX_AXIS_NAME + 1], text[PARA_SHAPE_TEXT];
+    for (int w = 0; w < count_words(n->attr[0].s); w++)
+        for (int k = 0; k < 2; k++)
+            if (!para_word(n->attr[0].s, w, axis) || para_shape_find(&n->in[k]->shape, axis) < 0)
+                return para_fail(err, PARA_EAXIS, "contract is \"%s\", expected axes of both operands; %s is %s",
+                                 n->attr[0].s, k ? "the second" : "the first", para_shape_text(&n->in[k]->shape, text));
+    return 0;
+}
+
+static int put_in_order(struct para_shape *y, const char *order, para_error *err)
+{
+    char axis[PARA_MAX_AXIS_NAME + 1], text[PARA_SHAPE_TEXT];
+    struct para_shape by_default = *y;
+    y->rank = 0;
+    for (int w = 0; w < by_default.rank && para_word(order, w, axis); w++) {
+        int from = para_shape_find(&by_default, axis);
+        if (from >= 0 && para_shape_find(y, axis) < 0)
+            para_shape_append(y, by_default.dim[from].axis, by_default.dim[from].whole);
+    }
+    if (y->rank != by_default.rank || count_words(order) != y->rank)
+        return para_fail(err, PARA_EAXIS, "order is \"%s\", expected each axis of the product once: %s", order,
+                         para_shape_text(&by_default, text));
+    return 0;
+}
+
+static struct para_shape whole_of(const struct para_shape *s)
+{
+    struct para_shape whole = {.dtype = s->dtype};
+    for (int i = 0; i < s->rank; i++)
+        para_shape_append(&whole, s->dim[i].axis, s->dim[i].whole);
+    return whole;
+}
+
+/* BLAS counts rows, columns and leading dimensions in int. */
+static int check_range(const para_node *n, const struct para_shape *y, para_error *err)
+{
+    static const char *const names[GROUPS] = {"batch", "rows", "columns", "contracted elements"};
+    int64_t elements = 1;
+    for (int i = 0; i < y->rank; i++)
+        if (!para_mul_i64(elements, y->dim[i].whole, &elements))
+            return para_fail(err, PARA_ERANGE, "the product has more than 2^63 elements");
+    struct para_shape a = whole_of(&n->in[0]->shape), b = whole_of(&n->in[1]->shape);
+    struct plan p;
+    make_plan(&p, &a, &b, y);
+    for (int i = ROWS; i < GROUPS; i++)
+        if (p.group[i].total > INT_MAX)
+            return para_fail(err, PARA_ERANGE, "%lld %s, expected at most %d", (long long)p.group[i].total, names[i],
+                             INT_MAX);
+    for (int k = 0; k < 3; k++)
+        if (p.matrix[k].ld > INT_MAX)
+            return para_fail(err, PARA_ERANGE, "rows lie %lld elements apart, expected at most %d",
+                             (long long)p.matrix[k].ld, INT_MAX);
+    return 0;
+}
+
+static int infer(const para_node *n, struct para_shape out[], para_error *err)
+{
+    for (int k = 0; k < 2; k++)
+        PARA_TRY(para_need_dtype(n, k, PARA_F32, err));
+    PARA_TRY(check_contract(n, err));
+    if (!default_axes(&n->in[0]->shape, &n->in[1]->shape, n->attr[0].s, &out[0]))
+        return para_fail(err, PARA_ESHAPE, "the product has more than %d axes", PARA_MAX_RANK);
+    if (n->attr[1].s[0])
+        PARA_TRY(put_in_order(&out[0], n->attr[1].s, err));
+    PARA_TRY(check_range(n, &out[0], err));
+    return 1;
+}
+
+static enum para_role role(const para_node *n, const char *axis, int output, const char **why)
+{
+    (void)output, (void)why;
+    return para_word_in(axis, n->attr[0].s) ? PARA_REDUCE : PARA_PARALLEL;
+}
+
+/* Room for a list of a tensor's axes. */
+struct axis_list {
+    char s[PARA_MAX_RANK * (PARA_MAX_AXIS_NAME + 1) + 1];
+};
+
+/* The axes of s that `other` (may be NULL) lacks. */
+static struct axis_list list_axes(const struct para_shape *s, const struct para_shape *other)
+{
+    struct axis_list list = {""};
+    size_t used = 0;
+    for (int i = 0; i < s->rank; i++)
+        if (!other || para_shape_find(other, s->dim[i].axis) < 0)
+            used += (size_t)snprintf(list.s + used, sizeof list.s - used, "%s%s", used ? " " : "", s->dim[i].axis);
+    return list;
+}
+
+static bool same_axes(const struct para_shape *s, const struct para_shape *t)
+{
+    for (int i = 0; i < s->rank && i < t->rank; i++)
+        if (strcmp(s->dim[i].axis, t->dim[i].axis) != 0)
+            return false;
+    return s->rank == t->rank;
+}
+
+/* The gradient of operand x, whose partner in the product was w: contract dy with w over what x lacks. */
+static para_tensor *operand_gradient(para_graph *g, const para_tensor *x, para_tensor *w, para_tensor *dy)
+{
+    if (!dy)
+        return NULL;
+    struct axis_list contract = list_axes(&w->shape, &x->shape), order = list_axes(&x->shape, NULL);
+    struct para_shape shape;
+    if (default_axes(&dy->shape, &w->shape, contract.s, &shape) && same_axes(&shape, &x->shape))
+        return para_apply(&para_op_matmul, g, PARA_IN(dy, w), PARA_ATTRS({.s = contract.s}, {.s = ""}));
+    if (default_axes(&w->shape, &dy->shape, contract.s, &shape) && same_axes(&shape, &x->shape))
+        return para_apply(&para_op_matmul, g, PARA_IN(w, dy), PARA_ATTRS({.s = contract.s}, {.s = ""}));
+    return para_apply(&para_op_matmul, g, PARA_IN(dy, w), PARA_ATTRS({.s = contract.s}, {.s = order.s}));
+}
+
+static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para_tensor *dx[])
+{
+    dx[0] = operand_gradient(g, n->in[0], n->in[1], dy[0]);
+    dx[1] = operand_gradient(g, n->in[1], n->in[0], dy[0]);
+    return 0;
+}
+
+static void cost(const para_node *n, struct para_cost *c)
+{
+    struct plan p;
+    plan_node(&p, n);
+    c->flops = 2.0;
+    for (int i = 0; i < GROUPS; i++)
+        c->flops *= (double)p.group[i].total;
+}
+
+/* y (batch, M, N) = sum over K of a (batch, M, K) b (batch, K, N), axes in any order */
+static int reference(const struct para_call *c)
+{
+    const struct para_shape *a = &c->node->in[0]->shape, *b = &c->node->in[1]->shape, *y = &c->node->out[0]->shape;
+    const struct para_shape *const shapes[3] = {a, b, y};
+    const float *x = c->in[0], *w = c->in[1];
+    float *out = c->out[0];
+    struct group outer = {.total = 1}, inner = {.total = 1};
+    for (int i = 0; i < y->rank; i++)
+        add_axis(&outer, shapes, &y->dim[i]);
+    for (int i = 0; i < a->rank; i++)
+        if (para_shape_find(y, a->dim[i].axis) < 0)
+            add_axis(&inner, shapes, &a->dim[i]);
+    for (int64_t e = 0; e < outer.total; e++) {
+        int64_t at_x = offset(&outer, A, e), at_w = offset(&outer, B, e);
+        double sum = 0;
+        for (int64_t k = 0; k < inner.total; k++)
+            sum += (double)x[at_x + offset(&inner, A, k)] * w[at_w + offset(&inner, B, k)];
+        out[e] = (float)sum;
+    }
+    return 0;
+}
+
+/* A packed copy is walked in runs along the last axis of the columns. */
+struct runs {
+    int64_t count, length, stride;
+};
+
+static struct runs runs_of(const struct plan *p, int k)
+{
+    const struct matrix *m = &p->matrix[k];
+    const struct group *cols = &p->group[m->cols];
+    struct runs r = {.length = 1, .stride = 1};
+    if (cols->rank) {
+        r.length = cols->extent[cols->rank - 1];
+        r.stride = cols->stride[k][cols->rank - 1];
+    }
+    r.count = p->group[BATCH].total * p->group[m->rows].total * (cols->total / r.length);
+    return r;
+}
+
+static int64_t run_start(const struct plan *p, int k, int64_t element)
+{
+    const struct group *batch = &p->group[BATCH], *rows = &p->group[p->matrix[k].rows],
+                       *cols = &p->group[p->matrix[k].cols];
+    return offset(cols, k, element % cols->total) + offset(rows, k, element / cols->total % rows->total) +
+           offset(batch, k, element / cols->total / rows->total);
+}
+
+static void pack(const struct plan *p, int k, const float *own, float *packed)
+{
+    struct runs r = runs_of(p, k);
+    for (int64_t i = 0; i < r.count; i++) {
+        const float *from = own + run_start(p, k, i * r.length);
+        for (int64_t e = 0; e < r.length; e++)
+            packed[i * r.length + e] = from[e * r.stride];
+    }
+}
+
+static void unpack(const struct plan *p, int k, const float *packed, float *own)
+{
+    struct runs r = runs_of(p, k);
+    for (int64_t i = 0; i < r.count; i++) {
+        float *to = own + run_start(p, k, i * r.length);
+        for (int64_t e = 0; e < r.length; e++)
+            to[e * r.stride] = packed[i * r.length + e];
+    }
+}
+
+static int64_t matrix_elements(const struct plan *p, int k)
+{
+    return p->group[p->matrix[k].rows].total * p->group[p->matrix[k].cols].total;
+}
+
+/* Bytes of the packed copy of operand k, in whole cache lines; 0 if it is used in place. */
+static size_t packed_bytes(const struct plan *p, int k)
+{
+    if (!p->matrix[k].packed)
+        return 0;
+    return ((size_t)(p->group[BATCH].total * matrix_elements(p, k)) * sizeof(float) + 63) / 64 * 64;
+}
+
+static size_t scratch(const para_node *n)
+{
+    struct plan p;
+    plan_node(&p, n);
+    return packed_bytes(&p, A) + packed_bytes(&p, B) + packed_bytes(&p, Y);
+}
+
+static CBLAS_TRANSPOSE transposed(bool yes)
+{
+    return yes ? CblasTrans : CblasNoTrans;
+}
+
+/* y (M,N) = a (M,K) b (K,N); where y lies transposed, y^T (N,M) = b^T (N,K) a^T (K,M) */
+static void multiply(const struct plan *p, const float *a, const float *b, float *y)
+{
+    const struct matrix *ma = &p->matrix[A], *mb = &p->matrix[B], *my = &p->matrix[Y];
+    int rows = (int)p->group[ROWS].total, cols = (int)p->group[COLS].total, inner = (int)p->group[INNER].total;
+    if (my->transposed)
+        cblas_sgemm(CblasRowMajor, transposed(!mb->transposed), transposed(!ma->transposed), cols, rows, inner, 1.0f, b,
+                    (int)mb->ld, a, (int)ma->ld, 0.0f, y, (int)my->ld);
+    else
+        cblas_sgemm(CblasRowMajor, transposed(ma->transposed), transposed(mb->transposed), rows, cols, inner, 1.0f, a,
+                    (int)ma->ld, b, (int)mb->ld, 0.0f, y, (int)my->ld);
+}
+
+/* Where the matrix of one element of the batch begins. */
+static int64_t matrix_start(const struct plan *p, int k, int64_t element)
+{
+    return p->matrix[k].packed ? element * matrix_elements(p, k) : offset(&p->group[BATCH], k, element);
+}
+
+static int cpu(const struct para_call *c)
+{
+    struct plan p;
+    plan_node(&p, c->node);
+    char *free_scratch = c->scratch;
+    const float *operand[2];
+    for (int k = 0; k < 2; k++) {
+        operand[k] = c->in[k];
+        if (!p.matrix[k].packed)
+            continue;
+        float *packed = (float *)(void *)free_scratch;
+        pack(&p, k, c->in[k], packed);
+        operand[k] = packed;
+        free_scratch += packed_bytes(&p, k);
+    }
+    float *y = p.matrix[Y].packed ? (float *)(void *)free_scratch : c->out[0];
+    for (int64_t e = 0; e < p.group[BATCH].total; e++)
+        multiply(&p, operand[A] + matrix_start(&p, A, e), operand[B] + matrix_start(&p, B, e),
+                 y + matrix_start(&p, Y, e));
+    if (p.matrix[Y].packed)
+        unpack(&p, Y, y, c->out[0]);
+    return 0;
+}
+
+const struct para_op para_op_matmul = {
+    .name = "matmul",
+    .attrs = {{"contract", PARA_ATTR_STRING}, {"order", PARA_ATTR_STRING}},
+    .infer = infer,
+    .role = role,
+    .grad = grad,
+    .cost = cost,
+    .scratch = scratch,
+    .reference = reference,
+    .cpu = cpu,
+};
+
+para_tensor *para_matmul(para_graph *g, para_tensor *a, para_tensor *b, const char *contract)
+{
+    return para_apply(&para_op_matmul, g, PARA_IN(a, b), PARA_ATTRS({.s = contract}, {.s = ""}));
+}

@@ -1,0 +1,39 @@
+/* max: y = the largest of x[0], x[1], ..., tensors of one shape; NaN if one of them is.
+ * Element by element, so every axis is parallel. It combines the partial results of reduce_max. */
+#include "graph/op.h"
+#include "base/simd.h"
+#include "ops/table.h"
+
+static int infer(const para_node *n, struct para_shape out[], para_error *err)
+{
+    if (n->n_in == 0)
+        return para_fail(err, PARA_EINVAL, "no inputs, expected at least one");
+    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
+    for (int i = 1; i < n->n_in; i++)
+        PARA_TRY(para_need_same(n, 0, i, err));
+    return para_infer_like(n, 0, out);
+}
+
+PARA_SIMD static void larger(int64_t elements, const float *restrict x, float *restrict y)
+{
+#pragma omp simd
+    for (int64_t e = 0; e < elements; e++)
+        y[e] = x[e] > y[e] || x[e] != x[e] ? x[e] : y[e];
+}
+
+/* y (E) = max over i of x[i] (E) */
+static int cpu(const struct para_call *c)
+{
+    float *y = c->out[0];
+    int64_t elements = para_shape_elements(&c->node->out[0]->shape);
+    memcpy(y, c->in[0], sizeof *y * (size_t)elements);
+    for (int i = 1; i < c->node->n_in; i++)
+        larger(elements, c->in[i], y);
+    return 0;
+}
+
+const struct para_op para_op_max = {
+    .name = "max",
+    .infer = infer,
+    .cpu = cpu,
+};

@@ -1,0 +1,116 @@
+/* Why a plan takes the time it does. */
+#include "runtime/plan.h"
+
+#include "base/fail.h"
+#include "graph/op.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct share {
+    const char *op;
+    double ns;
+    int nodes;
+};
+
+static int more_time_first(const void *left, const void *right)
+{
+    const struct share *a = left, *b = right;
+    return (a->ns < b->ns) - (a->ns > b->ns);
+}
+
+/* The longest path by op, the costliest first. */
+static void print_path(const para_plan *p, const int *path, int length, double critical, FILE *out)
+{
+    struct share shares[64] = {{0}};
+    int count = 0;
+    for (int i = 0; i < length; i++) {
+        const char *op = p->g->nodes[path[i]]->op->name;
+        int k = 0;
+        while (k < count && strcmp(shares[k].op, op) != 0)
+            k++;
+        if (k == count && count == 64)
+            continue;
+        if (k == count)
+            shares[count++].op = op;
+        shares[k].ns += p->cost_ns[path[i]];
+        shares[k].nodes++;
+    }
+    qsort(shares, (size_t)count, sizeof *shares, more_time_first);
+    fprintf(out, "critical path by op:\n");
+    for (int k = 0; k < count && k < 8; k++)
+        fprintf(out, "  %-26s %5d nodes %10.3f ms %5.1f %%\n", shares[k].op, shares[k].nodes, shares[k].ns * 1e-6,
+                critical > 0 ? 100.0 * shares[k].ns / critical : 0.0);
+}
+
+static void print_memory(const para_plan_summary *s, FILE *out)
+{
+    const double mib = 1.0 / (1 << 20);
+    fprintf(out, "memory: %.1f MiB = parameters %.1f + state %.1f + inputs %.1f + intermediates %.1f (%.1f without reuse)\n",
+            (double)s->peak_bytes * mib, (double)s->parameter_bytes * mib, (double)s->state_bytes * mib,
+            (double)s->input_bytes * mib, (double)s->intermediate_bytes * mib,
+            (double)s->intermediate_bytes_unshared * mib);
+}
+
+/* A lower bound for the time of a run is the larger of the longest path and the work shared evenly. */
+static void print_bound(const para_parallelism *m, int workers, FILE *out)
+{
+    double shared = m->work / workers;
+    double bound = m->critical > shared ? m->critical : shared;
+    fprintf(out, "lower bound on %d worker%s: %.3f ms, set by the %s (work / workers %.3f ms, critical path %.3f ms)\n",
+            workers, workers == 1 ? "" : "s", bound * 1e-6, m->critical > shared ? "critical path" : "work", shared * 1e-6,
+            m->critical * 1e-6);
+    if (m->critical > shared)
+        fprintf(out, "more workers than %.1f don't help; a finer split would\n", m->average_width);
+}
+
+/* Which nodes of a group (of all, for -1) take how much of the work. */
+static void print_groups(const para_plan *p, double work, FILE *out)
+{
+    for (int group = 0; group < p->groups; group++) {
+        double ns = 0;
+        size_t bytes = 0;
+        int nodes = 0;
+        for (int i = 0; i < p->g->n_nodes; i++)
+            if (p->g->nodes[i]->place == group) {
+                ns += p->cost_ns[i];
+                nodes++;
+            }
+        for (int t = 0; t < p->g->n_tensors; t++) {
+            const para_tensor *v = p->g->tensors[t];
+            bool read_here = false;
+            for (int i = 0; i < p->g->n_nodes && v->kind == PARA_PARAMETER && !read_here; i++)
+                for (int k = 0; k < p->g->nodes[i]->n_in && !read_here; k++)
+                    read_here = p->g->nodes[i]->in[k] == v && p->g->nodes[i]->place == group;
+            bytes += read_here ? para_shape_bytes(&v->shape) : 0;
+        }
+        fprintf(out, "group %d: %d nodes, %.1f %% of the work, %.1f MiB of parameters\n", group, nodes,
+                work > 0 ? 100.0 * ns / work : 0.0, (double)bytes / (1 << 20));
+    }
+}
+
+int para_plan_explain(const para_plan *p, int workers, FILE *out, para_error *err)
+{
+    para_parallelism m;
+    int *path = malloc(sizeof *path * (size_t)(p->g->n_nodes + 1));
+    if (workers < 1) {
+        free(path);
+        return para_fail(err, PARA_ERANGE, "%d workers, expected at least 1", workers);
+    }
+    int status = path ? para_deps_measure(p->deps, p->cost_ns, &m, path, err) : para_fail_memory(err, "explaining a plan");
+    if (status == 0) {
+        para_plan_summary s = para_plan_summarize(p);
+        fprintf(out, "tasks: %d, edges: %d, buffers: %d\n", s.tasks, s.edges, s.buffers);
+        fprintf(out, "splits: %s\n", p->g->splits[0] ? p->g->splits : "none");
+        fprintf(out, "work: %.3f ms on one worker at nominal rates, %.3f GFLOP, %.3f GB\n", m.work * 1e-6, s.flops * 1e-9,
+                s.bytes * 1e-9);
+        fprintf(out, "critical path: %.3f ms, %d nodes\n", m.critical * 1e-6, m.path_length);
+        fprintf(out, "width: %.2f on average, %d at most\n", m.average_width, m.peak_width);
+        print_bound(&m, workers, out);
+        print_path(p, path, m.path_length, m.critical, out);
+        print_groups(p, m.work, out);
+        print_memory(&s, out);
+    }
+    free(path);
+    return status;
+}

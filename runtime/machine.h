@@ -1,0 +1,14 @@
+/* The open machine. */
+#ifndef PARA_RUNTIME_MACHINE_H
+#define PARA_RUNTIME_MACHINE_H
+
+#include <paragraph/session.h>
+
+struct para_machine {
+    int workers, cores, memories;
+    int64_t ram_bytes;
+    char cpu[128], starpu[32], scheduler[32], blas[160];
+    char home[64]; /* a temporary STARPU_HOME, removed at the end; "" if none was needed */
+};
+
+#endif

@@ -1,0 +1,196 @@
+/* Sessions: a graph, its plan, its memory, and one of two ways to run. */
+#include "runtime/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+para_session_options para_session_default(void)
+{
+    return (para_session_options){.seed = 1};
+}
+
+double para_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+static void keep_error(para_session *s, const para_node *n, int status, const char *message)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->status == 0 || n->id < s->failed_node) {
+        s->failed_node = n->id;
+        s->status = para_fail(&s->error, status, "%s: %s", n->name, message);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+void para_run_node(para_session *s, const para_node *n, void *const in[], void *const out[], void *scratch, int worker)
+{
+    para_error err = {0};
+    struct para_call call = {.node = n, .in = in, .out = out, .scratch = scratch, .seed = s->options.seed, .err = &err};
+    double start = s->samples ? para_now_ns() : 0;
+    int status = s->options.reference && n->op->reference ? n->op->reference(&call) : n->op->cpu(&call);
+    if (s->samples)
+        s->samples[n->id] = (para_sample){n->id, worker, start - s->run_began_ns, para_now_ns() - s->run_began_ns};
+    if (status < 0)
+        keep_error(s, n, status, err.message);
+}
+
+static bool holds_value(const para_tensor *t, const char *name)
+{
+    return strcmp(t->base, name) == 0 && (!t->producer || t->is_output);
+}
+
+static int acquire(para_session *s, int buffer, bool write)
+{
+    return s->tasks ? para_tasks_acquire(s->tasks, buffer, write) : 0;
+}
+
+static void release(para_session *s, int buffer)
+{
+    if (s->tasks)
+        para_tasks_release(s->tasks, buffer);
+}
+
+static void initialize(para_session *s)
+{
+    for (int i = 0; i < s->g->n_tensors; i++) {
+        const para_tensor *t = s->g->tensors[i];
+        if (t->kind == PARA_PARAMETER || t->kind == PARA_STATE)
+            para_fill_initial(t, s->options.seed, s->store.data[s->plan->buffers.of[i]]);
+    }
+}
+
+static int prepare(para_session *s, para_error *err)
+{
+    PARA_TRY(para_plan_new(&s->plan, s->g, err));
+    PARA_TRY(para_store_new(&s->store, &s->plan->buffers, err));
+    initialize(s);
+    if (s->options.profile) {
+        s->samples = calloc((size_t)s->g->n_nodes + 1, sizeof *s->samples);
+        if (!s->samples)
+            return para_fail_memory(err, "the profile");
+    }
+    if (s->machine)
+        return para_tasks_new(s, err);
+    size_t bytes = (s->plan->scratch_bytes + 63) / 64 * 64;
+    s->scratch = bytes ? aligned_alloc(64, bytes) : NULL;
+    return bytes && !s->scratch ? para_fail_memory(err, "kernel scratch") : 0;
+}
+
+int para_session_new(para_session **out, const para_graph *g, para_machine *m, const para_session_options *options,
+                     para_error *err)
+{
+    if (options && options->reference && m)
+        return para_fail(err, PARA_EINVAL, "reference kernels run on the serial interpreter alone");
+    para_session *s = calloc(1, sizeof *s);
+    if (!s || pthread_mutex_init(&s->lock, NULL) != 0) {
+        free(s);
+        return para_fail_memory(err, "making a session");
+    }
+    s->g = g;
+    s->machine = m;
+    s->options = options ? *options : para_session_default();
+    int status = prepare(s, err);
+    if (status < 0)
+        para_session_free(s);
+    else
+        *out = s;
+    return status;
+}
+
+void para_session_free(para_session *s)
+{
+    if (!s)
+        return;
+    para_tasks_free(s->tasks);
+    para_store_free(&s->store);
+    para_plan_free(s->plan);
+    free(s->scratch);
+    free(s->samples);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+/* Check name and size of a whole value; returns its first tile, or NULL with the error filled. */
+static const para_tensor *find_value(const para_session *s, const char *name, size_t bytes, bool write, para_error *err)
+{
+    for (int i = 0; i < s->g->n_tensors; i++) {
+        const para_tensor *t = s->g->tensors[i];
+        if (!holds_value(t, name) || (write && t->producer))
+            continue;
+        if (bytes == para_shape_whole_bytes(&t->shape))
+            return t;
+        para_fail(err, PARA_ESHAPE, "\"%s\" takes %zu bytes, got %zu", name, para_shape_whole_bytes(&t->shape), bytes);
+        return NULL;
+    }
+    para_fail(err, PARA_ENAME, "no %s is called \"%s\"", write ? "input, parameter or state" :
+              "input, parameter, state or output", name);
+    return NULL;
+}
+
+int para_session_set(para_session *s, const char *name, const void *data, size_t bytes, para_error *err)
+{
+    para_error local;
+    err = err ? err : &local;
+    const para_tensor *first = find_value(s, name, bytes, true, err);
+    if (!first)
+        return err->code;
+    for (int i = first->id; i < s->g->n_tensors; i++) {
+        const para_tensor *t = s->g->tensors[i];
+        int buffer = s->plan->buffers.of[i];
+        if (t->producer || strcmp(t->base, name) != 0)
+            continue;
+        if (acquire(s, buffer, true) != 0)
+            return para_fail(err, PARA_EDEVICE, "\"%s\" can't be brought to main memory", name);
+        para_tile_take(&t->shape, s->store.data[buffer], data);
+        release(s, buffer);
+    }
+    return 0;
+}
+
+int para_session_get(para_session *s, const char *name, void *data, size_t bytes, para_error *err)
+{
+    para_error local;
+    err = err ? err : &local;
+    const para_tensor *first = find_value(s, name, bytes, false, err);
+    if (!first)
+        return err->code;
+    for (int i = first->id; i < s->g->n_tensors; i++) {
+        const para_tensor *t = s->g->tensors[i];
+        int buffer = s->plan->buffers.of[i];
+        if (!holds_value(t, name))
+            continue;
+        if (acquire(s, buffer, false) != 0)
+            return para_fail(err, PARA_EDEVICE, "\"%s\" can't be brought to main memory", name);
+        para_tile_put(&t->shape, s->store.data[buffer], data);
+        release(s, buffer);
+    }
+    return 0;
+}
+
+int para_session_run(para_session *s, para_error *err)
+{
+    s->status = 0;
+    s->run_began_ns = para_now_ns();
+    int status = s->tasks ? para_tasks_run(s, err) : para_serial_run(s, err);
+    s->counters.run_ns = para_now_ns() - s->run_began_ns;
+    s->counters.runs++;
+    if (status == 0 && s->status < 0)
+        status = para_fail(err, s->status, "%s", s->error.message);
+    return status;
+}
+
+para_session_counters para_session_count(const para_session *s)
+{
+    return s->counters;
+}
+
+const para_sample *para_session_profile(const para_session *s, int *count)
+{
+    *count = s->samples ? s->g->n_nodes : 0;
+    return s->samples;
+}

@@ -1,0 +1,143 @@
+#include "runtime/store.h"
+
+#include "base/fail.h"
+#include "base/philox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 64 };
+
+int para_store_new(struct para_store *out, const struct para_buffers *b, para_error *err)
+{
+    struct para_store s = {calloc((size_t)b->count + 1, sizeof *s.data), b->count};
+    if (!s.data)
+        return para_fail_memory(err, "buffers");
+    for (int i = 0; i < b->count; i++) {
+        size_t bytes = (b->bytes[i] + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        s.data[i] = aligned_alloc(ALIGNMENT, bytes);
+        if (!s.data[i]) {
+            para_store_free(&s);
+            return para_fail(err, PARA_ENOMEM, "out of memory: a buffer of %zu bytes", bytes);
+        }
+        if (b->keep[i])
+            memset(s.data[i], 0, bytes);
+    }
+    *out = s;
+    return 0;
+}
+
+void para_store_free(struct para_store *s)
+{
+    for (int i = 0; i < s->count && s->data; i++)
+        free(s->data[i]);
+    free(s->data);
+    *s = (struct para_store){0};
+}
+
+size_t para_shape_whole_bytes(const struct para_shape *s)
+{
+    size_t bytes = para_dtype_bytes(s->dtype);
+    for (int d = 0; d < s->rank; d++)
+        bytes *= (size_t)s->dim[d].whole;
+    return bytes;
+}
+
+/* A walk over the runs of a tile: stretches that lie together in the whole. */
+struct runs {
+    const struct para_shape *s;
+    int64_t at[PARA_MAX_RANK]; /* within the tile; the last dimension stays 0 */
+    int64_t length, count, number;
+};
+
+static struct runs runs_of(const struct para_shape *s)
+{
+    struct runs r = {.s = s, .length = s->rank ? s->dim[s->rank - 1].extent : 1, .count = 1};
+    for (int d = 0; d + 1 < s->rank; d++)
+        r.count *= s->dim[d].extent;
+    return r;
+}
+
+/* Where the current run begins in the whole, in elements. */
+static int64_t run_begin(const struct runs *r)
+{
+    int64_t index = 0;
+    for (int d = 0; d < r->s->rank; d++)
+        index = index * r->s->dim[d].whole + r->s->dim[d].origin + r->at[d];
+    return index;
+}
+
+static bool next_run(struct runs *r)
+{
+    for (int d = r->s->rank - 2; d >= 0; d--) {
+        if (++r->at[d] < r->s->dim[d].extent)
+            break;
+        r->at[d] = 0;
+    }
+    return ++r->number < r->count;
+}
+
+void para_tile_put(const struct para_shape *s, const void *tile, void *whole)
+{
+    struct runs r = runs_of(s);
+    size_t element = para_dtype_bytes(s->dtype), bytes = (size_t)r.length * element;
+    do
+        memcpy((char *)whole + (size_t)run_begin(&r) * element, (const char *)tile + (size_t)r.number * bytes, bytes);
+    while (next_run(&r));
+}
+
+void para_tile_take(const struct para_shape *s, void *tile, const void *whole)
+{
+    struct runs r = runs_of(s);
+    size_t element = para_dtype_bytes(s->dtype), bytes = (size_t)r.length * element;
+    do
+        memcpy((char *)tile + (size_t)r.number * bytes, (const char *)whole + (size_t)run_begin(&r) * element, bytes);
+    while (next_run(&r));
+}
+
+/* Draws begin to begin + length - 1 of a stream; neighbours in pairs share one logarithm. */
+static void fill_normal(float *x, int64_t length, uint64_t seed, uint64_t stream, int64_t begin, para_init init)
+{
+    for (int64_t e = 0; e < length;) {
+        uint64_t index = (uint64_t)(begin + e);
+        if (index % 4 == 0 && length - e >= 4) {
+            struct para_philox p = para_philox(seed, stream, index / 4);
+            for (int pair = 0; pair < 2; pair++) {
+                struct para_normals z = para_box_muller(&p.word[2 * pair]);
+                *x++ = (float)(init.mean + init.spread * z.first);
+                *x++ = (float)(init.mean + init.spread * z.second);
+            }
+            e += 4;
+        } else {
+            *x++ = (float)(init.mean + init.spread * para_normal(seed, stream, index));
+            e++;
+        }
+    }
+}
+
+static void fill_uniform(float *x, int64_t length, uint64_t seed, uint64_t stream, int64_t begin, para_init init)
+{
+    for (int64_t e = 0; e < length; e++) {
+        double u = (para_draw(seed, stream, (uint64_t)(begin + e)) + 0.5) * 0x1p-32;
+        x[e] = (float)(init.mean + init.spread * (2.0 * u - 1.0));
+    }
+}
+
+void para_fill_initial(const para_tensor *t, uint64_t seed, void *tile)
+{
+    struct runs r = runs_of(&t->shape);
+    uint64_t stream = (uint64_t)t->origin;
+    do {
+        float *x = (float *)tile + r.number * r.length;
+        if (t->init.kind == PARA_INIT_NORMAL)
+            fill_normal(x, r.length, seed, stream, run_begin(&r), t->init);
+        else if (t->init.kind == PARA_INIT_UNIFORM)
+            fill_uniform(x, r.length, seed, stream, run_begin(&r), t->init);
+        else if (t->shape.dtype == PARA_I32)
+            for (int64_t e = 0; e < r.length; e++)
+                ((int32_t *)tile)[r.number * r.length + e] = (int32_t)t->init.mean;
+        else
+            for (int64_t e = 0; e < r.length; e++)
+                x[e] = (float)t->init.mean;
+    } while (next_run(&r));
+}

@@ -1,0 +1,291 @@
+/* A plan as StarPU tasks: made once, replayed every run.
+ *
+ * One buffer is one data handle, registered once; one node is one task, its edges are the analyzer's, declared once.
+ * Sequential consistency is off, so that StarPU adds no order of its own. A run resubmits the same task structures
+ * after all have ended. In implicit mode StarPU infers the order from data accesses instead: a debugging aid. */
+#include "runtime/session.h"
+
+#include <starpu.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct task {
+    para_session *session;
+    const para_node *node;
+    struct starpu_task *starpu;
+    int *slot;        /* inputs, then outputs: which of the task's handles */
+    void **in, **out; /* filled at each run */
+    uint32_t *workers; /* a bit per worker allowed; NULL: all */
+};
+
+struct para_tasks {
+    struct para_arena arena;
+    starpu_data_handle_t *handles; /* by buffer number */
+    int n_handles;
+    struct task *tasks; /* by node id */
+    int n_tasks;
+    struct starpu_codelet *codelets; /* one per op of the table */
+    struct starpu_perfmodel *models;
+    void **scratch; /* by worker */
+    int n_workers;
+};
+
+/* --- running --- */
+
+static void run_task(void *buffers[], void *argument)
+{
+    struct task *t = argument;
+    const para_node *n = t->node;
+    int worker = starpu_worker_get_id();
+    for (int i = 0; i < n->n_in; i++)
+        t->in[i] = (void *)STARPU_VECTOR_GET_PTR(buffers[t->slot[i]]);
+    for (int k = 0; k < n->n_out; k++)
+        t->out[k] = (void *)STARPU_VECTOR_GET_PTR(buffers[t->slot[n->n_in + k]]);
+    para_run_node(t->session, n, t->in, t->out, t->session->tasks->scratch[worker], worker);
+}
+
+int para_tasks_run(para_session *s, para_error *err)
+{
+    struct para_tasks *ts = s->tasks;
+    for (int i = 0; i < ts->n_tasks; i++) {
+        int status = starpu_task_submit(ts->tasks[i].starpu);
+        if (status != 0) {
+            starpu_task_wait_for_all();
+            return para_fail(err, PARA_EDEVICE, "%s: StarPU refuses the task: %s", ts->tasks[i].node->name,
+                             strerror(-status));
+        }
+    }
+    starpu_task_wait_for_all();
+    return 0;
+}
+
+int para_tasks_acquire(struct para_tasks *t, int buffer, bool write)
+{
+    return starpu_data_acquire(t->handles[buffer], write ? STARPU_W : STARPU_R);
+}
+
+void para_tasks_release(struct para_tasks *t, int buffer)
+{
+    starpu_data_release(t->handles[buffer]);
+}
+
+/* --- making --- */
+
+/* FNV-1a over all that a node's time depends on: shapes and attributes. */
+static uint32_t footprint(struct starpu_task *task)
+{
+    const struct task *t = task->cl_arg;
+    const para_node *n = t->node;
+    uint32_t h = 2166136261u;
+    for (int k = 0; k < n->n_in + n->n_out; k++) {
+        const struct para_shape *s = &(k < n->n_in ? n->in[k] : n->out[k - n->n_in])->shape;
+        for (int d = 0; d < s->rank; d++)
+            h = (h ^ (uint32_t)s->dim[d].extent) * 16777619u;
+        h = (h ^ (uint32_t)s->rank) * 16777619u;
+    }
+    for (int a = 0; a < PARA_MAX_ATTRS && n->op->attrs[a].name; a++) {
+        const char *text = n->op->attrs[a].type == PARA_ATTR_STRING ? n->attr[a].s : "";
+        for (; *text; text++)
+            h = (h ^ (unsigned char)*text) * 16777619u;
+        if (n->op->attrs[a].type == PARA_ATTR_INT)
+            h = (h ^ (uint32_t)n->attr[a].i) * 16777619u;
+    }
+    return h;
+}
+
+static int make_codelets(struct para_tasks *ts, para_error *err)
+{
+    size_t count = 0;
+    while (para_op_table[count])
+        count++;
+    ts->codelets = para_arena_alloc(&ts->arena, count * sizeof *ts->codelets);
+    ts->models = para_arena_alloc(&ts->arena, count * sizeof *ts->models);
+    if (!ts->codelets || !ts->models)
+        return para_fail_memory(err, "codelets");
+    for (size_t i = 0; i < count; i++) {
+        struct starpu_codelet *c = &ts->codelets[i];
+        char symbol[64];
+        snprintf(symbol, sizeof symbol, "paragraph_%s", para_op_table[i]->name);
+        starpu_codelet_init(c);
+        starpu_perfmodel_init(&ts->models[i]);
+        c->cpu_funcs[0] = run_task;
+        c->where = STARPU_CPU;
+        c->nbuffers = STARPU_VARIABLE_NBUFFERS;
+        c->name = para_op_table[i]->name;
+        c->model = &ts->models[i];
+        c->model->type = STARPU_HISTORY_BASED;
+        c->model->symbol = para_arena_string(&ts->arena, symbol);
+        c->model->footprint = footprint;
+        if (!c->model->symbol)
+            return para_fail_memory(err, "codelets");
+    }
+    return 0;
+}
+
+static struct starpu_codelet *codelet_of(struct para_tasks *ts, const struct para_op *op)
+{
+    for (size_t i = 0;; i++)
+        if (para_op_table[i] == op)
+            return &ts->codelets[i];
+}
+
+static int register_buffers(struct para_tasks *ts, para_session *s, para_error *err)
+{
+    const struct para_buffers *b = &s->plan->buffers;
+    ts->handles = para_arena_alloc(&ts->arena, sizeof *ts->handles * (size_t)(b->count + 1));
+    if (!ts->handles)
+        return para_fail_memory(err, "data handles");
+    for (int i = 0; i < b->count; i++) {
+        size_t words = (b->bytes[i] + 3) / 4;
+        if (words > UINT32_MAX)
+            return para_fail(err, PARA_ERANGE, "a buffer of %zu bytes; StarPU takes at most %zu: split the axis",
+                             b->bytes[i], 4 * (size_t)UINT32_MAX);
+        starpu_vector_data_register(&ts->handles[i], STARPU_MAIN_RAM, (uintptr_t)s->store.data[i], (uint32_t)words, 4);
+        ts->n_handles++;
+        s->counters.handles_registered++;
+        starpu_data_set_sequential_consistency_flag(ts->handles[i], s->options.implicit);
+    }
+    return 0;
+}
+
+/* The workers of a group: with as many workers as groups or more, a run of neighbours; with fewer, one each in turn. */
+static bool in_group(int worker, int workers, int group, int groups)
+{
+    return groups <= workers ? worker * groups / workers == group : group % workers == worker;
+}
+
+static int restrict_workers(struct para_tasks *ts, struct task *t, int groups)
+{
+    unsigned words = ((unsigned)ts->n_workers + 31) / 32;
+    if (t->node->place < 0)
+        return 0;
+    t->workers = para_arena_alloc(&ts->arena, words * sizeof *t->workers);
+    if (!t->workers)
+        return PARA_ENOMEM;
+    for (int w = 0; w < ts->n_workers; w++)
+        if (in_group(w, ts->n_workers, t->node->place, groups))
+            t->workers[w / 32] |= 1u << (w % 32);
+    t->starpu->workerids = t->workers;
+    t->starpu->workerids_len = words;
+    return 0;
+}
+
+/* Name each buffer once, with the union of its accesses. */
+static void name_buffers(struct task *t, const struct para_tasks *ts, const para_plan *p, starpu_data_handle_t *handles,
+                         enum starpu_data_access_mode *modes, int *count)
+{
+    const para_node *n = t->node;
+    *count = 0;
+    for (int k = 0; k < n->n_in + n->n_out; k++) {
+        const para_tensor *tensor = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+        starpu_data_handle_t handle = ts->handles[p->buffers.of[tensor->id]];
+        int slot = 0;
+        while (slot < *count && handles[slot] != handle)
+            slot++;
+        if (slot == *count) {
+            handles[slot] = handle;
+            modes[slot] = STARPU_NONE;
+            (*count)++;
+        }
+        modes[slot] = (enum starpu_data_access_mode)(modes[slot] | (k < n->n_in ? STARPU_R : STARPU_W));
+        t->slot[k] = slot;
+    }
+}
+
+static int make_task(struct para_tasks *ts, para_session *s, const para_node *n, para_error *err)
+{
+    struct task *t = &ts->tasks[n->id];
+    size_t operands = (size_t)(n->n_in + n->n_out);
+    starpu_data_handle_t *handles = para_arena_alloc(&ts->arena, operands * sizeof *handles);
+    enum starpu_data_access_mode *modes = para_arena_alloc(&ts->arena, operands * sizeof *modes);
+    t->slot = para_arena_alloc(&ts->arena, operands * sizeof *t->slot);
+    t->in = para_arena_alloc(&ts->arena, operands * sizeof *t->in);
+    t->starpu = starpu_task_create();
+    if (!handles || !modes || !t->slot || !t->in || !t->starpu)
+        return para_fail_memory(err, "tasks");
+    s->counters.tasks_created++;
+    ts->n_tasks++;
+    t->session = s;
+    t->node = n;
+    t->out = t->in + n->n_in;
+    struct starpu_task *task = t->starpu;
+    int count;
+    name_buffers(t, ts, s->plan, handles, modes, &count);
+    task->cl = codelet_of(ts, n->op);
+    task->name = n->name;
+    task->cl_arg = t;
+    task->destroy = 0;
+    task->priority = s->plan->priority[n->id];
+    task->sequential_consistency = s->options.implicit;
+    task->nbuffers = count;
+    task->dyn_handles = handles;
+    task->dyn_modes = modes;
+    return restrict_workers(ts, t, s->plan->groups);
+}
+
+static int declare_edges(struct para_tasks *ts, const para_plan *p, const para_node *n, para_error *err)
+{
+    int count;
+    const para_edge *edges = para_deps_of(p->deps, n->id, &count);
+    if (!count)
+        return 0;
+    struct starpu_task **before = malloc(sizeof(*before) * (size_t)count);
+    if (!before)
+        return para_fail_memory(err, "edges");
+    for (int e = 0; e < count; e++)
+        before[e] = ts->tasks[edges[e].from].starpu;
+    starpu_task_declare_deps_array(ts->tasks[n->id].starpu, (unsigned)count, before);
+    free(before);
+    return 0;
+}
+
+static int make_scratch(struct para_tasks *ts, const para_session *s, para_error *err)
+{
+    size_t bytes = (s->plan->scratch_bytes + 63) / 64 * 64;
+    ts->n_workers = s->machine->workers;
+    ts->scratch = para_arena_alloc(&ts->arena, sizeof *ts->scratch * (size_t)ts->n_workers);
+    if (!ts->scratch)
+        return para_fail_memory(err, "kernel scratch");
+    for (int w = 0; w < ts->n_workers && bytes; w++)
+        if (!(ts->scratch[w] = aligned_alloc(64, bytes)))
+            return para_fail_memory(err, "kernel scratch");
+    return 0;
+}
+
+int para_tasks_new(para_session *s, para_error *err)
+{
+    struct para_tasks *ts = calloc(1, sizeof *ts);
+    if (!ts)
+        return para_fail_memory(err, "tasks");
+    s->tasks = ts;
+    PARA_TRY(make_scratch(ts, s, err));
+    PARA_TRY(make_codelets(ts, err));
+    PARA_TRY(register_buffers(ts, s, err));
+    ts->tasks = para_arena_alloc(&ts->arena, sizeof *ts->tasks * (size_t)(s->g->n_nodes + 1));
+    if (!ts->tasks)
+        return para_fail_memory(err, "tasks");
+    for (int i = 0; i < s->g->n_nodes; i++)
+        PARA_TRY(make_task(ts, s, s->g->nodes[i], err));
+    for (int i = 0; i < s->g->n_nodes && !s->options.implicit; i++)
+        PARA_TRY(declare_edges(ts, s->plan, s->g->nodes[i], err));
+    return 0;
+}
+
+void para_tasks_free(struct para_tasks *ts)
+{
+    if (!ts)
+        return;
+    for (int i = 0; i < ts->n_tasks; i++) {
+        struct starpu_task *task = ts->tasks[i].starpu;
+        task->dyn_handles = NULL; /* the arena's */
+        task->dyn_modes = NULL;
+        task->workerids = NULL;
+        starpu_task_destroy(task);
+    }
+    for (int i = 0; i < ts->n_handles; i++)
+        starpu_data_unregister(ts->handles[i]);
+    for (int w = 0; w < ts->n_workers && ts->scratch; w++)
+        free(ts->scratch[w]);
+    para_arena_free(&ts->arena);
+    free(ts);
+}

@@ -1,0 +1,42 @@
+# Tests: a program per module, and scripts for what no program can see.
+LDADD = libsupport.la libinternal.la $(CMOCKA_LIBS)
+TESTS = $(check_PROGRAMS) $(dist_check_SCRIPTS)
+dist_check_SCRIPTS += scripts/check-includes
+dist_check_SCRIPTS += tests/check-symbols
+
+# Tests find their files by $srcdir, and big data, if there is any, by $PARA_DATA. StarPU keeps its files here.
+# hwloc's search for PCI devices, which no test needs, leaks.
+AM_TESTS_ENVIRONMENT = \
+	STARPU_HOME='$(abs_top_builddir)/tests/starpu'; export STARPU_HOME; $(MKDIR_P) "$$STARPU_HOME"; \
+	STARPU_SILENT=1; export STARPU_SILENT; \
+	HWLOC_COMPONENTS=-pci; export HWLOC_COMPONENTS; \
+	OPENBLAS_NUM_THREADS=1; export OPENBLAS_NUM_THREADS; \
+	PARAGRAPH='$(abs_top_builddir)/paragraph$(EXEEXT)'; export PARAGRAPH; \
+	PARA_DATA="$${PARA_DATA:-$(abs_top_srcdir)/../shared/data}"; export PARA_DATA; \
+	LSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/leaks.txt:print_suppressions=0'; export LSAN_OPTIONS; \
+	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS;
+EXTRA_DIST += tests/leaks.txt
+EXTRA_DIST += tests/golden/gpt2-small.safetensors
+EXTRA_DIST += tests/golden/make-golden.py
+EXTRA_DIST += tests/golden/ops.safetensors
+
+clean-local:
+	rm -rf tests/starpu
+
+if TESTS_BUILT
+check_LTLIBRARIES = libsupport.la
+libsupport_la_SOURCES =
+libsupport_la_SOURCES += tests/graph-text.c
+libsupport_la_SOURCES += tests/graph-text.h
+libsupport_la_SOURCES += tests/op-cases.c
+libsupport_la_SOURCES += tests/op-cases.h
+libsupport_la_SOURCES += tests/support.c
+libsupport_la_SOURCES += tests/support.h
+
+check_PROGRAMS += tests/test-ops
+if IO
+check_PROGRAMS += tests/test-dataset
+check_PROGRAMS += tests/test-golden
+check_PROGRAMS += tests/test-safetensors
+endif
+endif

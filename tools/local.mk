@@ -1,0 +1,3 @@
+# The paragraph command.
+if IO
+endif
