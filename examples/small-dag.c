@@ -12,7 +12,8 @@
 
 enum { ROWS = 8, COLUMNS = 4, STEPS = 5 };
 
-/* loss = sum of (a x + gelu(b x))^2, and one step of gradient descent on a and b */
+/* loss = sum of (a x + gelu(b x))^2, and one step of gradient descent on a and b. The size of a is reported as well:
+ * nothing but a's storage makes the step, which overwrites a, wait for it. */
 static int build(para_graph *g, para_error *err)
 {
     para_tensor *x = para_input(g, "x", PARA_F32, PARA_DIMS({"row", ROWS}, {"column", COLUMNS}));
@@ -22,7 +23,9 @@ static int build(para_graph *g, para_error *err)
     para_tensor *right = para_name(para_gelu(g, para_name(para_mul(g, x, b), "right.in")), "right");
     para_tensor *both = para_name(para_add(g, left, right), "both");
     para_tensor *loss = para_reduce_sum(g, para_name(para_mul(g, both, both), "square"), "");
+    para_tensor *size = para_reduce_sum(g, para_name(para_mul(g, a, a), "a.square"), "");
     para_output(para_name(loss, "loss"));
+    para_output(para_name(size, "a.size"));
 
     para_sgd_options sgd = para_sgd_default();
     return para_graph_backward(g, loss, err) || para_graph_sgd(g, &sgd, err) || para_graph_seal(g, err);
@@ -31,7 +34,7 @@ static int build(para_graph *g, para_error *err)
 /* A line per node, and a line per node it must wait for: after whom, and the value that is the reason. */
 static void print_edges(const para_graph *g, const para_deps *deps)
 {
-    static const char *const why[] = {[PARA_RAW] = "reads", [PARA_WAR] = "overwrites, once read there,",
+    static const char *const why[] = {[PARA_RAW] = "reads", [PARA_WAR] = "overwrites, once it is read,",
                                       [PARA_WAW] = "overwrites"};
     for (const para_node *n = para_graph_first(g); n; n = para_node_next(n)) {
         int count;
@@ -63,7 +66,7 @@ static int analyze(const para_graph *g, para_error *err)
 }
 
 struct result {
-    float loss, a[COLUMNS], b[COLUMNS];
+    float loss, size, a[COLUMNS], b[COLUMNS];
 };
 
 /* Run some steps; `machine` NULL is the serial interpreter. */
@@ -77,6 +80,7 @@ static int run(const para_graph *g, para_machine *machine, struct result *r, par
     for (int step = 0; step < STEPS && !failed; step++)
         failed = para_session_run(s, err);
     failed = failed || para_session_get(s, "loss", &r->loss, sizeof r->loss, err) ||
+             para_session_get(s, "a.size", &r->size, sizeof r->size, err) ||
              para_session_get(s, "a", r->a, sizeof r->a, err) || para_session_get(s, "b", r->b, sizeof r->b, err);
     para_session_free(s);
     return failed;

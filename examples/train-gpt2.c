@@ -20,9 +20,9 @@ struct text {
     long length;
 };
 
-static int complain(para_error *err, const char *what, const char *name)
+static int complain(para_error *err, const char *text)
 {
-    snprintf(err->message, sizeof err->message, "%s: %s", name, what);
+    snprintf(err->message, sizeof err->message, "%s", text);
     return 1;
 }
 
@@ -30,12 +30,12 @@ static int read_text(struct text *t, const char *path, para_error *err)
 {
     FILE *f = fopen(path, "rb");
     if (!f)
-        return complain(err, "can't be opened", path);
+        return complain(err, "the text can't be opened");
     bool sized = fseek(f, 0, SEEK_END) == 0 && (t->length = ftell(f)) > SEQ && fseek(f, 0, SEEK_SET) == 0;
     t->bytes = sized ? malloc((size_t)t->length) : NULL;
     bool whole = t->bytes && fread(t->bytes, 1, (size_t)t->length, f) == (size_t)t->length;
     fclose(f);
-    return whole ? 0 : complain(err, "can't be read, or has no more than 64 bytes", path);
+    return whole ? 0 : complain(err, "the text can't be read, or has no more than 64 bytes");
 }
 
 /* "3 plus 4 is 7." for all pairs of digits, in an order that mixes them. */
@@ -44,7 +44,7 @@ static int make_text(struct text *t, para_error *err)
     enum { SENTENCES = 1000, LONGEST = 20 };
     char *to = malloc(SENTENCES * LONGEST);
     if (!to)
-        return complain(err, "out of memory", "the text");
+        return complain(err, "out of memory");
     t->bytes = (unsigned char *)to;
     for (int i = 0; i < SENTENCES; i++)
         t->length += sprintf(to + t->length, "%d plus %d is %d.\n", i * 37 % 100 / 10, i * 37 % 10,
@@ -65,7 +65,7 @@ static int build_training(para_graph **out, const char *split, int steps, para_e
 {
     para_graph *g = para_graph_new();
     if (!g)
-        return complain(err, "out of memory", "the graph");
+        return complain(err, "out of memory");
     para_adamw_options adamw = para_adamw_default();
     adamw.schedule = (para_schedule){PARA_SCHEDULE_COSINE, 3e-3, 3e-4, steps / 20, steps};
     adamw.weight_decay = 0.1;
@@ -97,7 +97,7 @@ static int train(para_session *s, const struct text *t, int steps, para_error *e
         if (step % 50 == 0 || step == steps - 1)
             printf("step %4d  loss %.4f  %.1f ms\n", step, loss, 1e-6 * para_session_count(s).run_ns);
     }
-    return loss < first ? 0 : complain(err, "did not fall", "the loss");
+    return loss < first ? 0 : complain(err, "the loss did not fall");
 }
 
 /* A model that generates has another shape, so it is another graph; its parameters have the same names. */
@@ -181,7 +181,7 @@ int main(int argc, char **argv)
     para_error err = {.message = "out of memory"};
     para_machine *machine = NULL;
     struct text text = {NULL, 0};
-    int steps = argc > 2 ? atoi(argv[2]) : 300;
+    int steps = argc > 2 ? atoi(argv[2]) : 500;
     if (argc > 4 || steps < 2) {
         fprintf(stderr, "usage: train-gpt2 [FILE [STEPS [SPLIT]]], STEPS at least 2; FILE - is a text of sums\n");
         return 1;

@@ -66,16 +66,18 @@ static void *out_of_memory(para_graph *g)
     return para_graph_error(g, PARA_ENOMEM, "out of memory: building a graph");
 }
 
-const char *para_axis_intern(para_graph *g, const char *axis, int64_t whole)
+/* Return the graph's own copy of an axis name, checking its one extent; `owner` is the tensor that has it. */
+static const char *intern_axis(para_graph *g, const char *axis, int64_t whole, const char *owner)
 {
     size_t length = axis ? strlen(axis) : 0;
     if (length == 0 || length > PARA_MAX_AXIS_NAME || strpbrk(axis, " ,=[]"))
-        return para_graph_error(g, PARA_EAXIS, "\"%s\" can't name an axis: expected 1 to %d characters, none of them a "
-                                "space, comma, equals sign or bracket", axis ? axis : "", PARA_MAX_AXIS_NAME);
+        return para_graph_error(g, PARA_EAXIS, "%s: \"%s\" can't name an axis: expected 1 to %d characters, none of "
+                                "them a space, comma, equals sign or bracket", owner, axis ? axis : "",
+                                PARA_MAX_AXIS_NAME);
     struct axis *a = para_strmap_get(&g->axes, axis);
     if (a && a->whole != whole)
-        return para_graph_error(g, PARA_ESHAPE, "axis \"%s\" has extent %lld here and %lld elsewhere; a name has one "
-                                "extent in a graph", axis, (long long)whole, (long long)a->whole);
+        return para_graph_error(g, PARA_ESHAPE, "%s: axis \"%s\" has extent %lld here and %lld elsewhere; a name has one "
+                                "extent in a graph", owner, axis, (long long)whole, (long long)a->whole);
     if (a)
         return a->name;
     a = para_arena_alloc(&g->arena, sizeof *a);
@@ -195,7 +197,7 @@ static int adopt_shape(para_graph *g, const char *name, const struct para_shape 
                                  e->axis);
                 return -1;
             }
-        e->axis = para_axis_intern(g, e->axis, e->whole);
+        e->axis = intern_axis(g, e->axis, e->whole, name);
         if (!e->axis)
             return -1;
     }

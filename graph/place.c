@@ -1,4 +1,4 @@
-/* Placing nodes on worker groups: by scope, or in stages of balanced cost. */
+/* Placing nodes on worker groups: by scope, by part, or in stages of balanced cost. */
 #include "graph/ir.h"
 #include "graph/op.h"
 
@@ -15,28 +15,43 @@ static int finish(para_graph **out, para_graph *placed, para_error *err)
     return status;
 }
 
-static bool in_scope(const char *name, const char *scope)
+/* Whether `whole` has `word` among the words that `separator` parts; with `first`, only at its beginning. */
+static bool has_word(const char *whole, const char *word, char separator, bool first)
 {
-    size_t length = strlen(scope);
-    return length == 0 || (strncmp(name, scope, length) == 0 && (name[length] == '.' || name[length] == '\0'));
+    size_t length = strlen(word);
+    for (const char *at = whole; at; at = strchr(at, separator), at = at ? at + 1 : NULL) {
+        if (strncmp(at, word, length) == 0 && (at[length] == separator || at[length] == '\0'))
+            return true;
+        if (first)
+            return false;
+    }
+    return false;
 }
 
-int para_graph_place(para_graph **out, const para_graph *g, const char *scope, int group, para_error *err)
+static bool is_meant(const para_node *n, const char *what)
+{
+    if (strchr(what, '='))
+        return has_word(n->part, what, ',', false);
+    return !*what || has_word(n->scope, what, '.', true);
+}
+
+int para_graph_place(para_graph **out, const para_graph *g, const char *what, int group, para_error *err)
 {
     if (group < 0)
-        return para_fail(err, PARA_ERANGE, "place %s: group %d, expected 0 or more", scope, group);
+        return para_fail(err, PARA_ERANGE, "place %s: group %d, expected 0 or more", what, group);
     para_graph *placed = para_graph_copy(g);
     if (!placed)
         return para_fail_memory(err, "placing a graph");
     int found = 0;
     for (int i = 0; i < placed->n_nodes; i++)
-        if (in_scope(placed->nodes[i]->scope, scope)) {
+        if (is_meant(placed->nodes[i], what)) {
             placed->nodes[i]->place = group;
             found++;
         }
     if (!found) {
         para_graph_free(placed);
-        return para_fail(err, PARA_ENAME, "place %s: no node stands in that scope", scope);
+        return para_fail(err, PARA_ENAME, "place %s: no node is of that %s", what,
+                         strchr(what, '=') ? "part" : "scope");
     }
     return finish(out, placed, err);
 }

@@ -18,7 +18,8 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
 static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para_tensor *dx[])
 {
     dx[0] = dy[0];
-    dx[1] = para_reduce_to(g, dy[0], n->in[1]);
+    if (para_wants_grad(g, n->in[1]))
+        dx[1] = para_reduce_to(g, dy[0], n->in[1]);
     return 0;
 }
 

@@ -250,7 +250,7 @@ static bool same_axes(const struct para_shape *s, const struct para_shape *t)
 /* The gradient of operand x, whose partner in the product was w: contract dy with w over what x lacks. */
 static para_tensor *operand_gradient(para_graph *g, const para_tensor *x, para_tensor *w, para_tensor *dy)
 {
-    if (!dy)
+    if (!dy || !para_wants_grad(g, x))
         return NULL;
     struct axis_list contract = list_axes(&w->shape, &x->shape), order = list_axes(&x->shape, NULL);
     struct para_shape shape;

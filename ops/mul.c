@@ -17,8 +17,10 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
 /* da = dy b, db = the sum of dy a over the axes that b lacks */
 static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para_tensor *dx[])
 {
-    dx[0] = para_mul(g, dy[0], n->in[1]);
-    dx[1] = para_reduce_to(g, para_mul(g, dy[0], n->in[0]), n->in[1]);
+    if (para_wants_grad(g, n->in[0]))
+        dx[0] = para_mul(g, dy[0], n->in[1]);
+    if (para_wants_grad(g, n->in[1]))
+        dx[1] = para_reduce_to(g, para_mul(g, dy[0], n->in[0]), n->in[1]);
     return 0;
 }
 

@@ -1,25 +1,31 @@
 /* The serial interpreter, the oracle: program order, one thread, no StarPU. */
 #include "runtime/session.h"
 
+#include <cblas.h>
 #include <stdlib.h>
 
-int para_serial_run(para_session *s, para_error *err)
+int para_serial_prepare(para_session *s, para_error *err)
 {
-    const para_graph *g = s->g;
-    int most = PARA_MAX_OUT;
-    for (int i = 0; i < g->n_nodes; i++)
-        most = g->nodes[i]->n_in > most ? g->nodes[i]->n_in : most;
-    void **in = malloc(sizeof *in * (size_t)most), *out[PARA_MAX_OUT];
-    if (!in)
-        return para_fail_memory(err, "running a graph");
-    for (int i = 0; i < g->n_nodes && s->status == 0; i++) {
-        const para_node *n = g->nodes[i];
+    size_t bytes = (s->plan->scratch_bytes + 63) / 64 * 64, most = 0;
+    for (int i = 0; i < s->g->n_nodes; i++) {
+        size_t operands = (size_t)(s->g->nodes[i]->n_in + s->g->nodes[i]->n_out);
+        most = operands > most ? operands : most;
+    }
+    openblas_set_num_threads(1);
+    s->scratch = bytes ? aligned_alloc(64, bytes) : NULL;
+    s->operands = malloc(sizeof *s->operands * (most + 1));
+    return (bytes && !s->scratch) || !s->operands ? para_fail_memory(err, "kernel scratch") : 0;
+}
+
+void para_serial_run(para_session *s)
+{
+    for (int i = 0; i < s->g->n_nodes && s->status == 0; i++) {
+        const para_node *n = s->g->nodes[i];
+        void **in = s->operands, **out = s->operands + n->n_in;
         for (int k = 0; k < n->n_in; k++)
             in[k] = s->store.data[s->plan->buffers.of[n->in[k]->id]];
         for (int k = 0; k < n->n_out; k++)
             out[k] = s->store.data[s->plan->buffers.of[n->out[k]->id]];
         para_run_node(s, n, in, out, s->scratch, 0);
     }
-    free(in);
-    return 0;
 }

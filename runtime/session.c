@@ -76,9 +76,7 @@ static int prepare(para_session *s, para_error *err)
     }
     if (s->machine)
         return para_tasks_new(s, err);
-    size_t bytes = (s->plan->scratch_bytes + 63) / 64 * 64;
-    s->scratch = bytes ? aligned_alloc(64, bytes) : NULL;
-    return bytes && !s->scratch ? para_fail_memory(err, "kernel scratch") : 0;
+    return para_serial_prepare(s, err);
 }
 
 int para_session_new(para_session **out, const para_graph *g, para_machine *m, const para_session_options *options,
@@ -110,6 +108,7 @@ void para_session_free(para_session *s)
     para_store_free(&s->store);
     para_plan_free(s->plan);
     free(s->scratch);
+    free(s->operands);
     free(s->samples);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -176,7 +175,11 @@ int para_session_run(para_session *s, para_error *err)
 {
     s->status = 0;
     s->run_began_ns = para_now_ns();
-    int status = s->tasks ? para_tasks_run(s, err) : para_serial_run(s, err);
+    int status = 0;
+    if (s->tasks)
+        status = para_tasks_run(s, err);
+    else
+        para_serial_run(s);
     s->counters.run_ns = para_now_ns() - s->run_began_ns;
     s->counters.runs++;
     if (status == 0 && s->status < 0)

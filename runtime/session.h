@@ -16,7 +16,7 @@ struct para_session {
     para_plan *plan;
     struct para_store store;
     struct para_tasks *tasks; /* on StarPU */
-    void *scratch;            /* serial */
+    void *scratch, **operands; /* serial: kernel scratch, and room for one node's addresses */
     para_sample *samples;     /* by node id; NULL without profile */
     para_session_counters counters;
     double run_began_ns;
@@ -31,7 +31,9 @@ double para_now_ns(void);
 /* Run a node's kernel on buffers that hold its operands, keeping its times and its error in the session. */
 void para_run_node(para_session *s, const para_node *n, void *const in[], void *const out[], void *scratch, int worker);
 
-int para_serial_run(para_session *s, para_error *err);
+/* Serial: make room for scratch and addresses, once; run in program order. */
+int para_serial_prepare(para_session *s, para_error *err);
+void para_serial_run(para_session *s);
 
 /* StarPU: register every buffer, make every task and declare the plan's edges, once; submit all and wait. */
 int para_tasks_new(para_session *s, para_error *err);

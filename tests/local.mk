@@ -33,8 +33,10 @@ libsupport_la_SOURCES += tests/op-cases.h
 libsupport_la_SOURCES += tests/support.c
 libsupport_la_SOURCES += tests/support.h
 
+check_PROGRAMS += tests/test-gpt2
 check_PROGRAMS += tests/test-ops
 if IO
+check_PROGRAMS += tests/test-checkpoint
 check_PROGRAMS += tests/test-dataset
 check_PROGRAMS += tests/test-golden
 check_PROGRAMS += tests/test-safetensors

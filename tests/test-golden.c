@@ -44,7 +44,7 @@ static int64_t elements(const para_entry *e)
     return (int64_t)(e->bytes / para_dtype_bytes(e->dtype));
 }
 
-/* Compare with a golden tensor; a golden zero would let zeros pass, so it fails. */
+/* Compare elements from .. from + n - 1 with a golden tensor; a golden zero would let zeros pass, so it fails. */
 static void check(const para_graph *g, const para_entry *golden, const float *x, int64_t from, int64_t n,
                   double tolerance)
 {
@@ -52,7 +52,7 @@ static void check(const para_graph *g, const para_entry *golden, const float *x,
     assert_true(golden->dtype == PARA_F32 && from + n <= elements(golden));
     if (!(norm_of(truth, n) > 0.0))
         fail_msg("golden \"%s\" is zero and proves nothing", golden->name);
-    assert_close(g, golden->name, x, truth, n, tolerance);
+    assert_close(g, golden->name, x + from, truth, n, tolerance);
 }
 
 struct training {

@@ -118,8 +118,10 @@ PARA_API int para_graph_split_list(para_graph **out, const para_graph *g, const 
  * balanced by cost. Gradient and optimizer nodes go with the scope they inherit. *out is a sealed copy. */
 PARA_API int para_graph_stage(para_graph **out, const para_graph *g, int stages, para_error *err);
 
-/** Place the nodes whose name begins with scope `scope` ("" is all) on worker group `group`. *out is a sealed copy. */
-PARA_API int para_graph_place(para_graph **out, const para_graph *g, const char *scope, int group, para_error *err);
+/** Place nodes on worker group `group`: those in the scope `what` ("layer.3"; "" is all), or, where it has an equals
+ * sign, those of that part ("heads=1"). *out is a sealed copy. With as many workers as groups or more, a group is a
+ * run of neighbouring workers; with fewer, groups take them in turn. Returns PARA_ENAME if no node is meant. */
+PARA_API int para_graph_place(para_graph **out, const para_graph *g, const char *what, int group, para_error *err);
 
 /** Walk nodes in program order, which is a topological order: first, then next until NULL. */
 PARA_API const para_node *para_graph_first(const para_graph *g);

@@ -94,7 +94,7 @@ PARA_API int para_session_run(para_session *s, para_error *err);
 
 /** Counters that replay must leave alone after the first run, and the last run's wall time. */
 typedef struct para_session_counters {
-    int64_t runs, tasks_created, handles_registered, allocations;
+    int64_t runs, tasks_created, handles_registered;
     double run_ns; /**< wall time of the last run */
 } para_session_counters;
 PARA_API para_session_counters para_session_count(const para_session *s);

@@ -120,7 +120,7 @@ def gpt2(w, tokens):
 
 def train(weights, tokens, targets, dtype):
     """Ten AdamW steps. Returns logits and raw gradients of step 0, the course of the training, final weights."""
-    w = {name: value.to(dtype).requires_grad_() for name, value in weights.items()}
+    w = {name: value.to(dtype, copy=True).requires_grad_() for name, value in weights.items()}
     groups = [{"params": [p for p in w.values() if p.dim() >= 2], "weight_decay": DECAY},
               {"params": [p for p in w.values() if p.dim() < 2], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=LR, betas=BETAS, eps=1e-8)

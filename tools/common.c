@@ -1,0 +1,227 @@
+/* Shared by the commands: messages, machine, model, graph. */
+#include "tools/common.h"
+
+#include <paragraph/data.h>
+
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+enum { BYTES_VOCAB = 256 };
+
+static void print_message(const char *format, va_list arguments)
+{
+    fputs("paragraph: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
+void message(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_message(format, arguments);
+    va_end(arguments);
+}
+
+int failed(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_message(format, arguments);
+    va_end(arguments);
+    return EXIT_FAILED;
+}
+
+int misused(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_message(format, arguments);
+    va_end(arguments);
+    return EXIT_USAGE;
+}
+
+int refused(const char *subject, const para_error *err)
+{
+    message("%s%s%s", subject ? subject : "", subject ? ": " : "", err->message);
+    bool unsuited = err->code == PARA_EINVAL || err->code == PARA_ERANGE || err->code == PARA_EAXIS || err->code == PARA_ENAME;
+    return unsuited ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int broken(const para_error *err)
+{
+    return failed("%s", err->message);
+}
+
+int out_of_memory(void)
+{
+    return failed("memory ran out");
+}
+
+void json_string(FILE *out, const char *string)
+{
+    fputc('"', out);
+    for (const unsigned char *s = (const unsigned char *)string; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            fprintf(out, "\\%c", *s);
+        else if (*s < 0x20)
+            fprintf(out, "\\u%04x", *s);
+        else
+            fputc(*s, out);
+    }
+    fputc('"', out);
+}
+
+double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* --- machine --- */
+
+const struct option machine_option_table[] = {
+    {"workers", OPTION_COUNT, offsetof(struct machine_options, workers), "N", "CPU workers; 0 takes one per core", 0, 65536, false},
+    {"scheduler", OPTION_TEXT, offsetof(struct machine_options, scheduler), "NAME", "StarPU scheduler, in place of STARPU_SCHED or prio", 0, 0, false},
+    {"verbose", OPTION_FLAG, offsetof(struct machine_options, verbose), NULL, "let StarPU talk on standard error", 0, 0, false},
+    {0},
+};
+
+int machine_open(para_machine **out, const struct machine_options *options)
+{
+    para_error err;
+    para_machine_options own = para_machine_default();
+    own.workers = (int)options->workers;
+    own.scheduler = options->scheduler;
+    own.verbose = options->verbose;
+    return para_machine_open(out, &own, &err) < 0 ? broken(&err) : EXIT_DONE;
+}
+
+/* --- model --- */
+
+const struct option model_option_table[] = {
+    {"preset", OPTION_TEXT, offsetof(struct model_options, preset), "P", "a model by name: tiny, gpt2-124m, gpt2-355m; the options below change it (without any: tiny)", 0, 0, false},
+    {"layers", OPTION_COUNT, offsetof(struct model_options, layers), "N", "number of layers", 1, INT32_MAX, false},
+    {"heads", OPTION_COUNT, offsetof(struct model_options, heads), "N", "attention heads", 1, INT32_MAX, false},
+    {"embd", OPTION_COUNT, offsetof(struct model_options, embd), "N", "width, a multiple of heads", 1, INT32_MAX, false},
+    {"ff", OPTION_COUNT, offsetof(struct model_options, ff), "N", "width of the feed-forward part; 4 x embd if embd alone is given", 1, INT32_MAX, false},
+    {"context", OPTION_COUNT, offsetof(struct model_options, context), "N", "longest sequence", 1, INT32_MAX, false},
+    {0},
+};
+
+bool model_options_given(const struct model_options *o)
+{
+    return o->preset || o->layers || o->heads || o->embd || o->ff || o->context;
+}
+
+int model_from_options(para_gpt2 *out, const struct model_options *o)
+{
+    para_error err;
+    para_gpt2 m;
+    if (para_gpt2_preset(&m, o->preset ? o->preset : "tiny", &err) < 0)
+        return refused("--preset", &err);
+    m.layers = o->layers ? o->layers : m.layers;
+    m.heads = o->heads ? o->heads : m.heads;
+    m.ff = o->ff ? o->ff : o->embd ? 4 * o->embd : m.ff;
+    m.embd = o->embd ? o->embd : m.embd;
+    m.context = o->context ? o->context : m.context;
+    if (para_gpt2_check(&m, &err) < 0)
+        return refused(NULL, &err);
+    *out = m;
+    return EXIT_DONE;
+}
+
+int model_from_folder(para_gpt2 *out, const char *folder)
+{
+    para_error err;
+    return para_checkpoint_config(folder, out, &err) < 0 ? broken(&err) : EXIT_DONE;
+}
+
+/* --- graph --- */
+
+const struct option split_option_table[] = {
+    {"split", OPTION_TEXT, offsetof(struct split_options, split), "LIST", "axes to split and into how many parts, as in batch=2,heads=2; auto: by a static rule; none: not at all", 0, 0, false},
+    {"stages", OPTION_COUNT, offsetof(struct split_options, stages), "N", "place the layers on the workers in N groups, balanced by cost; with --split batch=M a pipeline", 1, 65536, false},
+    {0},
+};
+
+static int split_graph(para_graph **g, const char *list, char *chosen)
+{
+    para_error err;
+    para_graph *cut;
+    bool none = !list || strcmp(list, "none") == 0;
+    if (para_graph_split_list(&cut, *g, none ? "" : list, chosen, SPLIT_TEXT, &err) < 0) {
+        char subject[SPLIT_TEXT];
+        snprintf(subject, sizeof subject, "--split %s", list);
+        return refused(subject, &err);
+    }
+    para_graph_free(*g);
+    *g = cut;
+    return EXIT_DONE;
+}
+
+static int stage_graph(para_graph **g, int64_t stages)
+{
+    para_error err;
+    para_graph *placed;
+    if (para_graph_stage(&placed, *g, (int)stages, &err) < 0)
+        return refused("--stages", &err);
+    para_graph_free(*g);
+    *g = placed;
+    return EXIT_DONE;
+}
+
+int graph_cut(para_graph **g, const struct split_options *options, char *chosen)
+{
+    char unused[SPLIT_TEXT];
+    TRY(split_graph(g, options->split, chosen ? chosen : unused));
+    return options->stages > 1 ? stage_graph(g, options->stages) : EXIT_DONE;
+}
+
+static int build(para_graph *g, const struct graph_wish *wish, para_error *err)
+{
+    para_gpt2_graph made = para_gpt2_build(g, wish->model, wish->batch, wish->seq, wish->use != GRAPH_LOGITS);
+    int status = 0;
+    if (wish->use == GRAPH_LOSS_AND_LOGITS && made.logits)
+        para_output(made.logits);
+    if (wish->use == GRAPH_TRAINING && made.loss) {
+        status = para_graph_backward(g, made.loss, err);
+        status = status < 0 ? status : para_graph_adamw(g, wish->adamw, err);
+    }
+    return status < 0 ? status : para_graph_seal(g, err);
+}
+
+int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen)
+{
+    para_error err;
+    para_graph *g = para_graph_new();
+    if (!g)
+        return out_of_memory();
+    int code = build(g, wish, &err) < 0 ? refused(NULL, &err) : graph_cut(&g, wish->split, chosen);
+    if (code == EXIT_DONE)
+        *out = g;
+    else
+        para_graph_free(g);
+    return code;
+}
+
+/* --- data --- */
+
+bool data_is_ids(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 6 && strcmp(path + length - 6, ".tok16") == 0;
+}
+
+int data_open(para_dataset **out, const struct option_files *files, const para_gpt2 *model)
+{
+    para_error err;
+    for (int i = 0; i < files->count; i++)
+        if (!data_is_ids(files->paths[i]) && model->vocab != BYTES_VOCAB)
+            return failed("%s: is read as bytes, for which the model's vocabulary is %lld, expected %d (or token ids in a file "
+                          "named *.tok16)", files->paths[i], (long long)model->vocab, BYTES_VOCAB);
+    const char *const *paths = (const char *const *)files->paths;
+    return para_dataset_open(out, paths, files->count, model->vocab, &err) < 0 ? broken(&err) : EXIT_DONE;
+}

@@ -1,0 +1,87 @@
+/* What the commands share: messages, the machine, models and graphs made from options. Functions that can fail print
+ * their message and return an exit code; 0 is success. */
+#ifndef TOOLS_COMMON_H
+#define TOOLS_COMMON_H
+
+#include <paragraph.h>
+
+#include "tools/options.h"
+
+#include <stdio.h>
+
+enum exit_code { EXIT_DONE, EXIT_FAILED, EXIT_USAGE };
+
+/* Return from the enclosing function what a failed call returned. */
+#define TRY(call)                                                                                                      \
+    do {                                                                                                               \
+        int code_ = (call);                                                                                            \
+        if (code_ != EXIT_DONE)                                                                                        \
+            return code_;                                                                                              \
+    } while (0)
+
+enum { SPLIT_TEXT = 256 };
+
+/* Print "paragraph: ..." and a newline to standard error. */
+void message(const char *format, ...) PARA_PRINTF(1, 2);
+/* As message(), then return EXIT_FAILED or EXIT_USAGE. */
+int failed(const char *format, ...) PARA_PRINTF(1, 2);
+int misused(const char *format, ...) PARA_PRINTF(1, 2);
+/* Print a library error after `subject` and ": " (NULL: nothing); return EXIT_FAILED, or, for an argument that doesn't
+ * suit, EXIT_USAGE. */
+int refused(const char *subject, const para_error *err);
+/* As above, but the arguments came from a file: EXIT_FAILED. */
+int broken(const para_error *err);
+int out_of_memory(void);
+
+/* Print a string as JSON, quoted. */
+void json_string(FILE *out, const char *string);
+
+/* Seconds of a clock that doesn't jump. */
+double now_s(void);
+
+struct machine_options {
+    int64_t workers;
+    const char *scheduler;
+    bool verbose;
+};
+extern const struct option machine_option_table[];
+int machine_open(para_machine **out, const struct machine_options *options);
+
+/* A model by preset, changed by single numbers; 0 and NULL mean not given. */
+struct model_options {
+    const char *preset;
+    int64_t layers, heads, embd, ff, context;
+};
+extern const struct option model_option_table[];
+bool model_options_given(const struct model_options *options);
+int model_from_options(para_gpt2 *out, const struct model_options *options);
+/* Read the model of a checkpoint folder. */
+int model_from_folder(para_gpt2 *out, const char *folder);
+
+struct split_options {
+    const char *split;
+    int64_t stages;
+};
+extern const struct option split_option_table[];
+
+enum graph_use { GRAPH_LOGITS, GRAPH_LOSS, GRAPH_LOSS_AND_LOGITS, GRAPH_TRAINING };
+
+/* The graph of a model for some use; `adamw` for training alone. */
+struct graph_wish {
+    const para_gpt2 *model;
+    int64_t batch, seq;
+    enum graph_use use;
+    const para_adamw_options *adamw;
+    const struct split_options *split;
+};
+
+/* Build, split and place a graph. `chosen` (NULL, or SPLIT_TEXT bytes) takes the splits as a list. */
+int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen);
+/* Split and place *g, which is replaced. */
+int graph_cut(para_graph **g, const struct split_options *options, char *chosen);
+
+/* Open token files for a model: text is read as bytes, which takes a vocabulary of 256. */
+int data_open(para_dataset **out, const struct option_files *files, const para_gpt2 *model);
+bool data_is_ids(const char *path);
+
+#endif

@@ -1,0 +1,96 @@
+/* paragraph: the command line. Finds the command, parses its options, runs it. */
+#include "tools/commands.h"
+#include "tools/common.h"
+#include "tools/help.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct command *const commands[] = {
+    &command_info, &command_train, &command_eval, &command_generate, &command_dump, &command_plan, &command_bench, NULL,
+};
+
+static const struct command *find_command(const char *name)
+{
+    for (int i = 0; commands[i]; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+    char names[128] = "";
+    for (int i = 0; commands[i]; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", commands[i]->name);
+    }
+    return misused("no command is called \"%s\"; there are %s", name, names);
+}
+
+static int run_command(const struct command *command, int argc, char *const argv[])
+{
+    bool help;
+    void *options = malloc(command->bytes);
+    if (!options)
+        return out_of_memory();
+    memcpy(options, command->defaults, command->bytes);
+    int code = options_parse(command, options, argc, argv, &help);
+    if (code == EXIT_DONE && help)
+        help_command(stdout, command);
+    else if (code == EXIT_DONE)
+        code = command->run(options);
+    free(options);
+    return code;
+}
+
+static int help_on(const char *name)
+{
+    const struct command *command = name ? find_command(name) : NULL;
+    if (name && !command)
+        return unknown_command(name);
+    if (command)
+        help_command(stdout, command);
+    else
+        help_program(stdout, commands);
+    return EXIT_DONE;
+}
+
+static int dispatch(int argc, char *const argv[])
+{
+    if (argc < 2) {
+        help_program(stderr, commands);
+        return EXIT_USAGE;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--version") == 0) {
+        printf("paragraph %s\n", para_version());
+        return EXIT_DONE;
+    }
+    if (strcmp(word, "--man") == 0) {
+        help_man(stdout, commands);
+        return EXIT_DONE;
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        return help_on(NULL);
+    if (strcmp(word, "help") == 0)
+        return help_on(argc > 2 ? argv[2] : NULL);
+    const struct command *command = find_command(word);
+    return command ? run_command(command, argc - 2, argv + 2) : unknown_command(word);
+}
+
+static void log_line(void *user, int level, const char *line)
+{
+    (void)user;
+    if (level >= PARA_LOG_WARNING)
+        message("%s", line);
+}
+
+int main(int argc, char *argv[])
+{
+    para_log_set(log_line, NULL);
+    int code = dispatch(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        code = code == EXIT_DONE ? failed("standard output can't be written") : code;
+    return code;
+}

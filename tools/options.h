@@ -1,0 +1,54 @@
+/* Options as tables: one row gives an option's parsing, its line of --help and its entry in the man page. */
+#ifndef TOOLS_OPTIONS_H
+#define TOOLS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What an option takes, and the type of its field. */
+enum option_kind {
+    OPTION_FLAG,   /* nothing; bool */
+    OPTION_COUNT,  /* a whole number; int64_t */
+    OPTION_REAL,   /* a number; double */
+    OPTION_TEXT,   /* a word; const char * */
+    OPTION_CHOICE, /* one of the words of `value`, which has bars between them; const char * */
+    OPTION_FILES   /* one or more words, up to the next option; struct option_files */
+};
+
+struct option_files {
+    char *const *paths; /* a part of argv */
+    int count;
+};
+
+struct option {
+    const char *name; /* without dashes; of one letter: a short option; NULL ends a table */
+    enum option_kind kind;
+    size_t offset;     /* of the field in the group's struct */
+    const char *value; /* what help calls the value */
+    const char *help;
+    double min, max; /* of a number, both allowed */
+    bool required;
+};
+
+/* Options that belong together; several commands may share a group. */
+struct option_group {
+    const char *title;
+    const struct option *options; /* NULL ends a list of groups */
+    size_t offset;                /* of the group's struct in the command's */
+};
+
+struct command {
+    const char *name, *summary;
+    const char *text; /* what it does and prints; paragraphs have an empty line between them */
+    const struct option_group *groups;
+    const void *defaults; /* of the struct that options are parsed into */
+    size_t bytes;         /* of that struct */
+    int (*run)(const void *options);
+};
+
+/* Fill *options, which has the defaults, from the words after the command's name. Returns 0, or EXIT_USAGE after a
+ * message that names the option and what was expected. *help is set if --help stands among the words. */
+int options_parse(const struct command *command, void *options, int argc, char *const argv[], bool *help);
+
+#endif

@@ -1,0 +1,23 @@
+/* How far a training run is, on standard error: one line that is written over on a terminal, plain lines elsewhere. */
+#ifndef TOOLS_PROGRESS_H
+#define TOOLS_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct progress {
+    bool terminal, open; /* open: the terminal's line has no newline yet */
+    int64_t first, last; /* steps done at the begin, and to be done in all */
+    int64_t tokens;      /* of a step */
+    double began_s, shown_s;
+};
+
+struct progress progress_begin(int64_t first, int64_t last, int64_t tokens);
+/* Show the state after `done` steps, if it is time to, and always after the last. */
+void progress_step(struct progress *p, int64_t done, double loss);
+/* Print a line that stays. */
+void progress_validation(struct progress *p, int64_t done, double loss);
+/* Finish the terminal's line. */
+void progress_end(struct progress *p);
+
+#endif
