@@ -66,8 +66,7 @@ static void *out_of_memory(para_graph *g)
     return para_graph_error(g, PARA_ENOMEM, "out of memory: building a graph");
 }
 
-/* Return the graph's own copy of an axis name, checking its one extent; `owner` is the tensor that has it. */
-static const char *intern_axis(para_graph *g, const char *axis, int64_t whole, const char *owner)
+const char *para_axis_intern(para_graph *g, const char *axis, int64_t whole, const char *owner)
 {
     size_t length = axis ? strlen(axis) : 0;
     if (length == 0 || length > PARA_MAX_AXIS_NAME || strpbrk(axis, " ,=[]"))
@@ -197,7 +196,7 @@ static int adopt_shape(para_graph *g, const char *name, const struct para_shape 
                                  e->axis);
                 return -1;
             }
-        e->axis = intern_axis(g, e->axis, e->whole, name);
+        e->axis = para_axis_intern(g, e->axis, e->whole, name);
         if (!e->axis)
             return -1;
     }

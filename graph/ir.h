@@ -101,6 +101,10 @@ char *para_shape_text(const struct para_shape *s, char buffer[PARA_SHAPE_TEXT]);
 /* Keep the graph's first error; returns NULL, so that a builder can return it. */
 void *para_graph_error(para_graph *g, int code, const char *format, ...) PARA_PRINTF(3, 4);
 
+/* Return the graph's own copy of an axis name, checking its one extent (whole); NULL with the error kept. `owner` is
+ * what has the axis, for the message. */
+const char *para_axis_intern(para_graph *g, const char *axis, int64_t whole, const char *owner);
+
 /* Low-level makers, used by builders and passes; NULL with the error kept. Names are full and must be new.
  * A node's inputs must belong to g. Its outputs are added with para_node_add_output(). */
 para_tensor *para_tensor_add(para_graph *g, para_kind kind, const char *name, const struct para_shape *shape);

@@ -204,7 +204,7 @@ static int load_axes(struct loader *l, json_t *axes)
             return bad(l, "\"%s\" stands in the list already", axis);
         l->field = "extent";
         PARA_TRY(as_integer(l, json_object_get(entry, "extent"), 1, INT64_MAX, &extent));
-        if (!para_axis_intern(l->g, axis, extent))
+        if (!para_axis_intern(l->g, axis, extent, "axes"))
             return refused(l);
     }
     return 0;

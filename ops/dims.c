@@ -36,7 +36,7 @@ int para_dims_append(const para_node *n, const char *list, struct para_shape *s,
                              list);
         if (s->rank == PARA_MAX_RANK)
             return para_fail(err, PARA_ESHAPE, "the result has more than %d dimensions", PARA_MAX_RANK);
-        const char *own = para_axis_intern(n->graph, axis, whole);
+        const char *own = para_axis_intern(n->graph, axis, whole, n->name);
         if (!own)
             return para_fail(err, PARA_ESHAPE, "%s", n->graph->error.message);
         para_shape_append(s, own, whole);
