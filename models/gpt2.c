@@ -94,7 +94,9 @@ static para_tensor *linear(const struct build *b, para_tensor *x, const char *na
 {
     para_tensor *w = param(b, name, ".weight", dims, 0, spread);
     para_tensor *bias = param(b, name, ".bias", dims + contracted, 0, 0);
-    return para_name(para_add(b->g, para_matmul(b->g, x, w, contract), bias), name);
+    char product[64];
+    snprintf(product, sizeof product, "%s.matmul", name);
+    return para_name(para_add(b->g, para_name(para_matmul(b->g, x, w, contract), product), bias), name);
 }
 
 static para_tensor *norm(const struct build *b, para_tensor *x, const char *name)
@@ -135,15 +137,15 @@ static para_tensor *mlp(const struct build *b, para_tensor *x)
 
 static para_tensor *layer(const struct build *b, para_tensor *x)
 {
-    x = para_add(b->g, x, attention(b, norm(b, x, "ln_1")));
-    return para_add(b->g, x, mlp(b, norm(b, x, "ln_2")));
+    x = para_name(para_add(b->g, x, attention(b, norm(b, x, "ln_1"))), "attn.residual");
+    return para_name(para_add(b->g, x, mlp(b, norm(b, x, "ln_2"))), "mlp.residual");
 }
 
 static para_tensor *embed(const struct build *b, para_tensor *tokens, para_tensor *wte, para_tensor *wpe, int64_t seq)
 {
     para_tensor *token = para_embedding(b->g, wte, tokens, "vocab");
     para_tensor *position = para_embedding(b->g, wpe, para_arange(b->g, "seq", seq), "context");
-    return dropout(b, para_add(b->g, token, position));
+    return dropout(b, para_add(b->g, para_name(token, "token"), para_name(position, "position")));
 }
 
 static int check_build(const para_gpt2 *m, int64_t batch, int64_t seq, para_error *err)

@@ -1,0 +1,155 @@
+/* paragraph plan: what a graph's plan costs and what bounds its time; nothing runs. */
+#include "tools/commands.h"
+#include "tools/source.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+struct plan_options {
+    struct source_options source;
+    int64_t workers;
+    bool explain, path, json;
+};
+
+static const struct option plan_table[] = {
+    {"explain", OPTION_FLAG, offsetof(struct plan_options, explain), NULL, "say what the critical path consists of, what bounds the time, what each stage has", 0, 0, false},
+    {"path", OPTION_FLAG, offsetof(struct plan_options, path), NULL, "list the nodes of the critical path", 0, 0, false},
+    {"workers", OPTION_COUNT, offsetof(struct plan_options, workers), "N", "plan for N workers; 0 takes one per processor here", 0, 65536, false},
+    {"json", OPTION_FLAG, offsetof(struct plan_options, json), NULL, "print JSON: one object, and one more per node with --path", 0, 0, false},
+    {0},
+};
+
+/* A plan with what is asked of it. */
+struct study {
+    const para_graph *graph;
+    para_plan *plan;
+    para_plan_summary summary;
+    para_parallelism parallelism;
+    double *cost_ns; /* by node */
+    int *path;
+    int workers;
+    char splits[SPLIT_TEXT];
+};
+
+static int study_plan(struct study *s)
+{
+    para_error err;
+    int nodes = para_graph_node_count(s->graph);
+    if (para_plan_new(&s->plan, s->graph, &err) < 0)
+        return broken(&err);
+    s->cost_ns = calloc((size_t)nodes + 1, sizeof *s->cost_ns);
+    s->path = calloc((size_t)nodes + 1, sizeof *s->path);
+    if (!s->cost_ns || !s->path)
+        return out_of_memory();
+    for (int i = 0; i < nodes; i++)
+        s->cost_ns[i] = para_plan_cost_ns(s->plan, i);
+    s->summary = para_plan_summarize(s->plan);
+    int status = para_deps_measure(para_plan_deps(s->plan), s->cost_ns, &s->parallelism, s->path, &err);
+    return status < 0 ? broken(&err) : EXIT_DONE;
+}
+
+/* No run is shorter than the longest path, nor than the work shared evenly. */
+static double bound_ns(const struct study *s)
+{
+    double shared = s->parallelism.work / s->workers;
+    return shared > s->parallelism.critical ? shared : s->parallelism.critical;
+}
+
+static void print_json(const struct study *s)
+{
+    const para_plan_summary *m = &s->summary;
+    const para_parallelism *p = &s->parallelism;
+    printf("{\"splits\":");
+    json_string(stdout, s->splits);
+    printf(",\"workers\":%d,\"tasks\":%d,\"edges\":%d,\"buffers\":%d,\"parameter_bytes\":%zu,\"state_bytes\":%zu,"
+           "\"input_bytes\":%zu,\"intermediate_bytes\":%zu,\"intermediate_bytes_unshared\":%zu,\"scratch_bytes\":%zu,"
+           "\"peak_bytes\":%zu,", s->workers, m->tasks, m->edges, m->buffers, m->parameter_bytes, m->state_bytes,
+           m->input_bytes, m->intermediate_bytes, m->intermediate_bytes_unshared, m->scratch_bytes, m->peak_bytes);
+    printf("\"flops\":%.17g,\"bytes\":%.17g,\"work_ns\":%.17g,\"critical_ns\":%.17g,\"bound_ns\":%.17g,"
+           "\"average_width\":%.17g,\"peak_width\":%d,\"path_length\":%d}\n", m->flops, m->bytes, p->work, p->critical,
+           bound_ns(s), p->average_width, p->peak_width, p->path_length);
+}
+
+static void print_text(const struct study *s)
+{
+    const para_parallelism *p = &s->parallelism;
+    printf("splits: %s\n", s->splits[0] ? s->splits : "none");
+    printf("tasks: %d, edges: %d, buffers: %d, memory %.1f MiB\n", s->summary.tasks, s->summary.edges, s->summary.buffers,
+           (double)s->summary.peak_bytes / (1 << 20));
+    printf("work %.3f ms, critical path %.3f ms, width %.2f on average, %d at most\n", p->work * 1e-6, p->critical * 1e-6,
+           p->average_width, p->peak_width);
+    printf("at least %.3f ms on %d worker%s\n", bound_ns(s) * 1e-6, s->workers, s->workers == 1 ? "" : "s");
+}
+
+static void print_path(const struct study *s, bool json)
+{
+    double begin = 0;
+    for (int i = 0; i < s->parallelism.path_length; i++) {
+        const para_node *n = para_graph_node(s->graph, s->path[i]);
+        double cost = s->cost_ns[s->path[i]];
+        if (json) {
+            printf("{\"node\":%d,\"op\":", s->path[i]);
+            json_string(stdout, para_node_op(n));
+            fputs(",\"name\":", stdout);
+            json_string(stdout, para_node_name(n));
+            fputs(",\"part\":", stdout);
+            json_string(stdout, para_node_part(n));
+            printf(",\"begin_ns\":%.17g,\"cost_ns\":%.17g}\n", begin, cost);
+        } else {
+            printf("%12.3f us  +%10.3f us  %-24s %s\n", begin * 1e-3, cost * 1e-3, para_node_op(n), para_node_name(n));
+        }
+        begin += cost;
+    }
+}
+
+static int print_study(const struct study *s, const struct plan_options *o)
+{
+    para_error err;
+    if (o->json)
+        print_json(s);
+    else if (!o->explain)
+        print_text(s);
+    else if (para_plan_explain(s->plan, s->workers, stdout, &err) < 0)
+        return broken(&err);
+    if (o->path)
+        print_path(s, o->json);
+    return EXIT_DONE;
+}
+
+static int run(const void *parsed)
+{
+    const struct plan_options *o = parsed;
+    para_graph *g;
+    struct study s = {.workers = (int)o->workers};
+    if (o->explain && o->json)
+        return misused("--explain is for reading; it doesn't go with --json");
+    if (s.workers == 0)
+        s.workers = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    TRY(source_graph(&g, &o->source, s.splits));
+    s.graph = g;
+    int code = study_plan(&s);
+    code = code ? code : print_study(&s, o);
+    para_plan_free(s.plan);
+    free(s.cost_ns);
+    free(s.path);
+    para_graph_free(g);
+    return code;
+}
+
+static const struct option_group plan_groups[] = {
+    {"Options", plan_table, 0},
+    SOURCE_GROUPS(struct plan_options, source),
+    {0},
+};
+
+static const struct plan_options plan_defaults = {.source.split = {.split = "auto", .stages = 1}};
+
+const struct command command_plan = {
+    .name = "plan", .summary = "tell what a graph costs and what bounds its time, without running it",
+    .text = "Plan a graph and print its tasks, memory, work, critical path and width. Times come from each node's operations "
+            "and bytes at nominal rates; begins along the path are sums of these.\n\n"
+            "JSON keys: splits, workers, tasks, edges, buffers, parameter_bytes, state_bytes, input_bytes, intermediate_bytes, "
+            "intermediate_bytes_unshared, scratch_bytes, peak_bytes, flops, bytes, work_ns, critical_ns, bound_ns, "
+            "average_width, peak_width, path_length; of a node on the path: node, op, name, part, begin_ns, cost_ns.",
+    .groups = plan_groups, .defaults = &plan_defaults, .bytes = sizeof plan_defaults, .run = run,
+};

@@ -1,0 +1,25 @@
+/* Where dump and plan take their graph from: a model, by preset or folder, or a graph file. */
+#ifndef TOOLS_SOURCE_H
+#define TOOLS_SOURCE_H
+
+#include "tools/common.h"
+
+struct source_options {
+    const char *graph, *folder;
+    bool train;
+    int64_t batch, seq; /* 0: not given */
+    struct model_options model;
+    struct split_options split;
+};
+
+/* Groups of options to list in a command whose struct has `member` of that type; {0} must follow. */
+#define SOURCE_GROUPS(type, member)                                                                                    \
+    {"Graph", source_option_table, offsetof(type, member)},                                                            \
+    {"Model", model_option_table, offsetof(type, member.model)},                                                       \
+    {"Parallelism", split_option_table, offsetof(type, member.split)}
+extern const struct option source_option_table[];
+
+/* Make the graph, split and placed. `chosen` (NULL, or SPLIT_TEXT bytes) takes the splits as a list. */
+int source_graph(para_graph **out, const struct source_options *options, char *chosen);
+
+#endif
