@@ -1,4 +1,6 @@
 # Running graphs: machine, plan, session on StarPU, serial interpreter.
+libinternal_la_SOURCES += runtime/codelets.c
+libinternal_la_SOURCES += runtime/codelets.h
 libinternal_la_SOURCES += runtime/explain.c
 libinternal_la_SOURCES += runtime/floor.c
 libinternal_la_SOURCES += runtime/machine.c

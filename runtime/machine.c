@@ -4,6 +4,7 @@
 #include "runtime/machine.h"
 
 #include "base/fail.h"
+#include "runtime/session.h"
 
 #include <cblas.h>
 #include <ftw.h>
@@ -129,8 +130,11 @@ int para_machine_open(para_machine **out, const para_machine_options *options, p
     if (!m)
         return para_fail_memory(err, "opening the machine");
     read_topology(m);
-    int status = start(m, &own, err);
+    int status = para_codelets_new(&m->codelets, para_task_run, err);
+    if (status == 0)
+        status = start(m, &own, err);
     if (status < 0) {
+        para_codelets_free(m->codelets);
         free(m);
         return status;
     }
@@ -145,6 +149,7 @@ void para_machine_close(para_machine *m)
         return;
     starpu_shutdown();
     drop_home(m);
+    para_codelets_free(m->codelets);
     free(m);
     is_open = false;
 }

@@ -4,10 +4,13 @@
 
 #include <paragraph/session.h>
 
+#include "runtime/codelets.h"
+
 struct para_machine {
     int workers, cores, memories;
     int64_t ram_bytes;
     char cpu[128], starpu[32], scheduler[32], blas[160];
+    struct para_codelets *codelets;
     char home[64]; /* a temporary STARPU_HOME, removed at the end; "" if none was needed */
 };
 

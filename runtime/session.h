@@ -39,6 +39,8 @@ void para_serial_run(para_session *s);
 int para_tasks_new(para_session *s, para_error *err);
 void para_tasks_free(struct para_tasks *t);
 int para_tasks_run(para_session *s, para_error *err);
+/* What every codelet runs. */
+void para_task_run(void *buffers[], void *argument);
 /* Hold a buffer in main memory for the caller, for reading or writing; then let it go. */
 int para_tasks_acquire(struct para_tasks *t, int buffer, bool write);
 void para_tasks_release(struct para_tasks *t, int buffer);

@@ -10,8 +10,8 @@
 #include <string.h>
 
 struct task {
+    const para_node *node; /* first: the codelets look at it */
     para_session *session;
-    const para_node *node;
     struct starpu_task *starpu;
     int *slot;        /* inputs, then outputs: which of the task's handles */
     void **in, **out; /* filled at each run */
@@ -24,15 +24,13 @@ struct para_tasks {
     int n_handles;
     struct task *tasks; /* by node id */
     int n_tasks;
-    struct starpu_codelet *codelets; /* one per op of the table */
-    struct starpu_perfmodel *models;
     void **scratch; /* by worker */
     int n_workers;
 };
 
 /* --- running --- */
 
-static void run_task(void *buffers[], void *argument)
+void para_task_run(void *buffers[], void *argument)
 {
     struct task *t = argument;
     const para_node *n = t->node;
@@ -70,64 +68,6 @@ void para_tasks_release(struct para_tasks *t, int buffer)
 }
 
 /* --- making --- */
-
-/* FNV-1a over all that a node's time depends on: shapes and attributes. */
-static uint32_t footprint(struct starpu_task *task)
-{
-    const struct task *t = task->cl_arg;
-    const para_node *n = t->node;
-    uint32_t h = 2166136261u;
-    for (int k = 0; k < n->n_in + n->n_out; k++) {
-        const struct para_shape *s = &(k < n->n_in ? n->in[k] : n->out[k - n->n_in])->shape;
-        for (int d = 0; d < s->rank; d++)
-            h = (h ^ (uint32_t)s->dim[d].extent) * 16777619u;
-        h = (h ^ (uint32_t)s->rank) * 16777619u;
-    }
-    for (int a = 0; a < PARA_MAX_ATTRS && n->op->attrs[a].name; a++) {
-        const char *text = n->op->attrs[a].type == PARA_ATTR_STRING ? n->attr[a].s : "";
-        for (; *text; text++)
-            h = (h ^ (unsigned char)*text) * 16777619u;
-        if (n->op->attrs[a].type == PARA_ATTR_INT)
-            h = (h ^ (uint32_t)n->attr[a].i) * 16777619u;
-    }
-    return h;
-}
-
-static int make_codelets(struct para_tasks *ts, para_error *err)
-{
-    size_t count = 0;
-    while (para_op_table[count])
-        count++;
-    ts->codelets = para_arena_alloc(&ts->arena, count * sizeof *ts->codelets);
-    ts->models = para_arena_alloc(&ts->arena, count * sizeof *ts->models);
-    if (!ts->codelets || !ts->models)
-        return para_fail_memory(err, "codelets");
-    for (size_t i = 0; i < count; i++) {
-        struct starpu_codelet *c = &ts->codelets[i];
-        char symbol[64];
-        snprintf(symbol, sizeof symbol, "paragraph_%s", para_op_table[i]->name);
-        starpu_codelet_init(c);
-        starpu_perfmodel_init(&ts->models[i]);
-        c->cpu_funcs[0] = run_task;
-        c->where = STARPU_CPU;
-        c->nbuffers = STARPU_VARIABLE_NBUFFERS;
-        c->name = para_op_table[i]->name;
-        c->model = &ts->models[i];
-        c->model->type = STARPU_HISTORY_BASED;
-        c->model->symbol = para_arena_string(&ts->arena, symbol);
-        c->model->footprint = footprint;
-        if (!c->model->symbol)
-            return para_fail_memory(err, "codelets");
-    }
-    return 0;
-}
-
-static struct starpu_codelet *codelet_of(struct para_tasks *ts, const struct para_op *op)
-{
-    for (size_t i = 0;; i++)
-        if (para_op_table[i] == op)
-            return &ts->codelets[i];
-}
 
 static int register_buffers(struct para_tasks *ts, para_session *s, para_error *err)
 {
@@ -200,8 +140,8 @@ static int make_task(struct para_tasks *ts, para_session *s, const para_node *n,
     enum starpu_data_access_mode *modes = para_arena_alloc(&ts->arena, operands * sizeof *modes);
     t->slot = para_arena_alloc(&ts->arena, operands * sizeof *t->slot);
     t->in = para_arena_alloc(&ts->arena, operands * sizeof *t->in);
-    t->starpu = starpu_task_create();
-    if (!handles || !modes || !t->slot || !t->in || !t->starpu)
+    t->starpu = handles && modes && t->slot && t->in ? starpu_task_create() : NULL;
+    if (!t->starpu)
         return para_fail_memory(err, "tasks");
     s->counters.tasks_created++;
     ts->n_tasks++;
@@ -211,7 +151,7 @@ static int make_task(struct para_tasks *ts, para_session *s, const para_node *n,
     struct starpu_task *task = t->starpu;
     int count;
     name_buffers(t, ts, s->plan, handles, modes, &count);
-    task->cl = codelet_of(ts, n->op);
+    task->cl = para_codelet_of(s->machine->codelets, n->op);
     task->name = n->name;
     task->cl_arg = t;
     task->destroy = 0;
@@ -259,7 +199,6 @@ int para_tasks_new(para_session *s, para_error *err)
         return para_fail_memory(err, "tasks");
     s->tasks = ts;
     PARA_TRY(make_scratch(ts, s, err));
-    PARA_TRY(make_codelets(ts, err));
     PARA_TRY(register_buffers(ts, s, err));
     ts->tasks = para_arena_alloc(&ts->arena, sizeof *ts->tasks * (size_t)(s->g->n_nodes + 1));
     if (!ts->tasks)

@@ -1,0 +1,87 @@
+#include "runtime/codelets.h"
+
+#include <starpu.h>
+#include <stdlib.h>
+
+enum { SYMBOL_TEXT = 64 };
+
+struct para_codelets {
+    size_t count;
+    struct starpu_codelet *codelet; /* by place in the table of ops */
+    struct starpu_perfmodel *model;
+    char (*symbol)[SYMBOL_TEXT];
+};
+
+static uint32_t mix(uint32_t h, uint32_t word)
+{
+    return (h ^ word) * 16777619u;
+}
+
+/* FNV-1a over all that a node's time depends on: shapes and attributes. */
+static uint32_t footprint(struct starpu_task *task)
+{
+    const para_node *n = *(para_node *const *)task->cl_arg;
+    uint32_t h = 2166136261u;
+    for (int k = 0; k < n->n_in + n->n_out; k++) {
+        const struct para_shape *s = &(k < n->n_in ? n->in[k] : n->out[k - n->n_in])->shape;
+        h = mix(h, (uint32_t)s->rank);
+        for (int d = 0; d < s->rank; d++)
+            h = mix(h, (uint32_t)s->dim[d].extent);
+    }
+    for (int a = 0; a < PARA_MAX_ATTRS && n->op->attrs[a].name; a++) {
+        if (n->op->attrs[a].type == PARA_ATTR_INT)
+            h = mix(h, (uint32_t)n->attr[a].i);
+        for (const char *c = n->op->attrs[a].type == PARA_ATTR_STRING ? n->attr[a].s : ""; *c; c++)
+            h = mix(h, (unsigned char)*c);
+    }
+    return h;
+}
+
+int para_codelets_new(struct para_codelets **out, void (*run)(void *buffers[], void *argument), para_error *err)
+{
+    struct para_codelets *c = calloc(1, sizeof *c);
+    if (!c)
+        return para_fail_memory(err, "codelets");
+    while (para_op_table[c->count])
+        c->count++;
+    c->codelet = calloc(c->count, sizeof *c->codelet);
+    c->model = calloc(c->count, sizeof *c->model);
+    c->symbol = calloc(c->count, sizeof *c->symbol);
+    if (!c->codelet || !c->model || !c->symbol) {
+        para_codelets_free(c);
+        return para_fail_memory(err, "codelets");
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        snprintf(c->symbol[i], SYMBOL_TEXT, "paragraph_%s", para_op_table[i]->name);
+        starpu_perfmodel_init(&c->model[i]);
+        c->model[i].type = STARPU_HISTORY_BASED;
+        c->model[i].symbol = c->symbol[i];
+        c->model[i].footprint = footprint;
+        starpu_codelet_init(&c->codelet[i]);
+        c->codelet[i].where = STARPU_CPU;
+        c->codelet[i].cpu_funcs[0] = run;
+        c->codelet[i].nbuffers = STARPU_VARIABLE_NBUFFERS;
+        c->codelet[i].name = para_op_table[i]->name;
+        c->codelet[i].model = &c->model[i];
+    }
+    *out = c;
+    return 0;
+}
+
+void para_codelets_free(struct para_codelets *c)
+{
+    if (!c)
+        return;
+    free(c->codelet);
+    free(c->model);
+    free(c->symbol);
+    free(c);
+}
+
+struct starpu_codelet *para_codelet_of(struct para_codelets *c, const struct para_op *op)
+{
+    size_t i = 0;
+    while (para_op_table[i] != op)
+        i++;
+    return &c->codelet[i];
+}

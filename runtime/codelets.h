@@ -1,0 +1,16 @@
+/* StarPU codelets, one per op of the table, with their performance models. They live as long as the machine:
+ * StarPU writes the models' measurements when it shuts down. */
+#ifndef PARA_RUNTIME_CODELETS_H
+#define PARA_RUNTIME_CODELETS_H
+
+#include "graph/op.h"
+
+struct para_codelets;
+struct starpu_codelet;
+
+/* Every codelet runs `run`, whose argument is a task's cl_arg; that begins with a pointer to its para_node. */
+int para_codelets_new(struct para_codelets **out, void (*run)(void *buffers[], void *argument), para_error *err);
+void para_codelets_free(struct para_codelets *c);
+struct starpu_codelet *para_codelet_of(struct para_codelets *c, const struct para_op *op);
+
+#endif
