@@ -42,7 +42,7 @@ static int train(para_session *s, para_error *err)
         return 1;
     printf("w = (%.3f, %.3f), b = %.3f, loss %.6f after %d steps\n", w[0], w[1], b, loss, STEPS);
     snprintf(err->message, sizeof err->message, "expected w = (%g, %g), b = %g", TRUE_W[0], TRUE_W[1], TRUE_B);
-    return fabsf(w[0] - TRUE_W[0]) > 0.01f || fabsf(w[1] - TRUE_W[1]) > 0.01f || fabsf(b - TRUE_B) > 0.01f;
+    return !(fabsf(w[0] - TRUE_W[0]) < 0.01f && fabsf(w[1] - TRUE_W[1]) < 0.01f && fabsf(b - TRUE_B) < 0.01f);
 }
 
 int main(void)

@@ -1,11 +1,8 @@
 # Programs against the public headers alone, linked with the library as its users get it.
-noinst_PROGRAMS += examples/linear-regression examples/small-dag
+noinst_PROGRAMS += examples/linear-regression examples/small-dag examples/train-gpt2
 examples_linear_regression_LDADD = libparagraph.la
 examples_small_dag_LDADD = libparagraph.la
-if IO
-noinst_PROGRAMS += examples/train-gpt2
 examples_train_gpt2_LDADD = libparagraph.la
-endif
 dist_check_SCRIPTS += tests/test-examples.sh
 
 # The program that README.md shows is compiled as it stands there.

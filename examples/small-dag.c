@@ -34,15 +34,15 @@ static int build(para_graph *g, para_error *err)
 /* A line per node, and a line per node it must wait for: after whom, and the value that is the reason. */
 static void print_edges(const para_graph *g, const para_deps *deps)
 {
-    static const char *const why[] = {[PARA_RAW] = "reads", [PARA_WAR] = "overwrites, once it is read,",
-                                      [PARA_WAW] = "overwrites"};
+    static const char *const why[] = {
+        [PARA_RAW] = "reads", [PARA_WAR] = "overwrites, once it is read,", [PARA_WAW] = "overwrites"};
     for (const para_node *n = para_graph_first(g); n; n = para_node_next(n)) {
         int count;
         const para_edge *edges = para_deps_of(deps, para_node_id(n), &count);
         printf("level %d  %s (%s)\n", para_deps_level(deps, para_node_id(n)), para_node_name(n), para_node_op(n));
         for (int e = 0; e < count; e++)
-            printf("         after %s: %s \"%s\"\n", para_node_name(para_graph_node(g, edges[e].from)), why[edges[e].kind],
-                   para_tensor_name(para_graph_tensor(g, edges[e].tensor)));
+            printf("         after %s: %s \"%s\"\n", para_node_name(para_graph_node(g, edges[e].from)),
+                   why[edges[e].kind], para_tensor_name(para_graph_tensor(g, edges[e].tensor)));
     }
 }
 

@@ -71,8 +71,8 @@ static int build_training(para_graph **out, const char *split, int steps, para_e
     adamw.weight_decay = 0.1;
     adamw.clip = 1.0;
     para_gpt2_graph gpt2 = para_gpt2_build(g, &MODEL, BATCH, SEQ, true);
-    int failed = para_graph_backward(g, gpt2.loss, err) || para_graph_adamw(g, &adamw, err) || para_graph_seal(g, err) ||
-                 para_graph_split_list(out, g, split, NULL, 0, err);
+    int failed = para_graph_backward(g, gpt2.loss, err) || para_graph_adamw(g, &adamw, err) ||
+                 para_graph_seal(g, err) || para_graph_split_list(out, g, split, NULL, 0, err);
     para_graph_free(g);
     return failed;
 }

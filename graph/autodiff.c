@@ -17,6 +17,7 @@ struct fan_in {
 struct backward {
     para_graph *g;
     struct fan_in *fan_in; /* by tensor id */
+    int *first_use;        /* by tensor id: the first node that reads it, which is visited last */
     int n_tensors, n_nodes; /* of the forward graph */
 };
 
@@ -36,13 +37,17 @@ static int find_wanted(struct backward *b)
     g->grads = calloc((size_t)b->n_tensors, sizeof *g->grads);
     if (!g->wants || !g->grads)
         return PARA_ENOMEM;
-    for (int t = 0; t < b->n_tensors; t++)
+    for (int t = 0; t < b->n_tensors; t++) {
         g->wants[t] = g->tensors[t]->kind == PARA_PARAMETER;
+        b->first_use[t] = b->n_nodes;
+    }
     for (int i = 0; i < b->n_nodes; i++) {
         const para_node *n = g->nodes[i];
         bool wanted = false;
         for (int k = 0; k < n->n_in; k++)
             wanted = wanted || g->wants[n->in[k]->id];
+        for (int k = 0; k < n->n_in; k++)
+            b->first_use[n->in[k]->id] = i < b->first_use[n->in[k]->id] ? i : b->first_use[n->in[k]->id];
         for (int k = 0; k < n->n_out; k++)
             g->wants[n->out[k]->id] = wanted && n->out[k]->shape.dtype != PARA_I32;
     }
@@ -95,6 +100,9 @@ static int differentiate(struct backward *b, const para_node *n, para_error *err
         if (dx[i] && para_wants_grad(b->g, n->in[i]))
             status = contribute(b, n->in[i], dx[i]);
     free(dx);
+    for (int i = 0; i < n->n_in && status == 0; i++)
+        if (n->in[i]->kind == PARA_PARAMETER && b->first_use[n->in[i]->id] == n->id)
+            total(b, n->in[i]);
     return status;
 }
 
@@ -103,6 +111,7 @@ static int walk(struct backward *b, para_tensor *loss, para_error *err)
 {
     para_graph *g = b->g;
     char *open_scope = g->scope, scope[512];
+    g->in_backward = true;
     PARA_TRY(contribute(b, loss, para_name(para_fill(g, PARA_SCALAR, 1.0), "backward.seed")));
     int status = 0;
     for (int i = b->n_nodes - 1; i >= 0 && status == 0 && !g->error.code; i--) {
@@ -112,10 +121,8 @@ static int walk(struct backward *b, para_tensor *loss, para_error *err)
         g->backward_of = n;
         status = differentiate(b, n, err);
     }
-    for (int t = 0; t < b->n_tensors && status == 0 && !g->error.code; t++)
-        if (g->tensors[t]->kind == PARA_PARAMETER)
-            total(b, g->tensors[t]);
     g->backward_of = NULL;
+    g->in_backward = false;
     g->scope = open_scope;
     return status;
 }
@@ -128,13 +135,16 @@ int para_graph_backward(para_graph *g, para_tensor *loss, para_error *err)
         return para_fail(err, PARA_ESHAPE, "the loss \"%s\" is no float32 scalar of this graph", loss ? loss->name : "");
     if (g->sealed || g->has_backward)
         return para_fail(err, PARA_EINVAL, "the graph %s", g->sealed ? "is sealed" : "has its gradients already");
-    struct backward b = {g, calloc((size_t)g->n_tensors, sizeof *b.fan_in), g->n_tensors, g->n_nodes};
-    int status = b.fan_in ? find_wanted(&b) : PARA_ENOMEM;
+    struct backward b = {.g = g, .n_tensors = g->n_tensors, .n_nodes = g->n_nodes};
+    b.fan_in = calloc((size_t)g->n_tensors, sizeof *b.fan_in);
+    b.first_use = calloc((size_t)g->n_tensors, sizeof *b.first_use);
+    int status = b.fan_in && b.first_use ? find_wanted(&b) : PARA_ENOMEM;
     if (status == 0)
         status = walk(&b, loss, err);
     for (int t = 0; b.fan_in && t < b.n_tensors; t++)
         free(b.fan_in[t].dx);
     free(b.fan_in);
+    free(b.first_use);
     if (status == 0 && g->error.code)
         status = para_fail(err, g->error.code, "%s", g->error.message);
     else if (status == PARA_ENOMEM)

@@ -52,6 +52,8 @@ para_tensor *para_state(para_graph *g, const char *name, para_dtype dtype, const
 {
     if (dtype != PARA_F32 && dtype != PARA_I32)
         return para_graph_error(g, PARA_ESHAPE, "state \"%s\" is %s, expected f32 or i32", name, para_dtype_name(dtype));
+    if (dtype == PARA_I32 && init.kind != PARA_INIT_FILL)
+        return para_graph_error(g, PARA_EINVAL, "state \"%s\" is i32, expected a fill as its initial value", name);
     return add_source(g, PARA_STATE, name, dtype, dims, init);
 }
 

@@ -85,9 +85,16 @@ static int read_value(struct analysis *a, const para_node *n, const para_tensor 
     return 0;
 }
 
-static int write_value(struct analysis *a, const para_node *n, const para_tensor *t)
+static int write_value(struct analysis *a, const para_node *n, const para_tensor *t, para_error *err)
 {
     struct storage *s = storage_of(a, t);
+    bool used = s->writer == n->id || (s->n_readers && s->readers[s->n_readers - 1] == n->id);
+    if (t->overwrites && s != storage_of(a, t->overwrites))
+        return para_fail(err, PARA_EINVAL, "\"%s\" updates \"%s\" in place but has another buffer", t->name,
+                         t->overwrites->name);
+    if (!t->overwrites && used)
+        return para_fail(err, PARA_EINVAL, "%s writes \"%s\" into the buffer of \"%s\", which it uses itself", n->name,
+                         t->name, s->holds->name);
     for (int r = 0; r < s->n_readers; r++)
         if (s->readers[r] != n->id)
             PARA_TRY(wait_for(a, s->readers[r], PARA_WAR, s->holds));
@@ -145,7 +152,7 @@ static int analyze_node(struct para_deps *d, struct analysis *a, const para_node
     for (int i = 0; i < n->n_in; i++)
         PARA_TRY(read_value(a, n, n->in[i], err));
     for (int k = 0; k < n->n_out; k++)
-        PARA_TRY(write_value(a, n, n->out[k]));
+        PARA_TRY(write_value(a, n, n->out[k], err));
     return reduce(d, a, n->id);
 }
 

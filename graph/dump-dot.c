@@ -1,17 +1,17 @@
 /* A graph as Graphviz DOT, for `dot -Tsvg`: a cluster per scope, nodes coloured by what they are for, values that
  * begin the graph in shapes of their own, edges with the shapes of what flows, and dashed, where an update must wait
- * for readers of what it overwrites. A scope's forward, backward and optimizer nodes get a cluster each: in one, they
- * would make cycles of clusters, on which dot gives up. */
+ * for readers of what it overwrites. A scope holds forward and backward nodes, so clusters form cycles: dot must rank
+ * nodes across clusters (newrank), stop early (nslimit), and place labels last (xlabel), or it fails or takes minutes.
+ */
 #include "graph/dump.h"
 #include "graph/op.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A scope's nodes of one class and, in lists, what lies in it. */
+/* A scope and, in lists, what lies in it. */
 struct cluster {
-    char *key; /* the class's first letter and the scope in full */
-    enum para_class class;
+    char *scope; /* in full */
     int depth, id;
     struct cluster *inner, *last, *next; /* first and last inner cluster; the next one in the outer */
     struct item *items, *last_item;
@@ -35,7 +35,7 @@ struct dot {
     struct para_fold fold;
     const para_node **reader;
     struct para_arena arena;
-    struct para_strmap clusters; /* by key */
+    struct para_strmap clusters; /* by scope in full */
     struct cluster top;
     int n_clusters;
     struct arrow *arrows;
@@ -56,25 +56,24 @@ static void write_name(FILE *out, const char *s)
     write_escaped(out, s, strlen(s));
 }
 
-/* Find or make the cluster of a scope's first `depth` components, for one class. */
-static struct cluster *cluster_of(struct dot *d, const char *scope, int depth, enum para_class class)
+/* Find or make the cluster of a scope's first `depth` components. */
+static struct cluster *cluster_of(struct dot *d, const char *scope, int depth)
 {
     if (depth == 0)
         return &d->top;
     size_t bytes = para_scope_cut(scope, depth);
-    char *key = para_arena_alloc(&d->arena, bytes + 2);
+    char *key = para_arena_alloc(&d->arena, bytes + 1);
     if (!key)
         return NULL;
-    key[0] = para_class_name(class)[0];
-    memcpy(key + 1, scope, bytes);
+    memcpy(key, scope, bytes);
     struct cluster *c = para_strmap_get(&d->clusters, key);
     if (c)
         return c;
-    struct cluster *outer = cluster_of(d, scope, depth - 1, class);
+    struct cluster *outer = cluster_of(d, scope, depth - 1);
     c = outer ? para_arena_alloc(&d->arena, sizeof *c) : NULL;
     if (!c || para_strmap_set(&d->clusters, key, c) < 0)
         return NULL;
-    *c = (struct cluster){.key = key, .class = class, .depth = depth, .id = d->n_clusters++};
+    *c = (struct cluster){.scope = key, .depth = depth, .id = d->n_clusters++};
     *(outer->last ? &outer->last->next : &outer->inner) = c;
     outer->last = c;
     return c;
@@ -99,7 +98,7 @@ static struct cluster *home(struct dot *d, int unit)
     if (!scope)
         return NULL;
     memcpy(scope, u->first->scope, u->scope_bytes);
-    return cluster_of(d, scope, para_scope_depth(scope) - u->folded, u->class);
+    return cluster_of(d, scope, para_scope_depth(scope) - u->folded);
 }
 
 /* The box that stands for a tensor: its maker; if it begins the graph, the folded unit of its first reader or a box
@@ -128,9 +127,9 @@ static int place_items(struct dot *d)
 
 static void write_source(const struct dot *d, const para_tensor *t)
 {
-    static const char *const looks[] = {"shape=parallelogram,style=filled,fillcolor=\"#f2f2f2\"",
-                                        "shape=cylinder,style=filled,fillcolor=\"#fff2b3\"",
-                                        "shape=folder,style=filled,fillcolor=\"#e8dcf5\"", "shape=ellipse,style=filled"};
+    static const char *const looks[] = {
+        "shape=parallelogram,style=filled,fillcolor=\"#f2f2f2\"", "shape=cylinder,style=filled,fillcolor=\"#fff2b3\"",
+        "shape=folder,style=filled,fillcolor=\"#e8dcf5\"", "shape=ellipse,style=filled"};
     char shape[PARA_SHAPE_TEXT];
     fprintf(d->out, "t%d [%s,label=\"", t->id, looks[t->kind]);
     write_name(d->out, t->name);
@@ -153,7 +152,8 @@ static int write_unit(const struct dot *d, int unit)
     bool output = false;
     for (int k = 0; k < u->first->n_out; k++)
         output = output || u->first->out[k]->is_output;
-    fprintf(d->out, "u%d [fillcolor=\"%s\"%s,label=\"", unit, colours[u->class], output && !u->folded ? ",peripheries=2" : "");
+    fprintf(d->out, "u%d [fillcolor=\"%s\"%s,label=\"", unit, colours[u->class],
+            output && !u->folded ? ",peripheries=2" : "");
     if (u->folded) {
         write_escaped(d->out, u->first->scope, u->scope_bytes);
         fprintf(d->out, " (%s)\\n", para_class_name(u->class));
@@ -176,10 +176,10 @@ static int write_unit(const struct dot *d, int unit)
 static int write_cluster(const struct dot *d, const struct cluster *c)
 {
     if (c->depth) {
-        size_t outer = para_scope_cut(c->key + 1, c->depth - 1);
+        size_t outer = para_scope_cut(c->scope, c->depth - 1);
         fprintf(d->out, "subgraph cluster_%d {\nlabel=\"", c->id);
-        write_name(d->out, c->key + 1 + outer + (outer > 0));
-        fprintf(d->out, " (%s)\";\n", para_class_name(c->class));
+        write_name(d->out, c->scope + outer + (outer > 0));
+        fputs("\";\n", d->out);
     }
     for (const struct item *i = c->items; i; i = i->next) {
         if (i->source)
@@ -240,8 +240,8 @@ static void write_box(const struct dot *d, int box)
 /* One line per pair of boxes: the shape of the one value that flows, or their number. */
 static void write_arrows(const struct dot *d)
 {
-    static const char *const looks[] = {"", "style=dashed,color=\"#b03060\",constraint=false,",
-                                        "style=dotted,color=\"#b03060\",constraint=false,"};
+    static const char *const looks[] = {"", "style=dashed,constraint=false,color=\"#b03060\",",
+                                        "style=dotted,constraint=false,color=\"#b03060\","};
     for (size_t i = 0, end; i < d->n_arrows; i = end) {
         const struct arrow *a = &d->arrows[i];
         int values = 1;
@@ -257,7 +257,7 @@ static void write_arrows(const struct dot *d)
         write_box(d, a->from);
         fputs(" -> ", d->out);
         write_box(d, a->to);
-        fprintf(d->out, " [%slabel=\"", looks[a->kind]);
+        fprintf(d->out, " [%sxlabel=\"", looks[a->kind]);
         /* a parameter's shape stands in its own box */
         if (a->kind == PARA_RAW && (values > 1 || a->from < d->fold.count))
             write_name(d->out, text);
@@ -273,7 +273,9 @@ static int write_all(struct dot *d, const para_deps *deps)
     PARA_TRY(place_items(d));
     PARA_TRY(collect_arrows(d, deps));
     fputs("digraph paragraph {\n"
-          "graph [rankdir=TB,fontname=\"Helvetica\",fontsize=12,style=\"rounded\",color=\"#888888\"];\n"
+          "graph "
+          "[rankdir=TB,newrank=true,nslimit=1,nslimit1=1,fontname=\"Helvetica\",fontsize=12,style=\"rounded\",color=\"#"
+          "888888\"];\n"
           "node [shape=box,style=\"filled,rounded\",fontname=\"Helvetica\",fontsize=10,color=\"#555555\"];\n"
           "edge [fontname=\"Helvetica\",fontsize=8,color=\"#555555\"];\n",
           d->out);

@@ -5,8 +5,8 @@
  *    "axes": [{"axis", "extent"}, ...],
  *    "tensors": [{"id", "kind", "name", "base", "dtype", "dims": [[axis, extent, origin, whole], ...], "producer",
  *                 "output", "origin", "overwrites", "is_output", "init": [kind, mean, spread], "whole"}, ...],
- *    "nodes": [{"id", "op", "name", "scope", "part", "origin", "place", "backward", "inputs", "outputs", "attrs"}, ...],
- *    "gradients": [[tensor, gradient], ...]}
+ *    "nodes": [{"id", "op", "name", "scope", "part", "origin", "place", "backward", "inputs", "outputs", "attrs"},
+ * ...], "gradients": [[tensor, gradient], ...]}
  *
  * Absent things are null. Ids are places in the lists; what a split tensor or node was made from (origin) is an id in
  * the graph as written. Floats are written so that they read back as the same value; "inf", "-inf" and "nan" are
@@ -27,7 +27,10 @@ static size_t utf8_bytes(const unsigned char *s)
 {
     if (s[0] < 0x80)
         return 1;
-    size_t bytes = s[0] >= 0xC2 && s[0] <= 0xDF ? 2 : s[0] >= 0xE0 && s[0] <= 0xEF ? 3 : s[0] >= 0xF0 && s[0] <= 0xF4 ? 4 : 0;
+    size_t bytes = s[0] >= 0xC2 && s[0] <= 0xDF   ? 2
+                   : s[0] >= 0xE0 && s[0] <= 0xEF ? 3
+                   : s[0] >= 0xF0 && s[0] <= 0xF4 ? 4
+                                                  : 0;
     unsigned char low = s[0] == 0xE0 ? 0xA0 : s[0] == 0xF0 ? 0x90 : 0x80;
     unsigned char high = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF;
     for (size_t i = 1; i < bytes; i++, low = 0x80, high = 0xBF)

@@ -237,7 +237,7 @@ para_node *para_node_add(para_graph *g, const struct para_op *op, const char *na
     if (!n || !ins || !copy || !scope)
         return out_of_memory(g);
     *n = (para_node){.graph = g, .id = g->n_nodes, .origin = g->n_nodes, .op = op, .name = copy, .scope = scope,
-                     .part = "", .place = -1, .backward = g->has_backward || g->backward_of, .n_in = n_in, .in = ins,
+                     .part = "", .place = -1, .backward = g->has_backward || g->in_backward, .n_in = n_in, .in = ins,
                      .out = ins + n_in};
     if (n_in)
         memcpy(ins, in, sizeof *ins * (size_t)n_in);

@@ -86,7 +86,7 @@ struct para_graph {
     int n_grads;
     bool *wants;               /* by tensor id, during backward: on a way from a parameter */
     const char *splits;        /* "batch=2,ff=2": the splits made so far; "" */
-    bool sealed, has_backward;
+    bool sealed, in_backward, has_backward;
     para_error error;          /* the first error of a builder call */
 };
 

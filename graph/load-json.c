@@ -52,8 +52,8 @@ static int refused(struct loader *l)
 
 static const char *type_name(const json_t *v)
 {
-    static const char *const names[] = {"an object", "a list", "a string", "an integer", "a number", "true", "false",
-                                        "null"};
+    static const char *const names[] = {"an object", "a list", "a string", "an integer",
+                                        "a number",  "true",   "false",    "null"};
     return v ? names[json_typeof(v)] : "missing";
 }
 
@@ -69,7 +69,8 @@ static int fields(struct loader *l, json_t *object, const char *const names[])
             return bad(l, "lacks the field \"%s\"", names[count]);
     const char *key;
     json_t *value;
-    json_object_foreach(object, key, value) {
+    json_object_foreach(object, key, value)
+    {
         size_t k = 0;
         while (k < count && strcmp(names[k], key) != 0)
             k++;
@@ -320,8 +321,8 @@ static int load_marks(struct loader *l, const json_t *entry, para_node *n)
 /* Add node number l->entry. */
 static int load_node(struct loader *l)
 {
-    static const char *const names[] = {"id",       "op",     "name",    "scope", "part", "origin", "place",
-                                        "backward", "inputs", "outputs", "attrs", NULL};
+    static const char *const names[] = {"id",    "op",       "name",   "scope",   "part",  "origin",
+                                        "place", "backward", "inputs", "outputs", "attrs", NULL};
     json_t *entry = json_array_get(l->nodes, (size_t)l->entry);
     const char *op_name, *name;
     union para_attr attr[PARA_MAX_ATTRS] = {{0}};
@@ -388,8 +389,8 @@ static int make_producer(struct loader *l, int id, int output, para_node **out)
     para_node *n = id < l->g->n_nodes ? l->g->nodes[id] : NULL;
     l->field = "producer";
     if (!n || id != l->g->n_nodes - 1 || output != n->n_out)
-        return bad(l, "is output %d of node %d; nodes and their outputs are expected in order, and node %d is next", output,
-                   id, l->g->n_nodes);
+        return bad(l, "is output %d of node %d; nodes and their outputs are expected in order, and node %d is next",
+                   output, id, l->g->n_nodes);
     *out = n;
     return 0;
 }
@@ -455,9 +456,8 @@ static int64_t listed_extent(json_t *axes, const char *axis)
 {
     size_t i;
     json_t *entry;
-    json_array_foreach(axes, i, entry)
-        if (strcmp(json_string_value(json_object_get(entry, "axis")), axis) == 0)
-            return json_integer_value(json_object_get(entry, "extent"));
+    json_array_foreach(axes, i, entry) if (strcmp(json_string_value(json_object_get(entry, "axis")), axis) ==
+                                           0) return json_integer_value(json_object_get(entry, "extent"));
     return 0;
 }
 

@@ -15,6 +15,12 @@ enum para_role {
     PARA_WHOLE     /* the node can't be cut along the axis; *why says why */
 };
 
+enum para_retile {
+    PARA_KEEPS_TILES,
+    PARA_GATHERS, /* its inputs are tiles one after another, which make up its output */
+    PARA_CUTS     /* its output is a tile of its one input */
+};
+
 enum para_attr_type { PARA_ATTR_INT = 1, PARA_ATTR_FLOAT, PARA_ATTR_STRING };
 
 struct para_attr_spec {
@@ -72,8 +78,8 @@ struct para_op {
      * cut with the loop and never gathered. */
     signed char updates[4];
 
-    /* Turns tiles of an axis into others; splits alone make such nodes (gather, tile). */
-    bool retiles;
+    /* Turns tiles of an axis into others; splits alone make such nodes. */
+    enum para_retile retiles;
 
     /* The plain scalar reference, written from the formula with double accumulation; NULL: cpu is it. */
     int (*reference)(const struct para_call *c);

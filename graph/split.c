@@ -58,6 +58,13 @@ static struct para_shape part_shape(const struct split *s, const struct para_sha
     return tile;
 }
 
+/* Copy a string to the new graph; NULL with the error kept there. */
+static const char *keep_string(struct para_graph *to, const char *text)
+{
+    const char *copy = para_arena_string(&to->arena, text);
+    return copy ? copy : para_graph_error(to, PARA_ENOMEM, "out of memory: splitting a graph");
+}
+
 /* Copy what a value keeps through the split. */
 static void inherit(para_tensor *t, const para_tensor *old, const char *base)
 {
@@ -66,7 +73,7 @@ static void inherit(para_tensor *t, const para_tensor *old, const char *base)
     t->init = old->init;
     t->origin = old->origin;
     t->is_output = old->is_output;
-    t->whole = old->whole;
+    t->whole = old->whole ? keep_string(t->graph, old->whole) : NULL;
 }
 
 /* Add a node in the place of the old node that is being split. Part p, or -1 for a node of no part. */
@@ -186,11 +193,12 @@ static bool loops(const struct split *s, const para_node *n, const char **whole)
     return any && !*whole;
 }
 
-static const char *whole_note(struct split *s, const char *why)
+/* Note why this split leaves a value whole, after the reasons of the splits before. */
+static void note_whole(const struct split *s, para_tensor *t, const char *why)
 {
     char text[NAME_TEXT];
-    snprintf(text, sizeof text, "%s: %s", s->axis, why);
-    return para_arena_string(&s->to->arena, text);
+    snprintf(text, sizeof text, "%s%s%s: %s", t->whole ? t->whole : "", t->whole ? "; " : "", s->axis, why);
+    t->whole = keep_string(s->to, text);
 }
 
 /* A node that the axis doesn't concern, or that can't be cut: once, on whole operands. */
@@ -207,7 +215,7 @@ static int copy_node(struct split *s, const para_node *n, const char *whole)
             return PARA_ENOMEM;
         inherit(t, old, old->base == old->name ? t->name : para_arena_string(&s->to->arena, old->base));
         if (whole && has_axis(s, old))
-            t->whole = whole_note(s, whole);
+            note_whole(s, t, whole);
         s->pieces[old->id].whole = t;
     }
     return 0;
@@ -253,7 +261,7 @@ static int combine(struct split *s, const para_node *n, int k, para_tensor *cons
         return PARA_ENOMEM;
     inherit(t, old, old->base == old->name ? t->name : para_arena_string(&s->to->arena, old->base));
     if (has_axis(s, old))
-        t->whole = whole_note(s, "each part adds to all of it");
+        note_whole(s, t, "each part adds to all of it");
     s->pieces[old->id].whole = t;
     return 0;
 }

@@ -64,6 +64,37 @@ static int check_tiles(const para_node *n, const char *axis, para_error *err)
     return 0;
 }
 
+/* A gather's inputs lie one after another along its axis and make up its output; a tile lies within its input. */
+static int check_retiled(const para_node *n, para_error *err)
+{
+    const struct para_shape *out = &n->out[0]->shape;
+    const char *axis = n->attr[0].s;
+    int along = para_shape_find(out, axis);
+    bool cuts = n->op->retiles == PARA_CUTS;
+    int64_t next = along >= 0 ? out->dim[along].origin : 0;
+    for (int i = 0; i < n->n_in; i++) {
+        const struct para_shape *in = &n->in[i]->shape;
+        bool fits = along >= 0 && in->rank == out->rank;
+        for (int d = 0; d < in->rank && fits; d++) {
+            const struct para_extent *a = &in->dim[d], *b = &out->dim[d];
+            if (d != along)
+                fits = a->extent == b->extent && a->origin == b->origin;
+            else if (cuts)
+                fits = a->origin <= b->origin && b->origin + b->extent <= a->origin + a->extent;
+            else
+                fits = a->origin == next;
+        }
+        if (!fits)
+            return para_fail(err, PARA_ESHAPE, "%s (%s): \"%s\" doesn't fit as input %d along axis \"%s\"", n->name,
+                             n->op->name, n->in[i]->name, i, axis);
+        next += in->dim[along].extent;
+    }
+    if (n->n_in == 0 || (cuts && n->n_in > 1) || (!cuts && next != out->dim[along].origin + out->dim[along].extent))
+        return para_fail(err, PARA_ESHAPE, "%s (%s): its inputs don't make up \"%s\" along axis \"%s\"", n->name,
+                         n->op->name, n->out[0]->name, axis);
+    return 0;
+}
+
 static int check_node(const para_graph *g, const para_node *n, const int *made_by, para_error *err)
 {
     for (int i = 0; i < n->n_in; i++) {
@@ -78,7 +109,9 @@ static int check_node(const para_graph *g, const para_node *n, const int *made_b
                              t->overwritten_by->producer->name);
     }
     PARA_TRY(check_inferred(n, err));
-    for (int k = 0; k < n->n_in + n->n_out && !n->op->retiles; k++) {
+    if (n->op->retiles)
+        return check_retiled(n, err);
+    for (int k = 0; k < n->n_in + n->n_out; k++) {
         const para_tensor *t = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
         for (int d = 0; d < t->shape.rank; d++)
             PARA_TRY(check_tiles(n, t->shape.dim[d].axis, err));
@@ -95,6 +128,8 @@ static int check_update(const para_node *n, const para_tensor *t, para_error *er
     if (updated < 0 || n->in[updated] != old || old->overwritten_by != t || t->storage != old->storage)
         return para_fail(err, PARA_EINVAL, "%s: \"%s\" doesn't overwrite the input that %s updates", n->name, t->name,
                          n->op->name);
+    if (old->producer && old->is_output)
+        return para_fail(err, PARA_EINVAL, "%s: overwrites \"%s\", which is an output and must stay", n->name, old->name);
     if (para_shape_bytes(&old->shape) != para_shape_bytes(&t->shape) || !same_whole(&old->shape, &t->shape))
         return para_fail(err, PARA_ESHAPE, "%s: \"%s\" overwrites \"%s\" of another shape", n->name, t->name, old->name);
     return 0;

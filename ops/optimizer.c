@@ -171,7 +171,7 @@ static double decay_of(const para_tensor *param, double weight_decay)
 
 int para_graph_adamw(para_graph *g, const para_adamw_options *options, para_error *err)
 {
-    const para_adamw_options *opt = options;
+    const para_adamw_options standard = para_adamw_default(), *opt = options ? options : &standard;
     struct optimizer o;
     PARA_TRY(check_common(&opt->schedule, opt->weight_decay, opt->clip, err));
     PARA_TRY(need(opt->beta1 >= 0 && opt->beta1 < 1, "beta1", opt->beta1, "at least 0, below 1", err));
@@ -190,7 +190,7 @@ int para_graph_adamw(para_graph *g, const para_adamw_options *options, para_erro
 
 int para_graph_sgd(para_graph *g, const para_sgd_options *options, para_error *err)
 {
-    const para_sgd_options *opt = options;
+    const para_sgd_options standard = para_sgd_default(), *opt = options ? options : &standard;
     struct optimizer o;
     PARA_TRY(check_common(&opt->schedule, opt->weight_decay, opt->clip, err));
     PARA_TRY(need(opt->momentum >= 0 && opt->momentum < 1, "momentum", opt->momentum, "at least 0, below 1", err));

@@ -58,7 +58,7 @@ static int tile_cpu(const struct para_call *c)
 
 const struct para_op para_op_gather = {
     .name = "gather",
-    .retiles = true,
+    .retiles = PARA_GATHERS,
     .attrs = {{"axis", PARA_ATTR_STRING}},
     .infer = gather_infer,
     .role = role,
@@ -68,7 +68,7 @@ const struct para_op para_op_gather = {
 
 const struct para_op para_op_tile = {
     .name = "tile",
-    .retiles = true,
+    .retiles = PARA_CUTS,
     .attrs = {{"axis", PARA_ATTR_STRING}},
     .infer = tile_infer,
     .role = role,

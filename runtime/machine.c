@@ -58,6 +58,7 @@ static void read_topology(para_machine *m)
 {
     hwloc_topology_t topology;
     m->cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    m->ram_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
     snprintf(m->cpu, sizeof m->cpu, "unknown processor");
     if (hwloc_topology_init(&topology) != 0)
         return;
@@ -66,7 +67,6 @@ static void read_topology(para_machine *m)
         hwloc_obj_t package = hwloc_get_obj_by_type(topology, HWLOC_OBJ_PACKAGE, 0);
         const char *model = package ? hwloc_obj_get_info_by_name(package, "CPUModel") : NULL;
         m->cores = cores > 0 ? cores : m->cores;
-        m->ram_bytes = (int64_t)hwloc_get_root_obj(topology)->total_memory;
         if (model)
             snprintf(m->cpu, sizeof m->cpu, "%s", model);
     }

@@ -3,6 +3,9 @@ LDADD = libsupport.la libinternal.la $(CMOCKA_LIBS)
 TESTS = $(check_PROGRAMS) $(dist_check_SCRIPTS)
 dist_check_SCRIPTS += scripts/check-includes
 dist_check_SCRIPTS += tests/check-symbols
+if IO
+dist_check_SCRIPTS += tests/test-cli.sh
+endif
 
 # Tests find their files by $srcdir, and big data, if there is any, by $PARA_DATA. StarPU keeps its files here.
 # hwloc's search for PCI devices, which no test needs, leaks.
@@ -30,14 +33,28 @@ libsupport_la_SOURCES += tests/graph-text.c
 libsupport_la_SOURCES += tests/graph-text.h
 libsupport_la_SOURCES += tests/op-cases.c
 libsupport_la_SOURCES += tests/op-cases.h
+libsupport_la_SOURCES += tests/random-graph.c
+libsupport_la_SOURCES += tests/random-graph.h
+libsupport_la_SOURCES += tests/replay.c
+libsupport_la_SOURCES += tests/replay.h
 libsupport_la_SOURCES += tests/support.c
 libsupport_la_SOURCES += tests/support.h
 
+check_PROGRAMS += tests/test-autodiff
+check_PROGRAMS += tests/test-base
+check_PROGRAMS += tests/test-build
+check_PROGRAMS += tests/test-deps
 check_PROGRAMS += tests/test-gpt2
+check_PROGRAMS += tests/test-liveness
 check_PROGRAMS += tests/test-ops
+check_PROGRAMS += tests/test-place
+check_PROGRAMS += tests/test-split
+check_PROGRAMS += tests/test-tiling
+check_PROGRAMS += tests/test-verify
 if IO
 check_PROGRAMS += tests/test-checkpoint
 check_PROGRAMS += tests/test-dataset
+check_PROGRAMS += tests/test-dump
 check_PROGRAMS += tests/test-golden
 check_PROGRAMS += tests/test-safetensors
 endif

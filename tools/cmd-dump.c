@@ -12,9 +12,12 @@ struct dump_options {
 };
 
 static const struct option dump_table[] = {
-    {"format", OPTION_CHOICE, offsetof(struct dump_options, format), "text|dot|json", "how to write it: for reading, for Graphviz, for loading", 0, 0, false},
-    {"fold", OPTION_COUNT, offsetof(struct dump_options, fold), "N", "text and dot: fold scopes below depth N; 0 folds nothing", 0, INT32_MAX, false},
-    {"o", OPTION_TEXT, offsetof(struct dump_options, output), "FILE", "write to FILE in place of standard output", 0, 0, false},
+    {"format", OPTION_CHOICE, offsetof(struct dump_options, format), "text|dot|json",
+     "how to write it: for reading, for Graphviz, for loading", 0, 0, false},
+    {"fold", OPTION_COUNT, offsetof(struct dump_options, fold), "N",
+     "text and dot: fold scopes below depth N; 0 folds nothing", 0, INT32_MAX, false},
+    {"o", OPTION_TEXT, offsetof(struct dump_options, output), "FILE", "write to FILE in place of standard output", 0, 0,
+     false},
     {0},
 };
 
@@ -63,8 +66,13 @@ static const struct option_group dump_groups[] = {
 static const struct dump_options dump_defaults = {.source.split = {.split = "none", .stages = 1}, .format = "text"};
 
 const struct command command_dump = {
-    .name = "dump", .summary = "write a model's graph as text, DOT or JSON",
-    .text = "Write the graph of a model, or a graph file, as written or split and placed. The text has a line per value and "
+    .name = "dump",
+    .summary = "write a model's graph as text, DOT or JSON",
+    .text = "Write the graph of a model, or a graph file, as written or split and placed. The text has a line per "
+            "value and "
             "node and gives the reason for every value that a split left whole.",
-    .groups = dump_groups, .defaults = &dump_defaults, .bytes = sizeof dump_defaults, .run = run,
+    .groups = dump_groups,
+    .defaults = &dump_defaults,
+    .bytes = sizeof dump_defaults,
+    .run = run,
 };

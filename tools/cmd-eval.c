@@ -17,11 +17,15 @@ struct eval_options {
 };
 
 static const struct option eval_table[] = {
-    {"model", OPTION_TEXT, offsetof(struct eval_options, model), "DIR", "folder with config.json and model.safetensors", 0, 0, true},
-    {"data", OPTION_FILES, offsetof(struct eval_options, data), "FILE", "text, or little-endian uint16 token ids if named *.tok16", 0, 0, true},
+    {"model", OPTION_TEXT, offsetof(struct eval_options, model), "DIR", "folder with config.json and model.safetensors",
+     0, 0, true},
+    {"data", OPTION_FILES, offsetof(struct eval_options, data), "FILE",
+     "text, or little-endian uint16 token ids if named *.tok16", 0, 0, true},
     {"batch", OPTION_COUNT, offsetof(struct eval_options, batch), "N", "windows at a time", 1, INT32_MAX, false},
-    {"seq", OPTION_COUNT, offsetof(struct eval_options, seq), "N", "tokens of a window; by default the model's context", 1, INT32_MAX, false},
-    {"logits", OPTION_TEXT, offsetof(struct eval_options, logits), "OUT.npy", "write the logits, float32 of shape (tokens, vocab)", 0, 0, false},
+    {"seq", OPTION_COUNT, offsetof(struct eval_options, seq), "N", "tokens of a window; by default the model's context",
+     1, INT32_MAX, false},
+    {"logits", OPTION_TEXT, offsetof(struct eval_options, logits), "OUT.npy",
+     "write the logits, float32 of shape (tokens, vocab)", 0, 0, false},
     {"json", OPTION_FLAG, offsetof(struct eval_options, json), NULL, "print one JSON object", 0, 0, false},
     {0},
 };
@@ -33,7 +37,8 @@ static bool write_npy_header(FILE *out, int64_t rows, int64_t columns)
     int length = snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%lld, %lld), }",
                           (long long)rows, (long long)columns);
     int padded = (10 + length + 1 + 63) / 64 * 64 - 10;
-    unsigned char lead[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(padded & 255), (unsigned char)(padded >> 8)};
+    unsigned char lead[10] = {
+        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(padded & 255), (unsigned char)(padded >> 8)};
     return fwrite(lead, sizeof lead, 1, out) == 1 && fprintf(out, "%s%*s\n", text, padded - length - 1, "") == padded;
 }
 
@@ -56,7 +61,8 @@ static int evaluate(const struct eval_options *o, struct evaluator *e, const par
     return evaluator_run(e, data, out);
 }
 
-static int evaluate_on(const struct eval_options *o, const para_gpt2 *model, const para_dataset *data, para_machine *machine)
+static int evaluate_on(const struct eval_options *o, const para_gpt2 *model, const para_dataset *data,
+                       para_machine *machine)
 {
     int64_t seq = o->seq ? o->seq : model->context, windows = para_dataset_windows(data, seq);
     int64_t batch = windows > 0 && windows < o->batch ? windows : o->batch;
@@ -100,9 +106,13 @@ static const struct option_group eval_groups[] = {
 static const struct eval_options eval_defaults = {.batch = 8, .split = {.split = "auto", .stages = 1}};
 
 const struct command command_eval = {
-    .name = "eval", .summary = "measure a model's loss and perplexity on a text",
+    .name = "eval",
+    .summary = "measure a model's loss and perplexity on a text",
     .text = "Read a text in windows of seq + 1 tokens at stride seq and print the mean loss (nats per token) and the "
             "perplexity, its exponential.\n\n"
             "JSON keys: loss, perplexity, tokens.",
-    .groups = eval_groups, .defaults = &eval_defaults, .bytes = sizeof eval_defaults, .run = run,
+    .groups = eval_groups,
+    .defaults = &eval_defaults,
+    .bytes = sizeof eval_defaults,
+    .run = run,
 };

@@ -2,8 +2,6 @@
 #include "tools/commands.h"
 #include "tools/common.h"
 
-#include <paragraph/data.h>
-
 #include "base/philox.h"
 
 #include <math.h>
@@ -26,13 +24,19 @@ struct generate_options {
 };
 
 static const struct option generate_table[] = {
-    {"model", OPTION_TEXT, offsetof(struct generate_options, model), "DIR", "folder with config.json and model.safetensors", 0, 0, true},
+    {"model", OPTION_TEXT, offsetof(struct generate_options, model), "DIR",
+     "folder with config.json and model.safetensors", 0, 0, true},
     {"prompt", OPTION_TEXT, offsetof(struct generate_options, prompt), "TEXT", "what to continue", 0, 0, true},
-    {"n", OPTION_COUNT, offsetof(struct generate_options, count), "TOKENS", "how many tokens to make", 1, INT32_MAX, false},
-    {"greedy", OPTION_FLAG, offsetof(struct generate_options, greedy), NULL, "always take the likeliest token", 0, 0, false},
-    {"temperature", OPTION_REAL, offsetof(struct generate_options, temperature), "T", "divide logits by T: below 1 more likely tokens, above 1 more varied ones", 1e-4, 1e4, false},
-    {"top-k", OPTION_COUNT, offsetof(struct generate_options, top_k), "K", "draw from the K likeliest tokens alone; 0: from all", 0, INT32_MAX, false},
-    {"top-p", OPTION_REAL, offsetof(struct generate_options, top_p), "P", "draw from the fewest tokens whose probabilities sum to P or more", 0, 1, false},
+    {"n", OPTION_COUNT, offsetof(struct generate_options, count), "TOKENS", "how many tokens to make", 1, INT32_MAX,
+     false},
+    {"greedy", OPTION_FLAG, offsetof(struct generate_options, greedy), NULL, "always take the likeliest token", 0, 0,
+     false},
+    {"temperature", OPTION_REAL, offsetof(struct generate_options, temperature), "T",
+     "divide logits by T: below 1 more likely tokens, above 1 more varied ones", 1e-4, 1e4, false},
+    {"top-k", OPTION_COUNT, offsetof(struct generate_options, top_k), "K",
+     "draw from the K likeliest tokens alone; 0: from all", 0, INT32_MAX, false},
+    {"top-p", OPTION_REAL, offsetof(struct generate_options, top_p), "P",
+     "draw from the fewest tokens whose probabilities sum to P or more", 0, 1, false},
     {"seed", OPTION_COUNT, offsetof(struct generate_options, seed), "N", "of the draws", 0, 9e15, false},
     {0},
 };
@@ -94,10 +98,12 @@ static int choose(const struct generate_options *o, const struct generator *g, c
     return c[i].token;
 }
 
-static int open_generator(struct generator *g, const struct generate_options *o, const para_gpt2 *model, para_machine *machine)
+static int open_generator(struct generator *g, const struct generate_options *o, const para_gpt2 *model,
+                          para_machine *machine)
 {
     para_error err;
-    struct graph_wish wish = {.model = model, .batch = 1, .seq = model->context, .use = GRAPH_LOGITS, .split = &o->split};
+    struct graph_wish wish = {
+        .model = model, .batch = 1, .seq = model->context, .use = GRAPH_LOGITS, .split = &o->split};
     *g = (struct generator){.context = model->context, .vocab = model->vocab};
     TRY(graph_make(&g->graph, &wish, NULL));
     if (para_session_new(&g->session, g->graph, machine, NULL, &err) < 0 ||
@@ -129,7 +135,8 @@ static int next_token(struct generator *g, const struct generate_options *o, con
     size_t logits_bytes = (size_t)(g->context * g->vocab) * sizeof *g->logits;
     for (int64_t i = 0; i < used; i++)
         g->window[i] = text[count - used + i];
-    if (para_session_set(g->session, "tokens", g->window, window_bytes, &err) < 0 || para_session_run(g->session, &err) < 0 ||
+    if (para_session_set(g->session, "tokens", g->window, window_bytes, &err) < 0 ||
+        para_session_run(g->session, &err) < 0 ||
         para_session_get(g->session, "logits", g->logits, logits_bytes, &err) < 0)
         return broken(&err);
     *token = choose(o, g, g->logits + (used - 1) * g->vocab, draw);
@@ -197,8 +204,13 @@ static const struct generate_options generate_defaults = {
     .count = 100, .temperature = 1, .top_p = 1, .seed = 1, .split = {.split = "auto", .stages = 1}};
 
 const struct command command_generate = {
-    .name = "generate", .summary = "continue a prompt",
-    .text = "Print the prompt and how the model continues it, byte by byte. Draws depend on the seed and the token's number "
+    .name = "generate",
+    .summary = "continue a prompt",
+    .text = "Print the prompt and how the model continues it, byte by byte. Draws depend on the seed and the token's "
+            "number "
             "alone. Past the model's context, the last tokens that fit are read.",
-    .groups = generate_groups, .defaults = &generate_defaults, .bytes = sizeof generate_defaults, .run = run,
+    .groups = generate_groups,
+    .defaults = &generate_defaults,
+    .bytes = sizeof generate_defaults,
+    .run = run,
 };

@@ -30,9 +30,10 @@ static void print_json(const para_machine *m, const para_floor *f)
 static void print_text(const para_machine *m, const para_floor *f)
 {
     printf("Paragraph     %s\n", para_version());
-    printf("processor     %s, %d core%s\n", para_machine_cpu(m), para_machine_cores(m), para_machine_cores(m) == 1 ? "" : "s");
-    printf("memory        %.1f GiB, %d node%s\n", (double)para_machine_ram_bytes(m) / (1 << 30), para_machine_memories(m),
-           para_machine_memories(m) == 1 ? "" : "s");
+    printf("processor     %s, %d core%s\n", para_machine_cpu(m), para_machine_cores(m),
+           para_machine_cores(m) == 1 ? "" : "s");
+    printf("memory        %.1f GiB, %d node%s\n", (double)para_machine_ram_bytes(m) / (1 << 30),
+           para_machine_memories(m), para_machine_memories(m) == 1 ? "" : "s");
     printf("workers       %d\n", para_machine_workers(m));
     printf("StarPU        %s, scheduler %s\n", para_machine_starpu(m), para_machine_scheduler(m));
     printf("BLAS          %s\n", para_machine_blas(m));
@@ -63,10 +64,16 @@ static const struct option_group info_groups[] = {
 static const struct info_options info_defaults = {0};
 
 const struct command command_info = {
-    .name = "info", .summary = "show the machine, its workers, the libraries, the measured floors",
-    .text = "Show the machine as StarPU's workers see it, the libraries, and what it reaches at best: the rate of matrix "
-            "products and of memory, measured now on all workers at once (some seconds).\n\n"
-            "JSON keys: version, cpu, cores, workers, memories, ram_bytes, starpu, scheduler, blas, sgemm_gflops, memory_gbs, "
-            "read_gbs, triad_gbs.",
-    .groups = info_groups, .defaults = &info_defaults, .bytes = sizeof info_defaults, .run = run,
+    .name = "info",
+    .summary = "show the machine, its workers, the libraries, the measured floors",
+    .text =
+        "Show the machine as StarPU's workers see it, the libraries, and what it reaches at best: the rate of matrix "
+        "products and of memory, measured now on all workers at once (some seconds).\n\n"
+        "JSON keys: version, cpu, cores, workers, memories, ram_bytes, starpu, scheduler, blas, sgemm_gflops, "
+        "memory_gbs, "
+        "read_gbs, triad_gbs.",
+    .groups = info_groups,
+    .defaults = &info_defaults,
+    .bytes = sizeof info_defaults,
+    .run = run,
 };

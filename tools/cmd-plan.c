@@ -12,10 +12,14 @@ struct plan_options {
 };
 
 static const struct option plan_table[] = {
-    {"explain", OPTION_FLAG, offsetof(struct plan_options, explain), NULL, "say what the critical path consists of, what bounds the time, what each stage has", 0, 0, false},
-    {"path", OPTION_FLAG, offsetof(struct plan_options, path), NULL, "list the nodes of the critical path", 0, 0, false},
-    {"workers", OPTION_COUNT, offsetof(struct plan_options, workers), "N", "plan for N workers; 0 takes one per processor here", 0, 65536, false},
-    {"json", OPTION_FLAG, offsetof(struct plan_options, json), NULL, "print JSON: one object, and one more per node with --path", 0, 0, false},
+    {"explain", OPTION_FLAG, offsetof(struct plan_options, explain), NULL,
+     "say what the critical path consists of, what bounds the time, what each stage has", 0, 0, false},
+    {"path", OPTION_FLAG, offsetof(struct plan_options, path), NULL, "list the nodes of the critical path", 0, 0,
+     false},
+    {"workers", OPTION_COUNT, offsetof(struct plan_options, workers), "N",
+     "plan for N workers; 0 takes one per processor here", 0, 65536, false},
+    {"json", OPTION_FLAG, offsetof(struct plan_options, json), NULL,
+     "print JSON: one object, and one more per node with --path", 0, 0, false},
     {0},
 };
 
@@ -63,21 +67,22 @@ static void print_json(const struct study *s)
     json_string(stdout, s->splits);
     printf(",\"workers\":%d,\"tasks\":%d,\"edges\":%d,\"buffers\":%d,\"parameter_bytes\":%zu,\"state_bytes\":%zu,"
            "\"input_bytes\":%zu,\"intermediate_bytes\":%zu,\"intermediate_bytes_unshared\":%zu,\"scratch_bytes\":%zu,"
-           "\"peak_bytes\":%zu,", s->workers, m->tasks, m->edges, m->buffers, m->parameter_bytes, m->state_bytes,
-           m->input_bytes, m->intermediate_bytes, m->intermediate_bytes_unshared, m->scratch_bytes, m->peak_bytes);
+           "\"peak_bytes\":%zu,",
+           s->workers, m->tasks, m->edges, m->buffers, m->parameter_bytes, m->state_bytes, m->input_bytes,
+           m->intermediate_bytes, m->intermediate_bytes_unshared, m->scratch_bytes, m->peak_bytes);
     printf("\"flops\":%.17g,\"bytes\":%.17g,\"work_ns\":%.17g,\"critical_ns\":%.17g,\"bound_ns\":%.17g,"
-           "\"average_width\":%.17g,\"peak_width\":%d,\"path_length\":%d}\n", m->flops, m->bytes, p->work, p->critical,
-           bound_ns(s), p->average_width, p->peak_width, p->path_length);
+           "\"average_width\":%.17g,\"peak_width\":%d,\"path_length\":%d}\n",
+           m->flops, m->bytes, p->work, p->critical, bound_ns(s), p->average_width, p->peak_width, p->path_length);
 }
 
 static void print_text(const struct study *s)
 {
     const para_parallelism *p = &s->parallelism;
     printf("splits: %s\n", s->splits[0] ? s->splits : "none");
-    printf("tasks: %d, edges: %d, buffers: %d, memory %.1f MiB\n", s->summary.tasks, s->summary.edges, s->summary.buffers,
-           (double)s->summary.peak_bytes / (1 << 20));
-    printf("work %.3f ms, critical path %.3f ms, width %.2f on average, %d at most\n", p->work * 1e-6, p->critical * 1e-6,
-           p->average_width, p->peak_width);
+    printf("tasks: %d, edges: %d, buffers: %d, memory %.1f MiB\n", s->summary.tasks, s->summary.edges,
+           s->summary.buffers, (double)s->summary.peak_bytes / (1 << 20));
+    printf("work %.3f ms, critical path %.3f ms, width %.2f on average, %d at most\n", p->work * 1e-6,
+           p->critical * 1e-6, p->average_width, p->peak_width);
     printf("at least %.3f ms on %d worker%s\n", bound_ns(s) * 1e-6, s->workers, s->workers == 1 ? "" : "s");
 }
 
@@ -145,11 +150,17 @@ static const struct option_group plan_groups[] = {
 static const struct plan_options plan_defaults = {.source.split = {.split = "auto", .stages = 1}};
 
 const struct command command_plan = {
-    .name = "plan", .summary = "tell what a graph costs and what bounds its time, without running it",
-    .text = "Plan a graph and print its tasks, memory, work, critical path and width. Times come from each node's operations "
+    .name = "plan",
+    .summary = "tell what a graph costs and what bounds its time, without running it",
+    .text = "Plan a graph and print its tasks, memory, work, critical path and width. Times come from each node's "
+            "operations "
             "and bytes at nominal rates; begins along the path are sums of these.\n\n"
-            "JSON keys: splits, workers, tasks, edges, buffers, parameter_bytes, state_bytes, input_bytes, intermediate_bytes, "
+            "JSON keys: splits, workers, tasks, edges, buffers, parameter_bytes, state_bytes, input_bytes, "
+            "intermediate_bytes, "
             "intermediate_bytes_unshared, scratch_bytes, peak_bytes, flops, bytes, work_ns, critical_ns, bound_ns, "
             "average_width, peak_width, path_length; of a node on the path: node, op, name, part, begin_ns, cost_ns.",
-    .groups = plan_groups, .defaults = &plan_defaults, .bytes = sizeof plan_defaults, .run = run,
+    .groups = plan_groups,
+    .defaults = &plan_defaults,
+    .bytes = sizeof plan_defaults,
+    .run = run,
 };

@@ -1,8 +1,6 @@
 /* Shared by the commands: messages, machine, model, graph. */
 #include "tools/common.h"
 
-#include <paragraph/data.h>
-
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
@@ -42,11 +40,11 @@ int misused(const char *format, ...)
     return EXIT_USAGE;
 }
 
-int refused(const char *subject, const para_error *err)
+int refused(const char *lead, const para_error *err)
 {
-    message("%s%s%s", subject ? subject : "", subject ? ": " : "", err->message);
-    bool unsuited = err->code == PARA_EINVAL || err->code == PARA_ERANGE || err->code == PARA_EAXIS || err->code == PARA_ENAME;
-    return unsuited ? EXIT_USAGE : EXIT_FAILED;
+    bool unsuited =
+        err->code == PARA_EINVAL || err->code == PARA_ERANGE || err->code == PARA_EAXIS || err->code == PARA_ENAME;
+    return unsuited ? misused("%s%s", lead, err->message) : failed("%s", err->message);
 }
 
 int broken(const para_error *err)
@@ -83,9 +81,12 @@ double now_s(void)
 /* --- machine --- */
 
 const struct option machine_option_table[] = {
-    {"workers", OPTION_COUNT, offsetof(struct machine_options, workers), "N", "CPU workers; 0 takes one per core", 0, 65536, false},
-    {"scheduler", OPTION_TEXT, offsetof(struct machine_options, scheduler), "NAME", "StarPU scheduler, in place of STARPU_SCHED or prio", 0, 0, false},
-    {"verbose", OPTION_FLAG, offsetof(struct machine_options, verbose), NULL, "let StarPU talk on standard error", 0, 0, false},
+    {"workers", OPTION_COUNT, offsetof(struct machine_options, workers), "N", "CPU workers; 0 takes one per core", 0,
+     65536, false},
+    {"scheduler", OPTION_TEXT, offsetof(struct machine_options, scheduler), "NAME",
+     "StarPU scheduler, in place of STARPU_SCHED or prio", 0, 0, false},
+    {"verbose", OPTION_FLAG, offsetof(struct machine_options, verbose), NULL, "let StarPU talk on standard error", 0, 0,
+     false},
     {0},
 };
 
@@ -102,11 +103,14 @@ int machine_open(para_machine **out, const struct machine_options *options)
 /* --- model --- */
 
 const struct option model_option_table[] = {
-    {"preset", OPTION_TEXT, offsetof(struct model_options, preset), "P", "a model by name: tiny, gpt2-124m, gpt2-355m; the options below change it (without any: tiny)", 0, 0, false},
+    {"preset", OPTION_TEXT, offsetof(struct model_options, preset), "P",
+     "a model by name: tiny, gpt2-124m, gpt2-355m; the options below change it (without any: tiny)", 0, 0, false},
     {"layers", OPTION_COUNT, offsetof(struct model_options, layers), "N", "number of layers", 1, INT32_MAX, false},
     {"heads", OPTION_COUNT, offsetof(struct model_options, heads), "N", "attention heads", 1, INT32_MAX, false},
-    {"embd", OPTION_COUNT, offsetof(struct model_options, embd), "N", "width, a multiple of heads", 1, INT32_MAX, false},
-    {"ff", OPTION_COUNT, offsetof(struct model_options, ff), "N", "width of the feed-forward part; 4 x embd if embd alone is given", 1, INT32_MAX, false},
+    {"embd", OPTION_COUNT, offsetof(struct model_options, embd), "N", "width, a multiple of heads", 1, INT32_MAX,
+     false},
+    {"ff", OPTION_COUNT, offsetof(struct model_options, ff), "N",
+     "width of the feed-forward part; 4 x embd if embd alone is given", 1, INT32_MAX, false},
     {"context", OPTION_COUNT, offsetof(struct model_options, context), "N", "longest sequence", 1, INT32_MAX, false},
     {0},
 };
@@ -121,14 +125,14 @@ int model_from_options(para_gpt2 *out, const struct model_options *o)
     para_error err;
     para_gpt2 m;
     if (para_gpt2_preset(&m, o->preset ? o->preset : "tiny", &err) < 0)
-        return refused("--preset", &err);
+        return refused("--preset: ", &err);
     m.layers = o->layers ? o->layers : m.layers;
     m.heads = o->heads ? o->heads : m.heads;
     m.ff = o->ff ? o->ff : o->embd ? 4 * o->embd : m.ff;
     m.embd = o->embd ? o->embd : m.embd;
     m.context = o->context ? o->context : m.context;
     if (para_gpt2_check(&m, &err) < 0)
-        return refused(NULL, &err);
+        return refused("", &err);
     *out = m;
     return EXIT_DONE;
 }
@@ -142,8 +146,11 @@ int model_from_folder(para_gpt2 *out, const char *folder)
 /* --- graph --- */
 
 const struct option split_option_table[] = {
-    {"split", OPTION_TEXT, offsetof(struct split_options, split), "LIST", "axes to split and into how many parts, as in batch=2,heads=2; auto: by a static rule; none: not at all", 0, 0, false},
-    {"stages", OPTION_COUNT, offsetof(struct split_options, stages), "N", "place the layers on the workers in N groups, balanced by cost; with --split batch=M a pipeline", 1, 65536, false},
+    {"split", OPTION_TEXT, offsetof(struct split_options, split), "LIST",
+     "axes to split and into how many parts, as in batch=2,heads=2; auto: by a static rule; none: not at all", 0, 0,
+     false},
+    {"stages", OPTION_COUNT, offsetof(struct split_options, stages), "N",
+     "place the layers on the workers in N groups, balanced by cost; with --split batch=M a pipeline", 1, 65536, false},
     {0},
 };
 
@@ -152,11 +159,8 @@ static int split_graph(para_graph **g, const char *list, char *chosen)
     para_error err;
     para_graph *cut;
     bool none = !list || strcmp(list, "none") == 0;
-    if (para_graph_split_list(&cut, *g, none ? "" : list, chosen, SPLIT_TEXT, &err) < 0) {
-        char subject[SPLIT_TEXT];
-        snprintf(subject, sizeof subject, "--split %s", list);
-        return refused(subject, &err);
-    }
+    if (para_graph_split_list(&cut, *g, none ? "" : list, chosen, SPLIT_TEXT, &err) < 0)
+        return refused("--", &err);
     para_graph_free(*g);
     *g = cut;
     return EXIT_DONE;
@@ -167,7 +171,7 @@ static int stage_graph(para_graph **g, int64_t stages)
     para_error err;
     para_graph *placed;
     if (para_graph_stage(&placed, *g, (int)stages, &err) < 0)
-        return refused("--stages", &err);
+        return refused("--", &err);
     para_graph_free(*g);
     *g = placed;
     return EXIT_DONE;
@@ -199,7 +203,7 @@ int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen)
     para_graph *g = para_graph_new();
     if (!g)
         return out_of_memory();
-    int code = build(g, wish, &err) < 0 ? refused(NULL, &err) : graph_cut(&g, wish->split, chosen);
+    int code = build(g, wish, &err) < 0 ? refused("", &err) : graph_cut(&g, wish->split, chosen);
     if (code == EXIT_DONE)
         *out = g;
     else
@@ -220,8 +224,9 @@ int data_open(para_dataset **out, const struct option_files *files, const para_g
     para_error err;
     for (int i = 0; i < files->count; i++)
         if (!data_is_ids(files->paths[i]) && model->vocab != BYTES_VOCAB)
-            return failed("%s: is read as bytes, for which the model's vocabulary is %lld, expected %d (or token ids in a file "
-                          "named *.tok16)", files->paths[i], (long long)model->vocab, BYTES_VOCAB);
-    const char *const *paths = (const char *const *)files->paths;
-    return para_dataset_open(out, paths, files->count, model->vocab, &err) < 0 ? broken(&err) : EXIT_DONE;
+            return failed(
+                "%s: is read as bytes, for which the model's vocabulary is %lld, expected %d (or token ids in a file "
+                "named *.tok16)",
+                files->paths[i], (long long)model->vocab, BYTES_VOCAB);
+    return para_dataset_open(out, files->paths, files->count, model->vocab, &err) < 0 ? broken(&err) : EXIT_DONE;
 }

@@ -4,6 +4,7 @@
 #define TOOLS_COMMON_H
 
 #include <paragraph.h>
+#include <paragraph/data.h>
 
 #include "tools/options.h"
 
@@ -26,9 +27,9 @@ void message(const char *format, ...) PARA_PRINTF(1, 2);
 /* As message(), then return EXIT_FAILED or EXIT_USAGE. */
 int failed(const char *format, ...) PARA_PRINTF(1, 2);
 int misused(const char *format, ...) PARA_PRINTF(1, 2);
-/* Print a library error after `subject` and ": " (NULL: nothing); return EXIT_FAILED, or, for an argument that doesn't
- * suit, EXIT_USAGE. */
-int refused(const char *subject, const para_error *err);
+/* Print a library error and return EXIT_FAILED, or, for an argument that doesn't suit, print it after `lead`, which
+ * makes it name the option ("--" before "split head: ..."), and return EXIT_USAGE. */
+int refused(const char *lead, const para_error *err);
 /* As above, but the arguments came from a file: EXIT_FAILED. */
 int broken(const para_error *err);
 int out_of_memory(void);

@@ -5,14 +5,17 @@
 
 enum { NOT_COUNTED = -100 };
 
-int evaluator_open(struct evaluator *e, const para_gpt2 *model, int64_t batch, int64_t seq, const struct split_options *split,
-                   FILE *logits, para_machine *machine)
+int evaluator_open(struct evaluator *e, const para_gpt2 *model, int64_t batch, int64_t seq,
+                   const struct split_options *split, FILE *logits, para_machine *machine)
 {
     para_error err;
     para_gpt2 still = *model;
     still.dropout = 0;
     *e = (struct evaluator){.batch = batch, .seq = seq, .vocab = model->vocab, .logits = logits};
-    struct graph_wish wish = {.model = &still, .batch = batch, .seq = seq, .split = split,
+    struct graph_wish wish = {.model = &still,
+                              .batch = batch,
+                              .seq = seq,
+                              .split = split,
                               .use = logits ? GRAPH_LOSS_AND_LOGITS : GRAPH_LOSS};
     TRY(graph_make(&e->graph, &wish, NULL));
     if (para_session_new(&e->session, e->graph, machine, NULL, &err) < 0)
@@ -85,7 +88,8 @@ static int run_batch(struct evaluator *e, const para_dataset *data, int64_t numb
     size_t row = (size_t)e->vocab, rows = (size_t)(windows * e->seq);
     if (para_session_get(e->session, "logits", e->rows, places * row * sizeof *e->rows, &err) < 0)
         return broken(&err);
-    return fwrite(e->rows, row * sizeof *e->rows, rows, e->logits) == rows ? EXIT_DONE : failed("the logits can't be written");
+    return fwrite(e->rows, row * sizeof *e->rows, rows, e->logits) == rows ? EXIT_DONE
+                                                                           : failed("the logits can't be written");
 }
 
 int evaluator_run(struct evaluator *e, const para_dataset *data, struct evaluation *out)

@@ -4,8 +4,6 @@
 
 #include "tools/common.h"
 
-#include <paragraph/data.h>
-
 #include <signal.h>
 
 /* A forward graph with its session and room for one batch. */
@@ -14,8 +12,8 @@ struct evaluator {
     para_graph *graph;
     para_session *session;
     int32_t *tokens, *targets;
-    FILE *logits;     /* takes each window's logits, float32; NULL: none */
-    float *rows;      /* room for a batch of logits; NULL without `logits` */
+    FILE *logits;                      /* takes each window's logits, float32; NULL: none */
+    float *rows;                       /* room for a batch of logits; NULL without `logits` */
     const volatile sig_atomic_t *stop; /* give up once this is set; NULL: never */
 };
 
@@ -26,8 +24,8 @@ struct evaluation {
 
 /* Make the graph and the session on a machine; parameters have their initial values. Free with evaluator_close(),
  * also after a failure. */
-int evaluator_open(struct evaluator *e, const para_gpt2 *model, int64_t batch, int64_t seq, const struct split_options *split,
-                   FILE *logits, para_machine *machine);
+int evaluator_open(struct evaluator *e, const para_gpt2 *model, int64_t batch, int64_t seq,
+                   const struct split_options *split, FILE *logits, para_machine *machine);
 void evaluator_close(struct evaluator *e);
 
 /* Copy all parameters of one session into the evaluator's. */

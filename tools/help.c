@@ -139,7 +139,8 @@ void help_man(FILE *out, const struct command *const commands[])
     fprintf(out, ".TH PARAGRAPH 1 \"\" \"Paragraph %s\"\n.SH NAME\nparagraph \\- language models as graphs on StarPU\n",
             para_version());
     fputs(".SH SYNOPSIS\n.B paragraph\n.I command\n[options]\n.br\n.B paragraph help\n[\\fIcommand\\fR]\n.br\n"
-          ".B paragraph \\-\\-version\n.SH DESCRIPTION\n", out);
+          ".B paragraph \\-\\-version\n.SH DESCRIPTION\n",
+          out);
     roff(out, ABOUT);
     fputs(".SH COMMANDS\n", out);
     for (int i = 0; commands[i]; i++)

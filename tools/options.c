@@ -13,7 +13,7 @@ struct words {
     int argc;
     char *const *argv;
     int next;
-    uint64_t given[4]; /* bits by group: the rows seen */
+    uint64_t given[OPTION_GROUPS]; /* bits by group: the rows seen */
 };
 
 struct match {
@@ -31,8 +31,8 @@ static const char *dashes(const struct option *o)
 static bool find(const struct words *w, const char *word, size_t length, struct match *out)
 {
     const struct option_group *groups = w->command->groups;
-    for (int g = 0; groups[g].options; g++)
-        for (int i = 0; groups[g].options[i].name; i++) {
+    for (int g = 0; g < OPTION_GROUPS && groups[g].options; g++)
+        for (int i = 0; i < OPTION_ROWS && groups[g].options[i].name; i++) {
             const struct option *o = &groups[g].options[i];
             size_t lead = strlen(dashes(o));
             if (length != lead + strlen(o->name) || strncmp(word, dashes(o), lead) != 0 ||
@@ -50,7 +50,8 @@ static int parse_count(const struct option *o, const char *text, int64_t *out)
     errno = 0;
     long long value = strtoll(text, &end, 10);
     if (end == text || *end || errno || (double)value < o->min || (double)value > o->max)
-        return misused("%s%s is \"%s\", expected a whole number from %.0f to %.0f", dashes(o), o->name, text, o->min, o->max);
+        return misused("%s%s is \"%s\", expected a whole number from %.0f to %.0f", dashes(o), o->name, text, o->min,
+                       o->max);
     *out = value;
     return 0;
 }
@@ -81,7 +82,7 @@ static void take_files(struct words *w, struct option_files *out)
     int first = w->next - 1;
     while (w->next < w->argc && w->argv[w->next][0] != '-')
         w->next++;
-    *out = (struct option_files){w->argv + first, w->next - first};
+    *out = (struct option_files){(const char *const *)w->argv + first, w->next - first};
 }
 
 static int store(struct words *w, const struct match *m, const char *value)
@@ -133,8 +134,8 @@ static int parse_option(struct words *w, const char *word)
 static int check_required(const struct words *w)
 {
     const struct option_group *groups = w->command->groups;
-    for (int g = 0; groups[g].options; g++)
-        for (int i = 0; groups[g].options[i].name; i++) {
+    for (int g = 0; g < OPTION_GROUPS && groups[g].options; g++)
+        for (int i = 0; i < OPTION_ROWS && groups[g].options[i].name; i++) {
             const struct option *o = &groups[g].options[i];
             if (o->required && !(w->given[g] >> i & 1))
                 return misused("%s needs %s%s %s", w->command->name, dashes(o), o->name, o->value);

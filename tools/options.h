@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Most groups of a command, and most options of a group. */
+enum { OPTION_GROUPS = 8, OPTION_ROWS = 64 };
+
 /* What an option takes, and the type of its field. */
 enum option_kind {
     OPTION_FLAG,   /* nothing; bool */
@@ -17,7 +20,7 @@ enum option_kind {
 };
 
 struct option_files {
-    char *const *paths; /* a part of argv */
+    const char *const *paths; /* a part of argv */
     int count;
 };
 

@@ -8,8 +8,8 @@ static const double TERMINAL_S = 0.1, PLAIN_S = 5.0;
 
 struct progress progress_begin(int64_t first, int64_t last, int64_t tokens)
 {
-    return (struct progress){.terminal = isatty(STDERR_FILENO), .first = first, .last = last, .tokens = tokens,
-                             .began_s = now_s()};
+    return (struct progress){
+        .terminal = isatty(STDERR_FILENO), .first = first, .last = last, .tokens = tokens, .began_s = now_s()};
 }
 
 void progress_step(struct progress *p, int64_t done, double loss)

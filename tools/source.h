@@ -15,8 +15,10 @@ struct source_options {
 /* Groups of options to list in a command whose struct has `member` of that type; {0} must follow. */
 #define SOURCE_GROUPS(type, member)                                                                                    \
     {"Graph", source_option_table, offsetof(type, member)},                                                            \
-    {"Model", model_option_table, offsetof(type, member.model)},                                                       \
-    {"Parallelism", split_option_table, offsetof(type, member.split)}
+        {"Model", model_option_table, offsetof(type, member.model)},                                                   \
+    {                                                                                                                  \
+        "Parallelism", split_option_table, offsetof(type, member.split)                                                \
+    }
 extern const struct option source_option_table[];
 
 /* Make the graph, split and placed. `chosen` (NULL, or SPLIT_TEXT bytes) takes the splits as a list. */

@@ -200,7 +200,9 @@ typedef struct para_deps para_deps;
 
 /** Analyze values and storage. `buffers` gives each tensor's buffer number where a memory plan shares them
  * (-1: a buffer of its own); NULL takes the graph's own storage, where an update shares its old version's.
- * Returns PARA_EINVAL if a node would read a value after it was overwritten. Free with para_deps_free(). */
+ * Returns PARA_EINVAL if a node would read a value after it was overwritten, or if buffers can't be shared so: two
+ * values that are there before the run, a node's result with its operand, a new version without its old one. Free
+ * with para_deps_free(). */
 PARA_API int para_deps_new(para_deps **out, const para_graph *g, const int *buffers, para_error *err);
 PARA_API void para_deps_free(para_deps *d);
 

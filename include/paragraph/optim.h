@@ -47,7 +47,7 @@ PARA_API para_sgd_options para_sgd_default(void);
 /** Return the step number's state value, int32 scalar, made at the first call; for para_dropout(). */
 PARA_API para_tensor *para_step(para_graph *g);
 
-/** Append AdamW for every parameter that has a gradient. Moments are states "<parameter>.m" and "<parameter>.v".
+/** Append AdamW for every parameter that has a gradient; NULL options are the default ones. Moments are states "<parameter>.m" and "<parameter>.v".
  * Returns 0; PARA_EINVAL without para_graph_backward() or for options outside of their range, which it names. */
 PARA_API int para_graph_adamw(para_graph *g, const para_adamw_options *options, para_error *err);
 /** Append SGD; with momentum, its state is "<parameter>.v". */

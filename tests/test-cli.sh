@@ -1,0 +1,305 @@
+#!/bin/sh
+# shellcheck disable=SC2086 # lists of options stand in variables
+# Check the paragraph command from the outside: usage, messages, exit codes, a small training run and what follows it.
+# Run by make check, in the build folder; $PARAGRAPH names the program.
+top=$(cd "${srcdir:-.}" && pwd) || exit 1
+paragraph=${PARAGRAPH:-./paragraph}
+case $paragraph in
+*/*) paragraph=$(cd "$(dirname "$paragraph")" && pwd)/$(basename "$paragraph") ;;
+esac
+if [ ! -x "$paragraph" ]; then
+    echo "$paragraph: no such program; the build comes first" >&2
+    exit 1
+fi
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+checks=0 wrong=0
+
+# check WHAT COMMAND...: the command must succeed.
+check() {
+    what=$1
+    shift
+    checks=$((checks + 1))
+    if ! "$@"; then
+        wrong=$((wrong + 1))
+        echo "failed: $what"
+        [ ! -s err ] || sed 's/^/    /' err
+    fi
+}
+
+# ends CODE TEXT ARGUMENT...: paragraph must exit with CODE and say TEXT on standard error.
+ends() {
+    code=$1 text=$2
+    shift 2
+    "$paragraph" "$@" >out 2>err
+    found=$?
+    [ "$found" -eq "$code" ] || { echo "exit code $found, expected $code"; return 1; }
+    grep -qF -- "$text" err || { echo "no \"$text\" on standard error"; return 1; }
+}
+
+refuses() {
+    code=$1 text=$2
+    shift 2
+    check "paragraph $*" ends "$code" "$text" "$@"
+}
+
+# Every line must be a JSON object with the keys of one of the lists given ("step loss").
+json_lines() {
+    file=$1
+    shift
+    [ -s "$file" ] || return 1
+    if command -v python3 >/dev/null; then
+        python3 -c '
+import json, math, sys
+kinds = [set(keys.split()) for keys in sys.argv[2:]]
+def refuse(word):
+    raise ValueError(word + " is no JSON number")
+for line in open(sys.argv[1], encoding="utf-8"):
+    value = json.loads(line, parse_constant=refuse)
+    assert set(value) in kinds, line
+' "$file" "$@"
+    elif command -v jq >/dev/null; then
+        for keys in "$@"; do
+            printf '%s\n' "$keys" | tr ' ' '\n' | LC_ALL=C sort | paste -sd' '
+        done >kinds
+        jq -er 'keys | join(" ")' "$file" >found && ! grep -vxFf kinds found
+    else
+        ! grep -vE '^\{"[a-z_]+":[^{}]*\}$' "$file"
+    fi
+}
+
+# Values of a key in order, one a line.
+values() {
+    sed -nE "s/.*\"$1\":([^,}]*).*/\1/p" "$2"
+}
+
+# The losses of two files must agree within 1e-5.
+close() {
+    values loss "$1" >left
+    values loss "$2" >right
+    [ -s left ] && [ "$(wc -l <left)" -eq "$(wc -l <right)" ] &&
+        paste left right | awk '{ d = $1 - $2; if (d > 1e-5 || d < -1e-5) exit 1 }'
+}
+
+same_losses() {
+    values loss "$1" >left
+    values loss "$2" >right
+    [ -s left ] && cmp left right
+}
+
+# --- usage ---
+
+check_usage() {
+    refuses 2 "usage: paragraph COMMAND"
+    refuses 2 'no command is called "trian"; there are info' trian
+    refuses 2 "there is no option --hed" dump --hed 2
+    refuses 2 '--layers is "x", expected a whole number from 1' dump --layers x
+    refuses 2 '--layers is "0", expected a whole number from 1' dump --layers=0
+    refuses 2 '--layers is "99999999999999999999", expected' dump --layers 99999999999999999999
+    refuses 2 '--format is "tex", expected one of text|dot|json' dump --format tex
+    refuses 2 "--format lacks its value" dump --format
+    refuses 2 "--train takes no value" dump --train=yes
+    refuses 2 "--batch is given twice" dump --batch 1 --batch 2
+    refuses 2 '"word" belongs to no option' dump word
+    refuses 2 "train needs --data FILE" train
+    refuses 2 "--data lacks its value" train --data --json
+    refuses 2 '--lr is "nan", expected a number' train --data text --lr nan
+    refuses 2 "--init begins a run and --resume goes on" train --data text --init a --resume b
+    refuses 2 "the model comes from --resume" train --data text --resume a --layers 2
+    refuses 2 "--eval-every needs --val" train --data text --eval-every 2
+    refuses 2 "--save-every needs --out" train --data text --save-every 2
+    refuses 2 "--warmup is 9, expected less than --steps, 9" train --data text --warmup 9 --steps 9
+    refuses 2 'no preset is called "huge"; there are tiny' dump --preset huge
+    refuses 2 "embd is 10, expected a multiple of heads, 4" dump --embd 10
+    refuses 2 "seq is 65, expected 1 to the context's 64" dump --seq 65
+    refuses 2 '--split head: no axis is called "head"' dump --split head=2
+    refuses 2 "--stages 99" dump --stages 99
+    refuses 2 "--graph FILE is a graph already" dump --graph g --train
+    refuses 2 "--fold is for text and dot" dump --fold 1 --format json
+    refuses 2 "--explain is for reading" plan --explain --json
+    refuses 2 "--prompt is empty" generate --model m --prompt ""
+    refuses 2 "--greedy takes the likeliest" generate --model m --prompt a --greedy --top-k 3
+    refuses 1 "none: can't open" train --data none
+    refuses 1 "none: is no folder" eval --model none --data text
+    refuses 1 "none: is no folder" generate --model none --prompt a
+    refuses 1 "none: can't be opened" dump --graph none
+    refuses 1 "none/out: can't be made" train --data text --out none/out
+    refuses 1 "text: is no folder" train --data text --out text
+    refuses 1 "short: is read as bytes" eval --model wide --data short
+    refuses 1 "the training data have 3 tokens, expected at least 9" train --data short --seq 8
+    printf '{"format": 3' >bad.json
+    refuses 1 "bad.json" dump --graph bad.json
+    if [ -w /dev/full ]; then
+        "$paragraph" --man >/dev/full 2>err
+        check "a full disk is a failure" [ $? -eq 1 ]
+    fi
+}
+
+check_help() {
+    "$paragraph" --help >out 2>err
+    check "--help" grep -q "usage: paragraph COMMAND" out
+    check "--help says nothing on standard error" [ ! -s err ]
+    check "--version" grep -qE '^paragraph [0-9]+\.[0-9]+' <<VERSION
+$("$paragraph" --version)
+VERSION
+    commands=$(sed -nE 's/^  ([a-z]+) .*/\1/p' out)
+    check "seven commands are listed" [ "$(echo "$commands" | wc -l)" -eq 7 ]
+    for command in $commands; do
+        "$paragraph" "$command" --help >out 2>err
+        check "$command --help succeeds" [ $? -eq 0 ]
+        check "$command --help says how it is used" grep -q "^usage: paragraph $command" out
+        check "$command --help fits 80 columns" awk 'length > 80 { exit 1 }' out
+        "$paragraph" help "$command" >out2 2>err
+        check "help $command is $command --help" cmp out out2
+    done
+    "$paragraph" --man >page 2>err
+    check "doc/paragraph.1 is what paragraph --man prints" cmp "$top/doc/paragraph.1" page
+}
+
+# --- a model of 2 layers, 16 wide ---
+
+sizes="--layers 2 --heads 2 --embd 16 --context 8"
+steps="--data text --batch 4 --schedule constant --warmup 2 --dropout 0.1 --seed 7 --json"
+
+# train FILE ARGUMENT...: train; its JSON goes to FILE.
+train() {
+    file=$1
+    shift
+    "$paragraph" train $steps "$@" >"$file" 2>err
+}
+
+# A run that is killed by SIGTERM after some steps, and goes on to have the losses of one that was not.
+check_kill() {
+    "$paragraph" train $steps $sizes --steps 1000000 --out killed >before 2>killed.err &
+    run=$!
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+        [ "$(wc -l <before)" -lt 3 ] || break
+        sleep 1
+    done
+    kill -TERM "$run"
+    wait "$run"
+    check "a run that was told to stop exits with 1" [ $? -eq 1 ]
+    check "it says how to go on" grep -q -- "--resume killed goes on" killed.err
+    done_steps=$(wc -l <before)
+    all=$((done_steps + 4))
+    check "going on" train after --resume killed --steps $all
+    check "the rest of the steps" [ "$(wc -l <after)" -eq 4 ]
+    check "the whole run" train whole $sizes --steps $all
+    cat before after >parts
+    check "a resumed run has the losses of one never stopped, bit by bit" same_losses parts whole
+    check "going on under another number of workers" train other --resume killed --steps $all --workers 1
+    check "it has the same losses, bit by bit" same_losses other after
+    check "going on under another split" train other --resume killed --steps $all --split batch=2,heads=2,vocab=3
+    check "it has the same losses within 1e-5" close other after
+    check "going on in stages" train other --resume killed --steps $all --split batch=2 --stages 2
+    check "it has the same losses within 1e-5" close other after
+    refuses 2 "--seed is 8, but the run in killed began with 7" train --data text --batch 4 --resume killed --steps $all --seed 8
+}
+
+check_training() {
+    check "training" train run --out model --val-fraction 0.2 --eval-every 4 --steps 8 $sizes
+    check "its lines are JSON" json_lines run "step loss lr grad_norm tokens_per_s" "step val_loss"
+    check "a line per step and per evaluation" [ "$(wc -l <run)" -eq 10 ]
+    check "progress is on standard error" grep -q "step 8 of 8" err
+    check "the last loss is below the first" awk -v first="$(values loss run | head -n 1)" \
+        -v last="$(values loss run | tail -n 1)" 'BEGIN { exit !(last < first) }'
+    for file in config.json model.safetensors optimizer.safetensors trainer.json; do
+        check "the checkpoint has $file" [ -s "model/$file" ]
+    done
+    check "training in another order" train sequential --order sequential --steps 8 $sizes
+    check "other windows give other losses" [ "$(values loss sequential)" != "$(values loss run)" ]
+    check "beginning with a model" train begun --init model --steps 3
+    check "its loss is below that of a new one" awk -v new="$(values loss run | head -n 1)" \
+        -v begun="$(values loss begun | head -n 1)" 'BEGIN { exit !(begun < new) }'
+}
+
+check_eval() {
+    "$paragraph" eval --model model --data text --json >eval 2>err
+    check "eval" [ $? -eq 0 ]
+    check "its line is JSON" json_lines eval "loss perplexity tokens"
+    windows=$((($(wc -c <text) - 1) / 8))
+    check "whole windows are counted" [ "$(values tokens eval)" -eq $((windows * 8)) ]
+    "$paragraph" eval --model model --data text --json --batch 5 --split vocab=2 --logits logits.npy >eval5 2>err
+    check "eval with an odd batch, split" [ $? -eq 0 ]
+    check "the last, partial batch counts as much as it has" close eval eval5
+    check "logits have a header and a row of 256 per token" \
+        [ "$(wc -c <logits.npy)" -eq $((128 + windows * 8 * 256 * 4)) ]
+    check "the header has the shape" grep -qaF "'shape': ($((windows * 8)), 256)" logits.npy
+    check "perplexity is the loss's exponential" awk -v l="$(values loss eval)" -v p="$(values perplexity eval)" \
+        'BEGIN { d = exp(l) / p - 1; exit !(d < 1e-9 && d > -1e-9) }'
+}
+
+check_generate() {
+    "$paragraph" generate --model model --prompt "The graph" -n 20 --seed 3 >one 2>err
+    check "generate" [ $? -eq 0 ]
+    check "the prompt, 20 bytes and a newline" [ "$(wc -c <one)" -eq 30 ]
+    check "the prompt comes first" [ "$(head -c 9 one)" = "The graph" ]
+    "$paragraph" generate --model model --prompt "The graph" -n 20 --seed 3 --workers 1 >two 2>err
+    check "the same seed gives the same text on one worker" cmp one two
+    "$paragraph" generate --model model --prompt "The graph" -n 20 --seed 4 >two 2>err
+    check "another seed gives another text" sh -c '! cmp -s one two'
+    "$paragraph" generate --model model --prompt "The graph" -n 20 --greedy >one 2>err
+    "$paragraph" generate --model model --prompt "The graph" -n 20 --top-k 1 --seed 9 >two 2>err
+    check "the likeliest of one is the greedy choice" cmp one two
+    "$paragraph" generate --model model --prompt "The graph" -n 20 --top-p 0 --temperature 2 >two 2>err
+    check "the fewest tokens are the greedy choice" cmp one two
+    "$paragraph" generate --model model --prompt "xxxxxxxxxxxxThe graph" -n 20 --greedy >two 2>err
+    check "tokens past the context don't count" [ "$(tail -c 21 one)" = "$(tail -c 21 two)" ]
+}
+
+check_dump() {
+    "$paragraph" dump $sizes --seq 8 --train --split batch=2 --format json -o graph.json 2>err
+    check "dump as JSON" [ -s graph.json ]
+    "$paragraph" dump --graph graph.json --format json >again.json 2>err
+    check "a graph file loads and dumps to the same bytes" cmp graph.json again.json
+    "$paragraph" dump $sizes --seq 8 --format json >graph8.json 2>err
+    "$paragraph" dump --model model --seq 8 --format json >again.json 2>err
+    check "a folder's model gives the same graph" cmp graph8.json again.json
+    "$paragraph" dump $sizes --seq 8 --train --split batch=2 >text.txt 2>err
+    check "dump as text names parts" grep -q "batch=1" text.txt
+    "$paragraph" dump $sizes --seq 8 --fold 1 >folded.txt 2>err
+    check "folding makes it shorter" [ "$(wc -l <folded.txt)" -lt "$(wc -l <text.txt)" ]
+    "$paragraph" dump $sizes --seq 8 --format dot >graph.dot 2>err
+    check "dump as DOT" grep -q "^digraph" graph.dot
+    "$paragraph" plan $sizes --seq 8 --train --workers 3 --path --json >plan 2>err
+    check "plan" [ $? -eq 0 ]
+    check "its lines are JSON" json_lines plan "node op name part begin_ns cost_ns" \
+        "splits workers tasks edges buffers parameter_bytes state_bytes input_bytes intermediate_bytes \
+intermediate_bytes_unshared scratch_bytes peak_bytes flops bytes work_ns critical_ns bound_ns average_width peak_width \
+path_length"
+    check "a line per node on the path" [ "$(values path_length plan)" -eq $(($(wc -l <plan) - 1)) ]
+    "$paragraph" plan --graph graph.json --split none --explain >explain 2>err
+    check "plan --explain names the critical path" grep -q "critical path" explain
+}
+
+check_measures() {
+    "$paragraph" info --json >info 2>err
+    check "info's line is JSON" json_lines info "version cpu cores workers memories ram_bytes starpu scheduler blas \
+sgemm_gflops memory_gbs read_gbs triad_gbs"
+    "$paragraph" bench --preset tiny $sizes --seq 8 --steps 2 --repeat 1 --json >bench 2>err
+    check "bench's line is JSON" json_lines bench "preset workers step_ms floor_ms ratio peak_rss_bytes sgemm_gflops \
+memory_gbs"
+    check "its ratio is that of step and floor" awk -v s="$(values step_ms bench)" -v f="$(values floor_ms bench)" \
+        -v r="$(values ratio bench)" 'BEGIN { d = s / f / r - 1; exit !(r > 0 && d < 1e-9 && d > -1e-9) }'
+    "$paragraph" bench $sizes --seq 8 --steps 2 --repeat 1 >bench 2>err
+    check "bench lists ops" grep -q "^matmul " bench
+}
+
+cat "$top/LICENSE" "$top/LICENSE" >text
+printf abc >short
+mkdir wide
+cat >wide/config.json <<'CONFIG'
+{"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 4, "n_positions": 8, "vocab_size": 300}
+CONFIG
+
+check_usage
+check_help
+check_training
+check_kill
+check_eval
+check_generate
+check_dump
+check_measures
+echo "$checks checks, $wrong failed"
+[ "$wrong" -eq 0 ]

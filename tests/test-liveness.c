@@ -1,0 +1,159 @@
+/* Buffer reuse: it happens, it costs no parallelism, and nothing that must stay is overwritten. */
+#include "tests/graph-text.h"
+#include "tests/random-graph.h"
+
+#include <string.h>
+
+#include "graph/liveness.h"
+
+enum { GRAPHS = 1000 };
+
+static para_deps *deps_of(const para_graph *g, const int *buffers)
+{
+    para_error err = {0};
+    para_deps *d = NULL;
+    must(para_deps_new(&d, g, buffers, &err), err);
+    return d;
+}
+
+static struct para_buffers buffers_of(const para_graph *g)
+{
+    para_error err = {0};
+    struct para_buffers b;
+    para_deps *d = deps_of(g, NULL);
+    must(para_buffers_new(&b, g, d, &err), err);
+    para_deps_free(d);
+    return b;
+}
+
+static para_graph *graph_number(int number)
+{
+    struct dice d = {.seed = 5000 + (uint64_t)number};
+    return random_graph(&d, 4 + number % 30, number % 3 ? RANDOM_UPDATES : RANDOM_TRAINING);
+}
+
+static int buffer(const para_graph *g, const struct para_buffers *b, const char *name)
+{
+    const para_tensor *t = para_graph_find(g, name);
+    assert_graph(g, t != NULL, "looking for \"%s\"", name);
+    return b->of[t->id];
+}
+
+/* Along a chain, two buffers take turns; the output has its own, and so has the input. */
+static void a_chain_takes_two_buffers(void **state)
+{
+    (void)state;
+    para_graph *g = graph_of("x:input[8]; a = gelu(x); b = gelu(a); c = gelu(b); d = gelu(c); e = gelu(d); y = gelu(e);"
+                             "output(y)");
+    struct para_buffers b = buffers_of(g);
+    assert_int_equal(b.count, 4);
+    assert_int_equal(buffer(g, &b, "a"), buffer(g, &b, "c"));
+    assert_int_equal(buffer(g, &b, "a"), buffer(g, &b, "e"));
+    assert_int_equal(buffer(g, &b, "b"), buffer(g, &b, "d"));
+    assert_int_not_equal(buffer(g, &b, "a"), buffer(g, &b, "b"));
+    assert_int_not_equal(buffer(g, &b, "d"), buffer(g, &b, "y"));
+    assert_int_equal(b.unshared_bytes, 6 * 8 * sizeof(float));
+    para_buffers_free(&b);
+    para_graph_free(g);
+}
+
+/* b and c could share in program order, but then they could no longer run at the same time as their neighbours. */
+static void branches_keep_apart(void **state)
+{
+    (void)state;
+    para_graph *g = graph_of("x:input[8]; a = gelu(x); b = gelu(a); c = gelu(x); d = gelu(c); y = add(b, d); output(y)");
+    struct para_buffers b = buffers_of(g);
+    int a[] = {buffer(g, &b, "a"), buffer(g, &b, "b"), buffer(g, &b, "c"), buffer(g, &b, "d")};
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < i; k++)
+            assert_int_not_equal(a[i], a[k]);
+    para_buffers_free(&b);
+    para_graph_free(g);
+}
+
+/* A value that is much too large for its new holder is left to another. */
+static void small_values_leave_large_buffers(void **state)
+{
+    (void)state;
+    para_graph *g = graph_of("x:input[n=8,m=9]; a = gelu(x); b = gelu(a); s = reduce_sum(b, \"\"); t = gelu(s);"
+                             "u = gelu(t); v = gelu(u); output(v)");
+    struct para_buffers b = buffers_of(g);
+    assert_int_not_equal(buffer(g, &b, "t"), buffer(g, &b, "a"));
+    assert_int_equal(buffer(g, &b, "u"), buffer(g, &b, "s"));
+    para_buffers_free(&b);
+    para_graph_free(g);
+}
+
+static void reuse_adds_no_order(void **state)
+{
+    (void)state;
+    int shared = 0;
+    for (int number = 0; number < GRAPHS; number++) {
+        para_graph *g = graph_number(number);
+        struct para_buffers b = buffers_of(g);
+        para_deps *own = deps_of(g, NULL), *with = deps_of(g, b.of);
+        for (int to = 0; to < g->n_nodes; to++)
+            for (int from = 0; from < g->n_nodes; from++)
+                assert_graph(g, para_deps_reaches(own, from, to) == para_deps_reaches(with, from, to),
+                             "graph %d, from %d to %d", number, from, to);
+        int storages = 0;
+        for (int t = 0; t < g->n_tensors; t++)
+            storages += !g->tensors[t]->overwrites;
+        assert_true(b.count <= storages);
+        shared += b.count < storages;
+        para_deps_free(own);
+        para_deps_free(with);
+        para_buffers_free(&b);
+        para_graph_free(g);
+    }
+    assert_true(shared > GRAPHS / 4);
+}
+
+/* Whether any version of a value's storage must be there after the run, or was before it. */
+static bool must_stay(const para_tensor *t)
+{
+    bool output = false;
+    while (t->overwritten_by)
+        t = t->overwritten_by;
+    for (; t->overwrites; t = t->overwrites)
+        output = output || t->is_output;
+    return output || t->is_output || !t->producer;
+}
+
+static void check_buffers(const para_graph *g, const struct para_buffers *b)
+{
+    size_t intermediates = 0;
+    for (int i = 0; i < g->n_tensors; i++) {
+        const para_tensor *t = g->tensors[i];
+        assert_in_range(b->of[i], 0, b->count - 1);
+        assert_graph(g, b->bytes[b->of[i]] >= para_shape_bytes(&t->shape), "room for \"%s\"", t->name);
+        assert_graph(g, b->keep[b->of[i]] == must_stay(t), "\"%s\" stays or not", t->name);
+        assert_true(!t->overwrites || b->of[i] == b->of[t->overwrites->id]);
+        intermediates += t->producer && !t->overwrites ? para_shape_bytes(&t->shape) : 0;
+        for (int k = 0; k < i && must_stay(t); k++)
+            assert_graph(g, b->of[k] != b->of[i] || g->tensors[k]->storage == t->storage, "\"%s\" is alone", t->name);
+    }
+    assert_int_equal(b->unshared_bytes, intermediates);
+}
+
+static void what_stays_is_alone_and_all_fits(void **state)
+{
+    (void)state;
+    for (int number = 0; number < GRAPHS; number++) {
+        para_graph *g = graph_number(number);
+        struct para_buffers b = buffers_of(g);
+        check_buffers(g, &b);
+        para_buffers_free(&b);
+        para_graph_free(g);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_chain_takes_two_buffers),        cmocka_unit_test(branches_keep_apart),
+        cmocka_unit_test(small_values_leave_large_buffers), cmocka_unit_test(reuse_adds_no_order),
+        cmocka_unit_test(what_stays_is_alone_and_all_fits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
