@@ -100,10 +100,16 @@ static int differentiate(struct backward *b, const para_node *n, para_error *err
         if (dx[i] && para_wants_grad(b->g, n->in[i]))
             status = contribute(b, n->in[i], dx[i]);
     free(dx);
-    for (int i = 0; i < n->n_in && status == 0; i++)
+    return status;
+}
+
+/* Make the gradients of the parameters that a node is the first to use, whether the loss depends on this node or only
+ * on later ones. */
+static void total_parameters(struct backward *b, const para_node *n)
+{
+    for (int i = 0; i < n->n_in; i++)
         if (n->in[i]->kind == PARA_PARAMETER && b->first_use[n->in[i]->id] == n->id)
             total(b, n->in[i]);
-    return status;
 }
 
 /* Walk the forward nodes in reverse, each within its own scope. */
@@ -120,7 +126,11 @@ static int walk(struct backward *b, para_tensor *loss, para_error *err)
         g->scope = scope;
         g->backward_of = n;
         status = differentiate(b, n, err);
+        if (status == 0)
+            total_parameters(b, n);
     }
+    if (loss->kind == PARA_PARAMETER)
+        total(b, loss);
     g->backward_of = NULL;
     g->in_backward = false;
     g->scope = open_scope;

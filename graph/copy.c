@@ -2,7 +2,7 @@
 #include "graph/ir.h"
 #include "graph/op.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 static para_tensor *copy_tensor(para_graph *to, const para_tensor *old)
 {
@@ -38,6 +38,17 @@ static para_node *copy_node(para_graph *to, const para_node *old)
     return n->scope && n->part ? n : NULL;
 }
 
+static bool copy_gradients(para_graph *to, const para_graph *g)
+{
+    if (!g->grads)
+        return true;
+    to->grads = calloc((size_t)g->n_grads + 1, sizeof *to->grads);
+    to->n_grads = to->grads ? g->n_grads : 0;
+    for (int i = 0; i < to->n_grads; i++)
+        to->grads[i] = g->grads[i] ? to->tensors[g->grads[i]->id] : NULL;
+    return to->grads;
+}
+
 /* Tensors are copied in the order of their ids; a node just before its first output. */
 para_graph *para_graph_copy(const para_graph *g)
 {
@@ -52,7 +63,7 @@ para_graph *para_graph_copy(const para_graph *g)
         copied = copied && copy_tensor(to, t);
     }
     to->has_backward = g->has_backward;
-    if (copied)
+    if (copied && copy_gradients(to, g))
         return to;
     para_graph_free(to);
     return NULL;

@@ -221,6 +221,15 @@ static int copy_node(struct split *s, const para_node *n, const char *whole)
     return 0;
 }
 
+/* A partial result has all of the axis, if any, as what they combine to has. */
+static void mark_partial(struct split *s, para_tensor *t, const para_tensor *old)
+{
+    t->origin = old->origin;
+    t->whole = old->whole ? keep_string(s->to, old->whole) : NULL;
+    if (has_axis(s, old))
+        note_whole(s, t, "each part adds to all of it");
+}
+
 /* Part p of a node; out[k] are its outputs: tiles, or partial results. */
 static int add_part(struct split *s, const para_node *n, int p, para_tensor *out[])
 {
@@ -247,6 +256,8 @@ static int add_part(struct split *s, const para_node *n, int p, para_tensor *out
             return PARA_ENOMEM;
         if (parallel)
             inherit(out[k], old, para_arena_string(&s->to->arena, old->base));
+        else
+            mark_partial(s, out[k], old);
     }
     return 0;
 }
@@ -260,8 +271,7 @@ static int combine(struct split *s, const para_node *n, int k, para_tensor *cons
     if (!t)
         return PARA_ENOMEM;
     inherit(t, old, old->base == old->name ? t->name : para_arena_string(&s->to->arena, old->base));
-    if (has_axis(s, old))
-        note_whole(s, t, "each part adds to all of it");
+    mark_partial(s, t, old);
     s->pieces[old->id].whole = t;
     return 0;
 }

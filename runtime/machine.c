@@ -43,6 +43,8 @@ static int find_home(para_machine *m, para_error *err)
                          home ? home : "HOME", folder ? folder : "/tmp");
     }
     para_log(PARA_LOG_INFO, "%s is not writable: StarPU's files go to %s for this run", home ? home : "HOME", m->home);
+    if (getenv("STARPU_HOME") && !(m->starpu_home = strdup(getenv("STARPU_HOME"))))
+        return para_fail_memory(err, "setting STARPU_HOME");
     return setenv("STARPU_HOME", m->home, 1) == 0 ? 0 : para_fail_memory(err, "setting STARPU_HOME");
 }
 
@@ -51,7 +53,11 @@ static void drop_home(para_machine *m)
     if (!m->home[0])
         return;
     nftw(m->home, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    unsetenv("STARPU_HOME");
+    if (m->starpu_home)
+        setenv("STARPU_HOME", m->starpu_home, 1);
+    else
+        unsetenv("STARPU_HOME");
+    free(m->starpu_home);
 }
 
 static void read_topology(para_machine *m)
@@ -82,6 +88,8 @@ static void log_workers(const para_machine *m, int wanted)
     else if (m->workers < asked)
         para_log(PARA_LOG_WARNING, "%d workers instead of %d: this machine has %d cores for StarPU", m->workers, asked,
                  m->cores);
+    if (m->workers > m->cores)
+        para_log(PARA_LOG_WARNING, "%d workers share %d cores", m->workers, m->cores);
 }
 
 static const char *default_scheduler(void)
@@ -89,9 +97,24 @@ static const char *default_scheduler(void)
     return getenv("STARPU_SCHED") ? NULL : "prio";
 }
 
+/* StarPU takes another scheduler where it doesn't know the name. */
+static int check_scheduler(const char *name, para_error *err)
+{
+    char known[256] = "";
+    struct starpu_sched_policy **policy = starpu_sched_get_predefined_policies();
+    for (size_t used = 0; name && *policy; policy++) {
+        if (strcmp((*policy)->policy_name, name) == 0)
+            return 0;
+        if (used < sizeof known)
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", (*policy)->policy_name);
+    }
+    return name ? para_fail(err, PARA_ENAME, "StarPU has no scheduler \"%s\"; it has %s", name, known) : 0;
+}
+
 static int start(para_machine *m, const para_machine_options *options, para_error *err)
 {
     struct starpu_conf conf;
+    PARA_TRY(check_scheduler(options->scheduler, err));
     PARA_TRY(find_home(m, err));
     if (!options->verbose)
         setenv("STARPU_SILENT", "1", 0);

@@ -12,6 +12,7 @@ struct para_machine {
     char cpu[128], starpu[32], scheduler[32], blas[160];
     struct para_codelets *codelets;
     char home[64]; /* a temporary STARPU_HOME, removed at the end; "" if none was needed */
+    char *starpu_home; /* what STARPU_HOME was before that; NULL: unset */
 };
 
 #endif

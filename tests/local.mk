@@ -29,6 +29,8 @@ clean-local:
 if TESTS_BUILT
 check_LTLIBRARIES = libsupport.la
 libsupport_la_SOURCES =
+libsupport_la_SOURCES += tests/conflicts.c
+libsupport_la_SOURCES += tests/conflicts.h
 libsupport_la_SOURCES += tests/graph-text.c
 libsupport_la_SOURCES += tests/graph-text.h
 libsupport_la_SOURCES += tests/op-cases.c

@@ -194,14 +194,14 @@ static void update(struct maker *m)
     if (roll(m->d, 5) == 0) {
         m->count = para_apply(para_op_find("increment"), m->g, PARA_IN(m->count), NULL);
     } else if (g >= 0 && v >= m->n_inputs && roll(m->d, 2)) {
-        para_node *n = para_apply_node(para_op_find("sgd_momentum"), m->g,
-                                       PARA_IN(m->live[p], m->live[g], m->live[v], lr, scale),
-                                       PARA_ATTRS({.f = 0.5}, {.f = 0.125}));
+        para_node *n =
+            para_apply_node(para_op_find("sgd_momentum"), m->g, PARA_IN(m->live[p], m->live[g], m->live[v], lr, scale),
+                            PARA_ATTRS({.f = 0.5}, {.f = 0.125}));
         m->live[p] = n ? n->out[0] : NULL;
         m->live[v] = n ? n->out[1] : NULL;
     } else if (g >= 0) {
-        m->live[p] = para_apply(para_op_find("sgd"), m->g, PARA_IN(m->live[p], m->live[g], lr, scale),
-                                PARA_ATTRS({.f = 0.125}));
+        m->live[p] =
+            para_apply(para_op_find("sgd"), m->g, PARA_IN(m->live[p], m->live[g], lr, scale), PARA_ATTRS({.f = 0.125}));
     }
 }
 

@@ -20,8 +20,8 @@ enum {
     RANDOM_WHOLES = 4    /* ops that can't be cut along some axis: norms, softmax, rename, slice, concat */
 };
 
-/* A sealed graph of about `calls` op calls on axes "rows", "cols" and "deep" of 2 to 5 elements, with inputs, parameters,
- * states, a count, outputs, and values that nobody reads. Values stay finite. */
+/* A sealed graph of about `calls` op calls on axes "rows", "cols" and "deep" of 2 to 5 elements, with inputs,
+ * parameters, states, a count, outputs, and values that nobody reads. Values stay finite. */
 para_graph *random_graph(struct dice *d, int calls, int features);
 
 /* Buffer numbers by tensor id, to be freed: an update shares its old version's buffer, and three values in four take

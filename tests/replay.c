@@ -11,8 +11,8 @@ enum { ALIGNMENT = 64, MAX_OPERANDS = 64 };
 struct replay {
     const para_graph *g;
     uint64_t seed;
-    void **truth;    /* by tensor id */
-    void **buffer;   /* by buffer number; as many as tensors, each as large as the largest */
+    void **truth;  /* by tensor id */
+    void **buffer; /* by buffer number; as many as tensors, each as large as the largest */
     size_t largest;
     void *scratch;
 };

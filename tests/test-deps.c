@@ -1,5 +1,6 @@
 /* The dependency analyzer, held to a brute-force conflict relation, to program order's bytes, and to wrong analyzers
  * that the same checks must catch. */
+#include "tests/conflicts.h"
 #include "tests/graph-text.h"
 #include "tests/random-graph.h"
 #include "tests/replay.h"
@@ -10,7 +11,7 @@
 #include "graph/liveness.h"
 #include "graph/op.h"
 
-enum { GRAPHS = 2000, MAX_NODES = 64, KINDS = 3, ORDERS = 8 };
+enum { GRAPHS = 2000, ORDERS = 8 };
 
 /* The ways in which tensors share storage: updates alone, the memory plan, and whatever is legal. */
 enum { OWN, PLANNED, TIGHT, SHARINGS };
@@ -51,95 +52,6 @@ static void sample_end(struct sample *s)
     para_buffers_free(&s->planned);
     free(s->tight);
     para_graph_free(s->g);
-}
-
-/* --- the conflict relation, straight from its definition --- */
-
-/* Row j has a bit for every node i that stands before j in program order and must be done before it. */
-struct relation {
-    int n;
-    uint64_t row[MAX_NODES];
-};
-
-/* A conflict of two nodes, by kind: both touch one storage, and the kind says who writes. */
-struct conflicts {
-    struct relation kind[KINDS];
-};
-
-static int storage_of(const para_tensor *t, const int *map)
-{
-    if (map)
-        return map[t->id];
-    while (t->overwrites)
-        t = t->overwrites;
-    return t->id;
-}
-
-static bool shares(const para_tensor *const *a, int n_a, const para_tensor *const *b, int n_b, const int *map)
-{
-    for (int i = 0; i < n_a; i++)
-        for (int k = 0; k < n_b; k++)
-            if (storage_of(a[i], map) == storage_of(b[k], map))
-                return true;
-    return false;
-}
-
-static bool conflict(const para_node *a, const para_node *b, para_edge_kind kind, const int *map)
-{
-    const para_tensor *const *out_a = (const para_tensor *const *)a->out, *const *in_a = (const para_tensor *const *)a->in;
-    const para_tensor *const *out_b = (const para_tensor *const *)b->out, *const *in_b = (const para_tensor *const *)b->in;
-    if (kind == PARA_RAW)
-        return shares(out_a, a->n_out, in_b, b->n_in, map);
-    if (kind == PARA_WAR)
-        return shares(in_a, a->n_in, out_b, b->n_out, map);
-    return shares(out_a, a->n_out, out_b, b->n_out, map);
-}
-
-static struct conflicts find_conflicts(const para_graph *g, const int *map)
-{
-    struct conflicts c = {0};
-    for (int kind = 0; kind < KINDS; kind++) {
-        c.kind[kind].n = g->n_nodes;
-        for (int j = 0; j < g->n_nodes; j++)
-            for (int i = 0; i < j; i++)
-                if (conflict(g->nodes[i], g->nodes[j], (para_edge_kind)kind, map))
-                    c.kind[kind].row[j] |= (uint64_t)1 << i;
-    }
-    return c;
-}
-
-/* All conflicts but those that are of the kind `but` alone; -1 leaves none out. */
-static struct relation conflicts_but(const struct conflicts *c, int but)
-{
-    struct relation r = {.n = c->kind[0].n};
-    for (int kind = 0; kind < KINDS; kind++)
-        for (int j = 0; j < r.n && kind != but; j++)
-            r.row[j] |= c->kind[kind].row[j];
-    return r;
-}
-
-static bool has(const struct relation *r, int from, int to)
-{
-    return r->row[to] >> from & 1;
-}
-
-static struct relation closure(const struct relation *direct)
-{
-    struct relation all = {.n = direct->n};
-    for (int j = 0; j < direct->n; j++)
-        for (int i = 0; i < j; i++)
-            if (has(direct, i, j))
-                all.row[j] |= all.row[i] | (uint64_t)1 << i;
-    return all;
-}
-
-/* Pairs of a that b lacks. */
-static int count_missing(const struct relation *a, const struct relation *b)
-{
-    int missing = 0;
-    for (int j = 0; j < a->n; j++)
-        missing += __builtin_popcountll(a->row[j] & ~b->row[j]);
-    return missing;
 }
 
 /* What an analyzer answers, as a relation. */
@@ -285,15 +197,6 @@ static void impossible_sharings_are_refused(void **state)
 
 /* --- properties of 2,000 random graphs under three sharings --- */
 
-/* Whether a node touches a storage: reads it, or with `writes`, writes it. */
-static bool touches(const para_node *n, int storage, bool writes, const int *map)
-{
-    for (int k = 0; k < (writes ? n->n_out : n->n_in); k++)
-        if (storage_of(writes ? n->out[k] : n->in[k], map) == storage)
-            return true;
-    return false;
-}
-
 /* The strongest kind by which b must follow a when nothing between them writes what both touch. Where a itself
  * overwrites what it reads, b overwrites a's result, not what a read. */
 static para_edge_kind strongest(const para_node *a, const para_node *b, const int *map)
@@ -375,7 +278,8 @@ static void edges_are_the_conflicts_reduced(void **state)
         }
         sample_end(&s);
     }
-    print_message("edges: %lld RAW, %lld WAR, %lld WAW\n", (long long)kinds[0], (long long)kinds[1], (long long)kinds[2]);
+    print_message("edges: %lld RAW, %lld WAR, %lld WAW\n", (long long)kinds[0], (long long)kinds[1],
+                  (long long)kinds[2]);
     assert_true(kinds[PARA_RAW] > GRAPHS && kinds[PARA_WAR] > GRAPHS && kinds[PARA_WAW] > GRAPHS / 4);
 }
 
@@ -464,7 +368,8 @@ static void allowed_orders_make_the_same_bytes(void **state)
         for (int m = 0; m < SHARINGS; m++) {
             para_deps *d = deps_of(s.g, s.map[m]);
             struct relation direct = edges_of(d, s.g->n_nodes);
-            assert_graph(s.g, count_wrong_orders(r, s.map[m], &direct, &s.dice) == 0, "graph %d, sharing %d", number, m);
+            assert_graph(s.g, count_wrong_orders(r, s.map[m], &direct, &s.dice) == 0, "graph %d, sharing %d", number,
+                         m);
             para_deps_free(d);
         }
         replay_free(r);
@@ -551,8 +456,8 @@ static void wrong_analyzers_are_caught(void **state)
     }
     static const char *const names[] = {"no RAW", "no WAR", "no WAW", "right", "blind to buffers", "chain"};
     for (int a = 0; a < ANALYZERS; a++)
-        print_message("%s: %d graphs with a conflict unordered, %d with a needless order, %d with wrong bytes\n", names[a],
-                      v[a].uncovered, v[a].needless, v[a].wrong);
+        print_message("%s: %d graphs with a conflict unordered, %d with a needless order, %d with wrong bytes\n",
+                      names[a], v[a].uncovered, v[a].needless, v[a].wrong);
     assert_true(v[RIGHT].uncovered == 0 && v[RIGHT].needless == 0 && v[RIGHT].wrong == 0);
     assert_true(v[CHAIN].uncovered == 0 && v[CHAIN].needless > GRAPHS / 2 && v[CHAIN].wrong == 0);
     for (int a = 0; a < ANALYZERS; a++)

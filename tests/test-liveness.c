@@ -61,7 +61,8 @@ static void a_chain_takes_two_buffers(void **state)
 static void branches_keep_apart(void **state)
 {
     (void)state;
-    para_graph *g = graph_of("x:input[8]; a = gelu(x); b = gelu(a); c = gelu(x); d = gelu(c); y = add(b, d); output(y)");
+    para_graph *g =
+        graph_of("x:input[8]; a = gelu(x); b = gelu(a); c = gelu(x); d = gelu(c); y = add(b, d); output(y)");
     struct para_buffers b = buffers_of(g);
     int a[] = {buffer(g, &b, "a"), buffer(g, &b, "b"), buffer(g, &b, "c"), buffer(g, &b, "d")};
     for (int i = 0; i < 4; i++)

@@ -29,7 +29,7 @@ static int append_optimizer(para_graph *g, bool adamw, para_error *err)
     o.beta1 = TRAIN_BETA1, o.beta2 = TRAIN_BETA2, o.weight_decay = 0.1, o.clip = 1.0;
     para_sgd_options plain = para_sgd_default();
     plain.schedule = schedule;
-    plain.schedule.lr = 0.1, plain.momentum = 0.9, plain.weight_decay = 0.1, plain.clip = 1.0;
+    plain.schedule.lr = 0.02, plain.momentum = 0.9, plain.weight_decay = 0.1, plain.clip = 1.0;
     return adamw ? para_graph_adamw(g, &o, err) : para_graph_sgd(g, &plain, err);
 }
 

@@ -1,0 +1,248 @@
+/* Opening the machine: where StarPU may write, what is refused, what is logged, and starting over. */
+#include "tests/training.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What the library logged since the last forget(). */
+static char logged[4096];
+
+static void keep_line(void *user, int level, const char *line)
+{
+    (void)user;
+    size_t used = strlen(logged);
+    snprintf(logged + used, sizeof logged - used, "%d %s\n", level, line);
+}
+
+static void forget(void)
+{
+    logged[0] = '\0';
+}
+
+static void assert_text(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("\"%s\" doesn't say \"%s\"", text, part);
+}
+
+static para_machine *open_machine(int workers)
+{
+    para_machine_options options = para_machine_default();
+    options.workers = workers;
+    para_machine *m = NULL;
+    para_error err = {0};
+    must(para_machine_open(&m, &options, &err), err);
+    return m;
+}
+
+/* A graph of one node runs on it. */
+static void assert_works(para_machine *m)
+{
+    static const float x[4] = {1, 2, 3, 4};
+    para_error err = {0};
+    para_graph *g = para_graph_new();
+    para_tensor *in = para_input(g, "x", PARA_F32, PARA_DIMS({"n", 4}));
+    para_output(para_name(para_scale(g, in, 2.0), "y"));
+    must(para_graph_seal(g, &err), err);
+    para_session *s = NULL;
+    must(para_session_new(&s, g, m, NULL, &err), err);
+    set_value(s, "x", x, sizeof x);
+    run_once(s);
+    float *y = get_floats(s, "y", 4);
+    for (int i = 0; i < 4; i++)
+        assert_float_equal(y[i], 2 * x[i], 0);
+    free(y);
+    para_session_free(s);
+    para_graph_free(g);
+}
+
+static void it_says_what_it_is(void **state)
+{
+    (void)state;
+    para_machine *m = machine_of(1);
+    assert_int_equal(para_machine_memories(m), 1);
+    assert_true(para_machine_cores(m) >= 1);
+    assert_true(para_machine_ram_bytes(m) > 1 << 20);
+    assert_true(strlen(para_machine_cpu(m)) > 0);
+    assert_text(para_machine_starpu(m), "1.");
+    assert_string_equal(para_machine_scheduler(m), "prio");
+    assert_text(para_machine_blas(m), "OpenBLAS");
+    assert_works(m);
+    para_machine_close(m);
+    para_machine_close(NULL);
+}
+
+static void one_at_a_time(void **state)
+{
+    (void)state;
+    para_error err = {0};
+    para_machine *m = machine_of(1), *second = NULL;
+    assert_int_equal(para_machine_open(&second, NULL, &err), PARA_EINVAL);
+    assert_text(err.message, "open already");
+    assert_null(second);
+    assert_works(m);
+    para_machine_close(m);
+    m = machine_of(1);
+    assert_works(m);
+    para_machine_close(m);
+}
+
+static void bad_options_are_refused(void **state)
+{
+    (void)state;
+    para_machine *m = NULL;
+    para_error err = {0};
+    para_machine_options options = para_machine_default();
+    options.workers = -1;
+    assert_int_equal(para_machine_open(&m, &options, &err), PARA_ERANGE);
+    assert_text(err.message, "-1 workers");
+    options = para_machine_default();
+    options.scheduler = "nonesuch";
+    assert_int_equal(para_machine_open(&m, &options, &err), PARA_ENAME);
+    assert_text(err.message, "\"nonesuch\"; it has ");
+    assert_text(err.message, "prio");
+    assert_null(m);
+    options.scheduler = "eager";
+    must(para_machine_open(&m, &options, &err), err);
+    assert_string_equal(para_machine_scheduler(m), "eager");
+    para_machine_close(m);
+}
+
+static void too_many_workers_are_logged(void **state)
+{
+    (void)state;
+    forget();
+    para_machine *m = machine_of(1);
+    assert_string_equal(logged, "");
+    int cores = para_machine_cores(m);
+    para_machine_close(m);
+    m = open_machine(cores + 1);
+    char text[64];
+    if (para_machine_workers(m) == cores + 1)
+        snprintf(text, sizeof text, "%d %d workers share %d cores\n", PARA_LOG_WARNING, cores + 1, cores);
+    else
+        snprintf(text, sizeof text, "%d %d workers instead of %d: ", PARA_LOG_WARNING, para_machine_workers(m), cores + 1);
+    assert_text(logged, text);
+    assert_works(m);
+    para_machine_close(m);
+    forget();
+    m = open_machine(100000);
+    snprintf(text, sizeof text, "%d %d workers instead of 100000: ", PARA_LOG_WARNING, para_machine_workers(m));
+    assert_text(logged, text);
+    assert_works(m);
+    para_machine_close(m);
+}
+
+/* The environment that these tests change, put back by restore(). */
+static const char *const names[] = {"STARPU_HOME", "HOME", "TMPDIR"};
+
+struct environment {
+    char *value[sizeof names / sizeof names[0]], *folder, *no_folder;
+};
+
+/* `no_folder` lies below a file, where nobody can write, not even root. */
+static int change(void **state)
+{
+    struct environment *e = must_alloc(sizeof *e);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        e->value[i] = getenv(names[i]) ? strdup(getenv(names[i])) : NULL;
+    e->folder = temp_dir();
+    char *path = path_join(e->folder, "file");
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    e->no_folder = path_join(path, "below");
+    free(path);
+    *state = e;
+    return 0;
+}
+
+static int restore(void **state)
+{
+    struct environment *e = *state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (e->value[i])
+            setenv(names[i], e->value[i], 1);
+        else
+            unsetenv(names[i]);
+        free(e->value[i]);
+    }
+    temp_dir_remove(e->folder);
+    free(e->no_folder);
+    free(e);
+    return 0;
+}
+
+/* A folder that can't be written to is replaced while the machine is open, and left in the environment after. */
+static void assert_replaced(const struct environment *e)
+{
+    const char *before = getenv("STARPU_HOME");
+    char *copy = before ? strdup(before) : NULL;
+    forget();
+    para_machine *m = machine_of(1);
+    assert_text(logged, e->no_folder);
+    assert_text(logged, "not writable");
+    assert_true(strncmp(getenv("STARPU_HOME"), e->folder, strlen(e->folder)) == 0);
+    assert_works(m);
+    char *made = strdup(getenv("STARPU_HOME"));
+    para_machine_close(m);
+    assert_int_equal(access(made, F_OK), -1);
+    const char *after = getenv("STARPU_HOME");
+    assert_true(copy ? after && strcmp(after, copy) == 0 : after == NULL);
+    free(made);
+    free(copy);
+}
+
+static void homes_that_cannot_be_written_are_replaced(void **state)
+{
+    const struct environment *e = *state;
+    setenv("TMPDIR", e->folder, 1);
+    setenv("STARPU_HOME", e->no_folder, 1);
+    assert_replaced(e);
+    unsetenv("STARPU_HOME");
+    setenv("HOME", e->no_folder, 1);
+    assert_replaced(e);
+}
+
+static void no_folder_at_all_is_an_error(void **state)
+{
+    const struct environment *e = *state;
+    setenv("TMPDIR", e->no_folder, 1);
+    setenv("STARPU_HOME", e->no_folder, 1);
+    para_machine *m = NULL;
+    para_error err = {0};
+    assert_int_equal(para_machine_open(&m, NULL, &err), PARA_EIO);
+    assert_text(err.message, e->no_folder);
+    assert_null(m);
+    setenv("STARPU_HOME", e->folder, 1);
+    m = machine_of(1);
+    para_machine_close(m);
+}
+
+static int listen(void **state)
+{
+    (void)state;
+    para_log_set(keep_line, NULL);
+    return 0;
+}
+
+static int stop_listening(void **state)
+{
+    (void)state;
+    para_log_set(NULL, NULL);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_says_what_it_is),
+        cmocka_unit_test(one_at_a_time),
+        cmocka_unit_test(bad_options_are_refused),
+        cmocka_unit_test(too_many_workers_are_logged),
+        cmocka_unit_test_setup_teardown(homes_that_cannot_be_written_are_replaced, change, restore),
+        cmocka_unit_test_setup_teardown(no_folder_at_all_is_an_error, change, restore),
+    };
+    return cmocka_run_group_tests_name("machine", tests, listen, stop_listening);
+}

@@ -1,0 +1,489 @@
+/* Sessions: values by name, errors that name their node, replay without allocation, and what the profile shows.
+ *
+ * The linker's --wrap (tests/local.mk) sends the library's and this program's calls of the allocator through the
+ * counters below; StarPU's own are not counted. */
+#include "tests/training.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/op.h"
+
+static atomic_long allocations;
+
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *memory, size_t bytes);
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *memory, size_t bytes);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_calloc(count, bytes);
+}
+
+void *__wrap_realloc(void *memory, size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_realloc(memory, bytes);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_aligned_alloc(alignment, bytes);
+}
+
+struct fixture {
+    para_graph *g; /* the small training graph */
+    para_machine *m;
+};
+
+static const struct plan_case combined = {"batch=2,heads=2,ff=2,vocab=2", 0}, unsplit = {"", 0};
+
+static void assert_text(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("\"%s\" doesn't say \"%s\"", text, part);
+}
+
+/* --- values by name --- */
+
+/* What is set comes back, before and after a run, however the values are cut; runs leave inputs alone. */
+static void check_values(const struct fixture *f, const struct plan_case *c, para_machine *m)
+{
+    para_graph *cut = cut_graph(f->g, c);
+    para_session *s = training_session(f->g, cut, m, false);
+    static const char *const names[] = {"wte", "layer.1.attn.qkv.weight", "layer.2.mlp.fc.bias.m", "ln_f.bias", "wpe.v"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        int64_t n = elements_of(f->g, names[i]);
+        float *x = must_alloc((size_t)n * sizeof *x);
+        fill_uniform(x, n, 21, i, 0.0, 1.0);
+        set_value(s, names[i], x, (size_t)n * sizeof *x);
+        float *back = get_floats(s, names[i], n);
+        assert_memory_equal(back, x, (size_t)n * sizeof *x);
+        free(back);
+        free(x);
+    }
+    training_step(s, f->g, 3);
+    int32_t tokens[TRAIN_BATCH * TRAIN_SEQ], wanted[TRAIN_BATCH * TRAIN_SEQ], done = -1;
+    para_error err = {0};
+    fill_ids(wanted, TRAIN_BATCH * TRAIN_SEQ, 12, 6, (int32_t)train_model.vocab);
+    must(para_session_get(s, "tokens", tokens, sizeof tokens, &err), err);
+    assert_memory_equal(tokens, wanted, sizeof wanted);
+    must(para_session_get(s, PARA_STEP, &done, sizeof done, &err), err);
+    assert_int_equal(done, 1);
+    para_session_free(s);
+    para_graph_free(cut);
+}
+
+static void values_go_by_whole_names(void **state)
+{
+    const struct fixture *f = *state;
+    check_values(f, &unsplit, NULL);
+    for (const struct plan_case *c = plan_cases; c->split; c++) {
+        check_values(f, c, NULL);
+        check_values(f, c, f->m);
+    }
+}
+
+/* Without a set, a parameter begins alike under every split. */
+static void beginnings_do_not_depend_on_splits(void **state)
+{
+    const struct fixture *f = *state;
+    int64_t n = elements_of(f->g, "layer.0.mlp.fc.weight");
+    para_graph *cut = cut_graph(f->g, &combined);
+    para_session *whole = serial_session(f->g, false), *parts = serial_session(cut, false);
+    float *x = get_floats(whole, "layer.0.mlp.fc.weight", n), *y = get_floats(parts, "layer.0.mlp.fc.weight", n);
+    assert_true(norm_of(x, n) > 0.5);
+    assert_memory_equal(x, y, (size_t)n * sizeof *x);
+    free(x);
+    free(y);
+    para_session_free(whole);
+    para_session_free(parts);
+    para_graph_free(cut);
+}
+
+static void wrong_names_and_sizes_are_refused(void **state)
+{
+    const struct fixture *f = *state;
+    para_graph *cut = cut_graph(f->g, &combined);
+    para_session *s = training_session(f->g, cut, f->m, false);
+    para_error err = {0};
+    float x[4] = {0};
+    const size_t wte = (size_t)elements_of(f->g, "wte") * sizeof(float);
+    char text[64];
+    assert_int_equal(para_session_set(s, "nonesuch", x, sizeof x, &err), PARA_ENAME);
+    assert_text(err.message, "no input, parameter or state is called \"nonesuch\"");
+    assert_int_equal(para_session_get(s, "nonesuch", x, sizeof x, &err), PARA_ENAME);
+    assert_int_equal(para_session_set(s, "wte", x, sizeof x, &err), PARA_ESHAPE);
+    snprintf(text, sizeof text, "\"wte\" takes %zu bytes, got %zu", wte, sizeof x);
+    assert_string_equal(err.message, text);
+    assert_int_equal(para_session_get(s, "wte", x, sizeof x, &err), PARA_ESHAPE);
+    assert_string_equal(err.message, text);
+    assert_int_equal(para_session_set(s, "loss", x, sizeof(float), &err), PARA_ENAME);
+    assert_int_equal(para_session_get(s, "logits", x, sizeof x, NULL), PARA_ENAME);
+    assert_int_equal(para_session_get(s, "wte[vocab=0]", x, sizeof x, NULL), PARA_ENAME);
+    training_step(s, f->g, 0);
+    para_session_free(s);
+    para_graph_free(cut);
+}
+
+static void open_graphs_are_refused(void **state)
+{
+    const struct fixture *f = *state;
+    para_graph *g = para_graph_new();
+    para_output(para_scale(g, para_input(g, "x", PARA_F32, PARA_DIMS({"n", 4})), 2.0));
+    para_session *s = NULL;
+    para_error err = {0};
+    assert_int_equal(para_session_new(&s, g, NULL, NULL, &err), PARA_EINVAL);
+    assert_text(err.message, "not sealed");
+    assert_int_equal(para_session_new(&s, g, f->m, NULL, &err), PARA_EINVAL);
+    must(para_graph_seal(g, &err), err);
+    para_session_options options = para_session_default();
+    options.reference = true;
+    assert_int_equal(para_session_new(&s, g, f->m, &options, &err), PARA_EINVAL);
+    assert_text(err.message, "serial");
+    assert_null(s);
+    para_graph_free(g);
+}
+
+/* --- errors of kernels --- */
+
+/* A token out of range fails the run with the name of the embedding; set right, the same session runs on. */
+static void check_kernel_error(const struct fixture *f, para_machine *m, const struct plan_case *c)
+{
+    para_graph *cut = cut_graph(f->g, c);
+    para_session *s = training_session(f->g, cut, m, false), *fresh = training_session(f->g, cut, m, false);
+    int32_t tokens[TRAIN_BATCH * TRAIN_SEQ] = {0};
+    para_error err = {0};
+    training_step(s, f->g, 0);
+    tokens[37] = (int32_t)train_model.vocab;
+    set_value(s, "tokens", tokens, sizeof tokens);
+    assert_int_equal(para_session_run(s, &err), PARA_ERANGE);
+    assert_text(err.message, "embed");
+    assert_text(err.message, "67");
+    for (int i = 0; i < para_graph_tensor_count(f->g); i++) {
+        const para_tensor *t = para_graph_tensor(f->g, i);
+        if (para_tensor_producer(t) || para_tensor_kind(t) == PARA_INPUT)
+            continue;
+        void *x = must_alloc(para_tensor_bytes(t));
+        must(para_session_get(fresh, para_tensor_name(t), x, para_tensor_bytes(t), &err), err);
+        set_value(s, para_tensor_name(t), x, para_tensor_bytes(t));
+        free(x);
+    }
+    assert_true(training_step(s, f->g, 1) == training_step(fresh, f->g, 1));
+    assert_true(training_step(s, f->g, 2) == training_step(fresh, f->g, 2));
+    para_session_free(s);
+    para_session_free(fresh);
+    para_graph_free(cut);
+}
+
+static void kernel_errors_name_their_node(void **state)
+{
+    const struct fixture *f = *state;
+    check_kernel_error(f, NULL, &unsplit);
+    check_kernel_error(f, f->m, &unsplit);
+    check_kernel_error(f, f->m, &combined);
+}
+
+/* --- replay --- */
+
+/* Making the session allocates, or nothing is counted here. The first run makes and registers what there is. */
+static void check_replay(const struct fixture *f, para_machine *m, const struct plan_case *c)
+{
+    para_graph *cut = cut_graph(f->g, c);
+    long before = atomic_load(&allocations);
+    para_session *s = training_session(f->g, cut, m, false);
+    assert_true(atomic_load(&allocations) - before > 100);
+    training_step(s, f->g, 0);
+    para_session_counters first = para_session_count(s);
+    assert_int_equal(first.tasks_created, m ? para_graph_node_count(cut) : 0);
+    assert_true((first.handles_registered > 0) == (m != NULL));
+    assert_int_equal(first.runs, 1);
+    for (int run = 2; run < 6; run++) {
+        before = atomic_load(&allocations);
+        run_once(s);
+        assert_int_equal(atomic_load(&allocations) - before, 0);
+        para_session_counters later = para_session_count(s);
+        assert_int_equal(later.tasks_created, first.tasks_created);
+        assert_int_equal(later.handles_registered, first.handles_registered);
+        assert_int_equal(later.runs, run);
+        assert_true(later.run_ns > 0);
+    }
+    para_session_free(s);
+    para_graph_free(cut);
+}
+
+static void replay_makes_nothing(void **state)
+{
+    const struct fixture *f = *state;
+    check_replay(f, NULL, &unsplit);
+    check_replay(f, f->m, &unsplit);
+    for (const struct plan_case *c = plan_cases; c->split; c++)
+        check_replay(f, f->m, c);
+}
+
+/* StarPU's own order from data accesses gives the bits that the analyzer's edges give. */
+static void implicit_order_gives_the_same_bits(void **state)
+{
+    const struct fixture *f = *state;
+    for (const struct plan_case *c = plan_cases; c->split; c++) {
+        para_graph *cut = cut_graph(f->g, c);
+        para_session *implied = training_session(f->g, cut, f->m, true);
+        para_session *declared = training_session(f->g, cut, f->m, false);
+        for (int step = 0; step < 3; step++)
+            assert_true(training_step(implied, f->g, step) == training_step(declared, f->g, step));
+        for (int i = 0; i < para_graph_tensor_count(f->g); i++) {
+            const para_tensor *t = para_graph_tensor(f->g, i);
+            if (!is_weight(t))
+                continue;
+            float *x = get_floats(implied, para_tensor_name(t), para_tensor_elements(t));
+            float *y = get_floats(declared, para_tensor_name(t), para_tensor_elements(t));
+            assert_memory_equal(x, y, para_tensor_bytes(t));
+            free(x);
+            free(y);
+        }
+        para_session_free(implied);
+        para_session_free(declared);
+        para_graph_free(cut);
+    }
+}
+
+/* --- the profile --- */
+
+/* A model whose tasks take about a millisecond. */
+static const para_gpt2 larger = {
+    .layers = 4, .heads = 4, .embd = 96, .ff = 384, .vocab = 256, .context = 64, .norm_eps = 1e-5};
+enum { LARGER_BATCH = 8, LARGER_SEQ = 64, TRIES = 10 };
+
+struct run {
+    para_graph *g, *cut;
+    para_session *s;
+    const para_sample *sample; /* by node of cut */
+    int count;
+};
+
+static struct run run_larger(para_machine *m, const struct plan_case *c)
+{
+    struct run r = {.g = training_graph(&larger, LARGER_BATCH, LARGER_SEQ, true)};
+    r.cut = cut_graph(r.g, c);
+    r.s = training_session(r.g, r.cut, m, false);
+    training_step(r.s, r.g, 0);
+    r.sample = para_session_profile(r.s, &r.count);
+    return r;
+}
+
+static void end_run(struct run *r)
+{
+    para_session_free(r->s);
+    para_graph_free(r->cut);
+    para_graph_free(r->g);
+}
+
+static void check_samples(const struct run *r, int workers)
+{
+    double last = 0.0;
+    assert_int_equal(r->count, para_graph_node_count(r->cut));
+    for (int i = 0; i < r->count; i++) {
+        const para_sample *p = &r->sample[i];
+        assert_int_equal(p->node, i);
+        assert_in_range(p->worker, 0, workers - 1);
+        assert_true(p->start_ns > 0.0 && p->start_ns <= p->end_ns);
+        last = p->end_ns > last ? p->end_ns : last;
+    }
+    assert_true(last <= para_session_count(r->s).run_ns);
+}
+
+/* A node begins after all that it must wait for has ended, and no worker does two things at once. */
+static void check_order(const struct run *r)
+{
+    para_deps *d = NULL;
+    para_error err = {0};
+    must(para_deps_new(&d, r->cut, NULL, &err), err);
+    for (int i = 0; i < r->count; i++) {
+        int edges;
+        const para_edge *edge = para_deps_of(d, i, &edges);
+        for (int e = 0; e < edges; e++)
+            assert_true(r->sample[edge[e].from].end_ns <= r->sample[i].start_ns);
+        for (int k = 0; k < i; k++)
+            if (r->sample[k].worker == r->sample[i].worker)
+                assert_true(r->sample[k].end_ns <= r->sample[i].start_ns ||
+                            r->sample[i].end_ns <= r->sample[k].start_ns);
+    }
+    para_deps_free(d);
+}
+
+/* How many pairs of nodes of different parts ran at the same time. */
+static int count_overlaps(const struct run *r)
+{
+    int count = 0;
+    for (int i = 0; i < r->count; i++)
+        for (int k = 0; k < i; k++) {
+            const char *a = para_node_part(para_graph_node(r->cut, i)), *b = para_node_part(para_graph_node(r->cut, k));
+            bool parts = *a && *b && strcmp(a, b) != 0;
+            count += parts && r->sample[i].start_ns < r->sample[k].end_ns && r->sample[k].start_ns < r->sample[i].end_ns;
+        }
+    return count;
+}
+
+static void parts_overlap_in_time(void **state)
+{
+    const struct fixture *f = *state;
+    struct run r = run_larger(f->m, &(struct plan_case){"batch=2", 0});
+    int overlaps = 0;
+    for (int try = 0; try < TRIES && overlaps < 10; try++) {
+        training_step(r.s, r.g, try);
+        check_samples(&r, 2);
+        check_order(&r);
+        overlaps = count_overlaps(&r);
+    }
+    assert_true(overlaps >= 10);
+    end_run(&r);
+}
+
+static void the_interpreter_has_a_profile_too(void **state)
+{
+    (void)state;
+    struct run r = run_larger(NULL, &(struct plan_case){"batch=2", 0});
+    check_samples(&r, 1);
+    check_order(&r);
+    assert_int_equal(count_overlaps(&r), 0);
+    int count = -1;
+    para_session *plain = serial_session(r.cut, false);
+    assert_null(para_session_profile(plain, &count));
+    assert_int_equal(count, 0);
+    para_session_free(plain);
+    end_run(&r);
+}
+
+/* Whether one of the worker's nodes touched a parameter; -1 for any worker: whether any node of the place did. */
+static bool touched(const struct run *r, const para_tensor *parameter, int worker, int place)
+{
+    for (int i = 0; i < r->count; i++) {
+        const para_node *n = para_graph_node(r->cut, i);
+        if (worker >= 0 ? r->sample[i].worker != worker : para_node_place(n) != place)
+            continue;
+        for (int k = 0; k < n->n_in; k++)
+            if (n->in[k]->storage == parameter->id)
+                return true;
+    }
+    return false;
+}
+
+/* Stage k of a model's layers reads its own layers' parameters, besides wte, which embedding and head both read. */
+static void check_stages(const struct run *r)
+{
+    size_t by_worker[2] = {0}, by_place[2] = {0}, total = 0, shared = 0;
+    int layers[2] = {0};
+    for (int i = 0; i < para_graph_node_count(r->cut); i++)
+        assert_int_equal(r->sample[i].worker, para_node_place(para_graph_node(r->cut, i)));
+    for (int i = 0; i < para_graph_tensor_count(r->cut); i++) {
+        const para_tensor *t = para_graph_tensor(r->cut, i);
+        if (!is_weight(t))
+            continue;
+        bool both = touched(r, t, 0, -1) && touched(r, t, 1, -1);
+        if (both != (strcmp(para_tensor_name(t), "wte") == 0))
+            fail_msg("parameter \"%s\" is touched by %s", para_tensor_name(t), both ? "both workers" : "one worker");
+        for (int k = 0; k < 2; k++) {
+            by_worker[k] += touched(r, t, k, -1) ? para_tensor_bytes(t) : 0;
+            by_place[k] += touched(r, t, -1, k) ? para_tensor_bytes(t) : 0;
+            layers[k] += strstr(para_tensor_name(t), "attn.qkv.weight") && touched(r, t, k, -1);
+        }
+        total += para_tensor_bytes(t);
+        shared += both ? para_tensor_bytes(t) : 0;
+    }
+    assert_int_equal(layers[0], 2);
+    assert_int_equal(layers[1], 2);
+    assert_int_equal(by_worker[0], by_place[0]);
+    assert_int_equal(by_worker[1], by_place[1]);
+    assert_int_equal(by_worker[0] + by_worker[1], total + shared);
+    assert_true(by_worker[0] < total / 10 * 7 && by_worker[1] < total / 10 * 7);
+}
+
+static void each_worker_runs_its_stage(void **state)
+{
+    const struct fixture *f = *state;
+    static const struct plan_case cases[] = {{"", 2}, {"batch=4", 2}};
+    for (int c = 0; c < 2; c++) {
+        struct run r = run_larger(f->m, &cases[c]);
+        check_samples(&r, 2);
+        check_stages(&r);
+        end_run(&r);
+    }
+}
+
+/* Under ff=2 each part's nodes touch their own tiles, and a tile has half of the bytes. */
+static void parts_hold_their_half(void **state)
+{
+    const struct fixture *f = *state;
+    para_graph *cut = cut_graph(f->g, &(struct plan_case){"ff=2", 0});
+    size_t bytes[2] = {0}, whole = 0;
+    for (int i = 0; i < cut->n_tensors; i++) {
+        const para_tensor *t = cut->tensors[i];
+        int d = para_shape_find(&t->shape, "ff");
+        if (!is_weight(t) || d < 0)
+            continue;
+        int part = t->shape.dim[d].origin > 0;
+        assert_int_equal(2 * para_tensor_bytes(t), para_tensor_bytes(para_graph_find(f->g, t->base)));
+        bytes[part] += para_tensor_bytes(t);
+        for (int n = 0; n < cut->n_nodes; n++)
+            for (int k = 0; k < cut->nodes[n]->n_in; k++)
+                if (cut->nodes[n]->in[k]->storage == t->id)
+                    assert_string_equal(cut->nodes[n]->part, part ? "ff=1" : "ff=0");
+    }
+    for (int i = 0; i < f->g->n_tensors; i++)
+        if (is_weight(f->g->tensors[i]) && para_shape_find(&f->g->tensors[i]->shape, "ff") >= 0)
+            whole += para_tensor_bytes(f->g->tensors[i]);
+    assert_int_equal(bytes[0], bytes[1]);
+    assert_int_equal(bytes[0] + bytes[1], whole);
+    assert_int_equal(whole, 4 * (2 * 32 * 128 + 128) * sizeof(float));
+    para_graph_free(cut);
+}
+
+static int begin(void **state)
+{
+    struct fixture *f = must_alloc(sizeof *f);
+    f->g = training_graph(&train_model, TRAIN_BATCH, TRAIN_SEQ, true);
+    f->m = machine_of(2);
+    *state = f;
+    return 0;
+}
+
+static int end(void **state)
+{
+    struct fixture *f = *state;
+    para_graph_free(f->g);
+    para_machine_close(f->m);
+    free(f);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_go_by_whole_names),
+        cmocka_unit_test(beginnings_do_not_depend_on_splits),
+        cmocka_unit_test(wrong_names_and_sizes_are_refused),
+        cmocka_unit_test(open_graphs_are_refused),
+        cmocka_unit_test(kernel_errors_name_their_node),
+        cmocka_unit_test(replay_makes_nothing),
+        cmocka_unit_test(implicit_order_gives_the_same_bits),
+        cmocka_unit_test(parts_overlap_in_time),
+        cmocka_unit_test(the_interpreter_has_a_profile_too),
+        cmocka_unit_test(each_worker_runs_its_stage),
+        cmocka_unit_test(parts_hold_their_half),
+    };
+    return cmocka_run_group_tests_name("session", tests, begin, end);
+}
