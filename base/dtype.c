@@ -9,5 +9,5 @@ size_t para_dtype_bytes(para_dtype dtype)
 const char *para_dtype_name(para_dtype dtype)
 {
     static const char *const names[] = {"f32", "f16", "bf16", "i32"};
-    return names[dtype];
+    return dtype >= PARA_F32 && dtype <= PARA_I32 ? names[dtype] : "unknown";
 }

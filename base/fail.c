@@ -47,10 +47,8 @@ const char *para_status_name(int status)
     static const char *const names[] = {"PARA_OK",    "PARA_EINVAL",  "PARA_ENOMEM",  "PARA_ESHAPE",
                                         "PARA_EAXIS", "PARA_ERANGE",  "PARA_EIO",     "PARA_EFORMAT",
                                         "PARA_EDEVICE", "PARA_ENAME", "PARA_ESUPPORT"};
-    int index = -status;
-    if (index < 0 || index >= (int)(sizeof names / sizeof names[0]))
-        return "unknown status";
-    return names[index];
+    int count = (int)(sizeof names / sizeof names[0]);
+    return status <= 0 && status > -count ? names[-status] : "unknown status";
 }
 
 const char *para_version(void)

@@ -5,6 +5,7 @@ libinternal_la_SOURCES += base/checked.h
 libinternal_la_SOURCES += base/dtype.c
 libinternal_la_SOURCES += base/fail.c
 libinternal_la_SOURCES += base/fail.h
+libinternal_la_SOURCES += base/grow.h
 libinternal_la_SOURCES += base/philox.h
 libinternal_la_SOURCES += base/simd.h
 libinternal_la_SOURCES += base/strmap.c

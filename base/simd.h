@@ -23,7 +23,8 @@ static inline __attribute__((always_inline)) float para_expf(float x)
 {
     float y = x > 88.3f ? 88.3f : x;
     y = y < -87.3f ? -87.3f : y;
-    float n = (y * 1.44269504088896341f + 12582912.0f) - 12582912.0f; /* round to nearest */
+    float rounded = y * 1.44269504088896341f + 12582912.0f; /* 3/2 2^23: n stands in the lowest bits */
+    float n = rounded - 12582912.0f;
     float r = y - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
@@ -33,8 +34,10 @@ static inline __attribute__((always_inline)) float para_expf(float x)
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    int32_t bits = ((int32_t)n + 127) * 8388608;
+    uint32_t bits;
     float scale;
+    memcpy(&bits, &rounded, sizeof bits);
+    bits = (bits << 23) + 0x3f800000u;
     memcpy(&scale, &bits, sizeof scale);
     return x < -87.3f ? 0.0f : p * scale;
 }

@@ -1,3 +1,5 @@
+EXTRA_DIST += bench/bench-tokenizer.py
+
 # make bench: a training step against the measured floor of this machine.
 .PHONY: bench
 if IO

@@ -5,6 +5,10 @@ examples_small_dag_LDADD = libparagraph.la
 examples_train_gpt2_LDADD = libparagraph.la
 dist_check_SCRIPTS += tests/test-examples.sh
 
+# They are installed as documentation.
+examplesdir = $(docdir)/examples
+dist_examples_DATA = examples/linear-regression.c examples/small-dag.c examples/train-gpt2.c
+
 # The program that README.md shows is compiled as it stands there.
 check_PROGRAMS += examples/readme
 nodist_examples_readme_SOURCES = examples/readme.c

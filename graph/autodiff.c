@@ -2,6 +2,7 @@
  * Griewank and Walther, "Evaluating Derivatives", 2008, chapter 3. */
 #include <paragraph/ops.h>
 
+#include "base/grow.h"
 #include "graph/ir.h"
 #include "graph/op.h"
 
@@ -57,14 +58,8 @@ static int find_wanted(struct backward *b)
 static int contribute(struct backward *b, const para_tensor *t, para_tensor *dx)
 {
     struct fan_in *f = &b->fan_in[t->id];
-    if (f->count == f->capacity) {
-        int capacity = f->capacity ? 2 * f->capacity : 2;
-        para_tensor **bigger = realloc(f->dx, sizeof *bigger * (size_t)capacity);
-        if (!bigger)
-            return PARA_ENOMEM;
-        f->dx = bigger;
-        f->capacity = capacity;
-    }
+    if (para_grow(&f->dx, f->count, &f->capacity, sizeof *f->dx) < 0)
+        return PARA_ENOMEM;
     f->dx[f->count++] = dx;
     return 0;
 }

@@ -21,17 +21,27 @@ static bool closed(para_graph *g, const char *what)
     return g->sealed || g->error.code;
 }
 
+static bool is_named(para_graph *g, const char *name)
+{
+    if (!name || !*name)
+        para_graph_error(g, PARA_ENAME, "a value's name is %s, expected at least one character",
+                         name ? "empty" : "NULL");
+    return name && *name;
+}
+
 static para_tensor *add_source(para_graph *g, para_kind kind, const char *name, para_dtype dtype, const para_dim *dims,
                                para_init init)
 {
-    if (closed(g, name))
+    if (!is_named(g, name) || closed(g, name))
         return NULL;
+    if (init.kind < PARA_INIT_FILL || init.kind > PARA_INIT_UNIFORM)
+        return para_graph_error(g, PARA_EINVAL, "\"%s\" begins by kind number %d, expected one of the three kinds",
+                                name, (int)init.kind);
     char full[NAME_TEXT];
     full_name(g, name, full);
     struct para_shape shape = {.dtype = dtype};
-    for (const para_dim *d = dims; d->axis; d++) {
+    for (const para_dim *d = dims; d->axis; d++)
         para_shape_append(&shape, d->axis, d->extent);
-    }
     para_tensor *t = para_tensor_add(g, kind, full, &shape);
     if (t)
         t->init = init;
@@ -88,24 +98,32 @@ void para_scope_pop(para_graph *g)
     g->scopes = g->scopes->outer;
 }
 
+/* Write the full name of output k of a node called `full`, "norm:1". */
+static void output_name(const char *full, int k, char buffer[NAME_TEXT + 8])
+{
+    snprintf(buffer, NAME_TEXT + 8, k ? "%s:%d" : "%s", full, k);
+}
+
 para_tensor *para_name(para_tensor *t, const char *name)
 {
     if (!t)
         return NULL;
     para_graph *g = t->graph;
     para_node *n = t->producer;
-    if (closed(g, name))
+    if (!is_named(g, name) || closed(g, name))
         return NULL;
     if (!n)
         return para_graph_error(g, PARA_ENAME, "\"%s\" has a name already; para_name() is for results of ops", t->name);
-    char full[NAME_TEXT];
+    char full[NAME_TEXT], output[NAME_TEXT + 8];
     full_name(g, name, full);
-    const para_tensor *owner = para_graph_find(g, full);
-    if (owner && owner->producer != n)
-        return para_graph_error(g, PARA_ENAME, "the name \"%s\" is taken", full);
     for (int k = 0; k < n->n_out; k++) {
-        char output[NAME_TEXT + 8];
-        snprintf(output, sizeof output, k ? "%s:%d" : "%s", full, k);
+        output_name(full, k, output);
+        const para_tensor *owner = para_graph_find(g, output);
+        if (owner && owner->producer != n)
+            return para_graph_error(g, PARA_ENAME, "the name \"%s\" is taken", output);
+    }
+    for (int k = 0; k < n->n_out; k++) {
+        output_name(full, k, output);
         char *copy = para_arena_string(&g->arena, output);
         if (!copy || para_strmap_set(&g->names, copy, n->out[k]) < 0)
             return para_graph_error(g, PARA_ENOMEM, "out of memory: naming %s", full);
@@ -117,8 +135,9 @@ para_tensor *para_name(para_tensor *t, const char *name)
 
 para_tensor *para_output(para_tensor *t)
 {
-    if (t)
-        t->is_output = true;
+    if (!t || closed(t->graph, t->name))
+        return NULL;
+    t->is_output = true;
     return t;
 }
 
@@ -163,7 +182,7 @@ para_node *para_apply_node(const struct para_op *op, para_graph *g, para_tensor 
     int count = infer_named(n, out, &g->error);
     for (int k = 0; k < count; k++) {
         char output[NAME_TEXT + 8];
-        snprintf(output, sizeof output, k ? "%s:%d" : "%s", name, k);
+        output_name(name, k, output);
         if (!para_node_add_output(n, output, &out[k]))
             return NULL;
     }
@@ -195,10 +214,15 @@ int para_infer_like(const para_node *n, int i, struct para_shape out[])
     return 1;
 }
 
+int para_need_inputs(const para_node *n, int count, para_error *err)
+{
+    return n->n_in >= count ? 0
+                            : para_fail(err, PARA_EINVAL, "%d inputs, expected at least %d", n->n_in, count);
+}
+
 int para_need_dtype(const para_node *n, int i, para_dtype dtype, para_error *err)
 {
-    if (i >= n->n_in)
-        return para_fail(err, PARA_EINVAL, "%d inputs, expected at least %d", n->n_in, i + 1);
+    PARA_TRY(para_need_inputs(n, i + 1, err));
     const para_tensor *t = n->in[i];
     if (t->shape.dtype == dtype)
         return 0;
@@ -208,8 +232,7 @@ int para_need_dtype(const para_node *n, int i, para_dtype dtype, para_error *err
 
 int para_need_same(const para_node *n, int i, int j, para_error *err)
 {
-    if (i >= n->n_in || j >= n->n_in)
-        return para_fail(err, PARA_EINVAL, "%d inputs, expected at least %d", n->n_in, (i > j ? i : j) + 1);
+    PARA_TRY(para_need_inputs(n, (i > j ? i : j) + 1, err));
     const struct para_shape *a = &n->in[i]->shape, *b = &n->in[j]->shape;
     bool same = a->rank == b->rank && a->dtype == b->dtype;
     for (int d = 0; same && d < a->rank; d++)
@@ -226,11 +249,12 @@ bool para_word(const char *list, int i, char buffer[PARA_MAX_AXIS_NAME + 1])
     for (;; i--) {
         list += strspn(list, " ");
         size_t length = strcspn(list, " ");
-        if (length == 0 || length > PARA_MAX_AXIS_NAME)
+        if (length == 0)
             return false;
         if (i == 0) {
-            memcpy(buffer, list, length);
-            buffer[length] = '\0';
+            bool fits = length <= PARA_MAX_AXIS_NAME;
+            snprintf(buffer, PARA_MAX_AXIS_NAME + 1, "%.*s%s", fits ? (int)length : PARA_MAX_AXIS_NAME - 3, list,
+                     fits ? "" : "...");
             return true;
         }
         list += length;

@@ -4,6 +4,7 @@
  * it since; a read waits for the writer (RAW), a write waits for the readers (WAR) and the writer (WAW) of what it
  * overwrites. An edge that a path of others implies is dropped (Aho, Garey and Ullman, 1972), by bit sets of
  * ancestors. */
+#include "base/grow.h"
 #include "graph/ir.h"
 #include "graph/op.h"
 
@@ -43,19 +44,6 @@ static struct storage *storage_of(const struct analysis *a, const para_tensor *t
     return &a->storages[buffer >= 0 ? a->g->n_tensors + buffer : t->storage];
 }
 
-static int grow(void *array, int count, int *capacity, size_t bytes)
-{
-    if (count < *capacity)
-        return 0;
-    int wanted = *capacity ? 2 * *capacity : 8;
-    void *bigger = realloc(*(void **)array, (size_t)wanted * bytes);
-    if (!bigger)
-        return PARA_ENOMEM;
-    *(void **)array = bigger;
-    *capacity = wanted;
-    return 0;
-}
-
 /* Note that the current node waits for `from`; of several reasons between two nodes the strongest stays. */
 static int wait_for(struct analysis *a, int from, para_edge_kind kind, const para_tensor *t)
 {
@@ -65,7 +53,8 @@ static int wait_for(struct analysis *a, int from, para_edge_kind kind, const par
                 a->found[e] = (para_edge){from, kind, t->id};
             return 0;
         }
-    PARA_TRY(grow(&a->found, a->n_found, &a->found_capacity, sizeof *a->found));
+    if (para_grow(&a->found, a->n_found, &a->found_capacity, sizeof *a->found) < 0)
+        return PARA_ENOMEM;
     a->found[a->n_found++] = (para_edge){from, kind, t->id};
     return 0;
 }
@@ -80,7 +69,8 @@ static int read_value(struct analysis *a, const para_node *n, const para_tensor 
         PARA_TRY(wait_for(a, s->writer, PARA_RAW, t));
     if (s->n_readers && s->readers[s->n_readers - 1] == n->id)
         return 0;
-    PARA_TRY(grow(&s->readers, s->n_readers, &s->capacity, sizeof *s->readers));
+    if (para_grow(&s->readers, s->n_readers, &s->capacity, sizeof *s->readers) < 0)
+        return PARA_ENOMEM;
     s->readers[s->n_readers++] = n->id;
     return 0;
 }
@@ -129,7 +119,8 @@ static int reduce(struct para_deps *d, struct analysis *a, int node)
         int from = a->found[e].from;
         if (test_bit(row, from))
             continue;
-        PARA_TRY(grow(&d->edges, d->n_edges, &a->edge_capacity, sizeof *d->edges));
+        if (para_grow(&d->edges, d->n_edges, &a->edge_capacity, sizeof *d->edges) < 0)
+            return PARA_ENOMEM;
         d->edges[d->n_edges++] = a->found[e];
         const uint64_t *other = d->ancestors + d->words * (size_t)from;
         for (int w = 0; w <= from / 64; w++)

@@ -5,12 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Values of one kind in a folded scope. */
+struct share {
+    int values;
+    size_t bytes;
+};
+
 struct text {
     FILE *out;
     const para_graph *g;
     struct para_fold fold;
-    bool *leaves; /* by tensor id: another unit than its maker's reads it */
-    int *seen;    /* by tensor id: 1 + the last unit that was said to read it */
+    bool *leaves;         /* by tensor id: another unit than its maker's reads it */
+    int *seen;            /* by tensor id: 1 + the last unit that was said to read it */
+    struct share *shares; /* by unit; all zero between lists */
 };
 
 static int count_scopes(const para_graph *g, para_error *err)
@@ -48,24 +55,64 @@ static int write_totals(const struct text *x, para_error *err)
     return 0;
 }
 
+/* The first unit that is a folded scope with the value in it; NULL: none, as for all inputs. */
+static struct share *share_of(const struct text *x, const para_tensor *t)
+{
+    for (int u = 0; u < x->fold.count && t->kind != PARA_INPUT; u++) {
+        const struct para_unit *unit = &x->fold.units[u];
+        if (unit->folded && strncmp(t->name, unit->first->scope, unit->scope_bytes) == 0 &&
+            t->name[unit->scope_bytes] == '.')
+            return &x->shares[u];
+    }
+    return NULL;
+}
+
+static void write_source(const struct text *x, const para_tensor *t)
+{
+    char shape[PARA_SHAPE_TEXT], mean[PARA_DOUBLE_TEXT], spread[PARA_DOUBLE_TEXT];
+    fprintf(x->out, "  %-32s %s", t->name, para_shape_text(&t->shape, shape));
+    if (t->kind != PARA_INPUT) {
+        fprintf(x->out, "  %s %s", para_init_names[t->init.kind], para_double_text(t->init.mean, mean));
+        if (t->init.kind != PARA_INIT_FILL)
+            fprintf(x->out, " +- %s", para_double_text(t->init.spread, spread));
+    }
+    fputs(t->is_output ? "  output\n" : "\n", x->out);
+}
+
+/* A folded scope's line, where its first value stands. */
+static void write_share(const struct text *x, struct share *s)
+{
+    const struct para_unit *unit = &x->fold.units[s - x->shares];
+    fprintf(x->out, "  %-32.*s %d value%s, ", (int)unit->scope_bytes, unit->first->scope, s->values,
+            s->values == 1 ? "" : "s");
+    para_quantity((double)s->bytes, "B", x->out);
+    fputc('\n', x->out);
+    *s = (struct share){0};
+}
+
 static void write_sources(const struct text *x, para_kind kind, const char *title)
 {
     bool first = true;
     for (int id = 0; id < x->g->n_tensors; id++) {
         const para_tensor *t = x->g->tensors[id];
-        char shape[PARA_SHAPE_TEXT], mean[PARA_DOUBLE_TEXT], spread[PARA_DOUBLE_TEXT];
+        struct share *s = t->kind == kind ? share_of(x, t) : NULL;
+        if (s) {
+            s->values++;
+            s->bytes += para_shape_bytes(&t->shape);
+        }
+    }
+    for (int id = 0; id < x->g->n_tensors; id++) {
+        const para_tensor *t = x->g->tensors[id];
         if (t->kind != kind)
             continue;
         if (first)
             fprintf(x->out, "\n%s\n", title);
         first = false;
-        fprintf(x->out, "  %-32s %s", t->name, para_shape_text(&t->shape, shape));
-        if (kind != PARA_INPUT) {
-            fprintf(x->out, "  %s %s", para_init_names[t->init.kind], para_double_text(t->init.mean, mean));
-            if (t->init.kind != PARA_INIT_FILL)
-                fprintf(x->out, " +- %s", para_double_text(t->init.spread, spread));
-        }
-        fputs(t->is_output ? "  output\n" : "\n", x->out);
+        struct share *s = share_of(x, t);
+        if (!s)
+            write_source(x, t);
+        else if (s->values)
+            write_share(x, s);
     }
 }
 
@@ -219,7 +266,7 @@ static void mark_leaving(const struct text *x)
 
 static int write_all(const struct text *x, para_error *err)
 {
-    if (!x->leaves || !x->seen)
+    if (!x->leaves || !x->seen || !x->shares)
         return para_fail_memory(err, "dumping a graph");
     mark_leaving(x);
     PARA_TRY(write_totals(x, err));
@@ -240,7 +287,9 @@ int para_graph_dump_text(const para_graph *g, FILE *out, int fold, para_error *e
     PARA_TRY(para_fold_new(&x.fold, g, fold, err));
     x.leaves = calloc((size_t)g->n_tensors + 1, sizeof *x.leaves);
     x.seen = calloc((size_t)g->n_tensors + 1, sizeof *x.seen);
+    x.shares = calloc((size_t)x.fold.count + 1, sizeof *x.shares);
     int status = write_all(&x, err);
+    free(x.shares);
     free(x.leaves);
     free(x.seen);
     para_fold_free(&x.fold);

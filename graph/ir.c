@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/fail.h"
+#include "base/grow.h"
 #include "graph/op.h"
 
 #include <stdarg.h>
@@ -155,25 +156,16 @@ const char *para_name_unique(para_graph *g, const char *wanted)
     }
 }
 
-/* Make room for one more pointer in an array. */
-static int reserve(void *array, int count, int *capacity)
-{
-    if (count < *capacity)
-        return 0;
-    int wanted = *capacity ? 2 * *capacity : 64;
-    void *bigger = realloc(*(void **)array, (size_t)wanted * sizeof(void *));
-    if (!bigger)
-        return -1;
-    *(void **)array = bigger;
-    *capacity = wanted;
-    return 0;
-}
-
 /* Copy a shape with the graph's own axis names, checking it. */
 static int adopt_shape(para_graph *g, const char *name, const struct para_shape *shape, struct para_shape *own)
 {
     *own = *shape;
     int64_t elements = 1;
+    if (shape->dtype < PARA_F32 || shape->dtype > PARA_I32) {
+        para_graph_error(g, PARA_ESHAPE, "%s: element type number %d, expected that of f32, f16, bf16 or i32", name,
+                         (int)shape->dtype);
+        return -1;
+    }
     if (shape->rank > PARA_MAX_RANK) {
         para_graph_error(g, PARA_ESHAPE, "%s: %d dimensions, expected at most %d", name, shape->rank, PARA_MAX_RANK);
         return -1;
@@ -211,7 +203,7 @@ para_tensor *para_tensor_add(para_graph *g, para_kind kind, const char *name, co
         return para_graph_error(g, PARA_ENAME, "the name \"%s\" is taken", name);
     para_tensor *t = para_arena_alloc(&g->arena, sizeof *t);
     char *copy = para_arena_string(&g->arena, name);
-    if (!t || !copy || reserve(&g->tensors, g->n_tensors, &g->tensor_capacity) < 0)
+    if (!t || !copy || para_grow(&g->tensors, g->n_tensors, &g->tensor_capacity, sizeof *g->tensors) < 0)
         return out_of_memory(g);
     if (adopt_shape(g, name, shape, &t->shape) < 0)
         return NULL;
@@ -231,7 +223,7 @@ para_node *para_node_add(para_graph *g, const struct para_op *op, const char *na
     if (g->error.code)
         return NULL;
     para_node *n = para_arena_alloc(&g->arena, sizeof *n);
-    n = n && reserve(&g->nodes, g->n_nodes, &g->node_capacity) == 0 ? n : NULL;
+    n = n && para_grow(&g->nodes, g->n_nodes, &g->node_capacity, sizeof *g->nodes) == 0 ? n : NULL;
     para_tensor **ins = para_arena_alloc(&g->arena, sizeof *ins * (size_t)(n_in + PARA_MAX_OUT));
     char *copy = para_arena_string(&g->arena, name), *scope = para_arena_string(&g->arena, g->scope);
     if (!n || !ins || !copy || !scope)
@@ -243,7 +235,12 @@ para_node *para_node_add(para_graph *g, const struct para_op *op, const char *na
         memcpy(ins, in, sizeof *ins * (size_t)n_in);
     for (int a = 0; attr && a < PARA_MAX_ATTRS && op->attrs[a].name; a++) {
         n->attr[a] = attr[a];
-        if (op->attrs[a].type == PARA_ATTR_STRING && !(n->attr[a].s = para_arena_string(&g->arena, attr[a].s)))
+        if (op->attrs[a].type != PARA_ATTR_STRING)
+            continue;
+        if (!attr[a].s)
+            return para_graph_error(g, PARA_EINVAL, "%s (%s): %s is NULL, expected a string", name, op->name,
+                                    op->attrs[a].name);
+        if (!(n->attr[a].s = para_arena_string(&g->arena, attr[a].s)))
             return out_of_memory(g);
     }
     for (int i = 0; i < n_in; i++)

@@ -106,6 +106,8 @@ para_tensor *para_apply(const struct para_op *op, para_graph *g, para_tensor *co
 /* Helpers for infer(). */
 /* out[0] = the shape of input i, whole. Returns 1. */
 int para_infer_like(const para_node *n, int i, struct para_shape out[]);
+/* Fail unless there are so many inputs: a node of a file may lack them. The other helpers look for themselves. */
+int para_need_inputs(const para_node *n, int count, para_error *err);
 /* Fail unless input i has this element type. */
 int para_need_dtype(const para_node *n, int i, para_dtype dtype, para_error *err);
 /* Fail unless inputs i and j have the same axes, extents and type. */
@@ -115,7 +117,7 @@ void para_shape_append(struct para_shape *s, const char *axis, int64_t whole);
 
 /* Lists of words, "heads head_dim". */
 bool para_word_in(const char *word, const char *list);
-/* Copy word number i of list to buffer; false past the end or for a word too long for an axis. */
+/* Copy word number i of list to buffer; false past the end. A word too long for an axis ends in "...". */
 bool para_word(const char *list, int i, char buffer[PARA_MAX_AXIS_NAME + 1]);
 
 double para_node_time_ns(const para_node *n); /* by nominal rates: 60 GFLOP/s, 8 GB/s, for balancing and tiling */

@@ -39,6 +39,8 @@ int para_graph_place(para_graph **out, const para_graph *g, const char *what, in
 {
     if (group < 0)
         return para_fail(err, PARA_ERANGE, "place %s: group %d, expected 0 or more", what, group);
+    if (!g->sealed)
+        return para_fail(err, PARA_EINVAL, "place %s: the graph is not sealed", what);
     para_graph *placed = para_graph_copy(g);
     if (!placed)
         return para_fail_memory(err, "placing a graph");
@@ -146,6 +148,8 @@ static void cut(const struct units *u, int stages)
 int para_graph_stage(para_graph **out, const para_graph *g, int stages, para_error *err)
 {
     struct units u = {0};
+    if (!g->sealed)
+        return para_fail(err, PARA_EINVAL, "stages %d: the graph is not sealed", stages);
     int status = collect(&u, g);
     para_graph *placed = status == 0 ? para_graph_copy(g) : NULL;
     if (!placed) {

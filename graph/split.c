@@ -65,11 +65,11 @@ static const char *keep_string(struct para_graph *to, const char *text)
     return copy ? copy : para_graph_error(to, PARA_ENOMEM, "out of memory: splitting a graph");
 }
 
-/* Copy what a value keeps through the split. */
-static void inherit(para_tensor *t, const para_tensor *old, const char *base)
+/* Copy what a value keeps through the split; running out of memory is kept in the graph. */
+static void inherit(para_tensor *t, const para_tensor *old)
 {
     t->kind = old->kind;
-    t->base = base;
+    t->base = keep_string(t->graph, old->base);
     t->init = old->init;
     t->origin = old->origin;
     t->is_output = old->is_output;
@@ -147,12 +147,10 @@ static int split_source(struct split *s, const para_tensor *old)
     if (!has_axis(s, old)) {
         piece->whole = para_tensor_add(s->to, old->kind, old->name, &old->shape);
         if (piece->whole)
-            inherit(piece->whole, old, old->base == old->name ? piece->whole->name
-                                                              : para_arena_string(&s->to->arena, old->base));
-        return piece->whole && piece->whole->base ? 0 : PARA_ENOMEM;
+            inherit(piece->whole, old);
+        return piece->whole ? 0 : PARA_ENOMEM;
     }
-    const char *base = para_arena_string(&s->to->arena, old->base);
-    if (!base || !new_tiles(s, piece))
+    if (!new_tiles(s, piece))
         return PARA_ENOMEM;
     for (int p = 0; p < s->parts; p++) {
         struct para_shape shape = part_shape(s, &old->shape, p);
@@ -160,7 +158,7 @@ static int split_source(struct split *s, const para_tensor *old)
         piece->tile[p] = name ? para_tensor_add(s->to, old->kind, name, &shape) : NULL;
         if (!piece->tile[p])
             return PARA_ENOMEM;
-        inherit(piece->tile[p], old, base);
+        inherit(piece->tile[p], old);
     }
     return 0;
 }
@@ -205,6 +203,10 @@ static void note_whole(const struct split *s, para_tensor *t, const char *why)
 static int copy_node(struct split *s, const para_node *n, const char *whole)
 {
     para_tensor **in = para_arena_alloc(&s->to->arena, sizeof *in * (size_t)(n->n_in + 1));
+    for (int k = 0; k < n->n_out; k++)
+        if (n->op->updates[k] && !s->pieces[n->out[k]->overwrites->id].whole)
+            return para_fail(&s->to->error, PARA_EINVAL, "%s: %s updates \"%s\" in place and can't be cut: %s", n->name,
+                             n->op->name, n->out[k]->overwrites->name, whole ? whole : "it has no such axis");
     for (int i = 0; in && i < n->n_in; i++)
         in[i] = whole_of(s, n->in[i]);
     para_node *copy = in ? add_node(s, n->op, n->name, in, n->n_in, n->attr, -1) : NULL;
@@ -213,7 +215,7 @@ static int copy_node(struct split *s, const para_node *n, const char *whole)
         para_tensor *t = copy ? para_node_add_output(copy, old->name, &old->shape) : NULL;
         if (!t)
             return PARA_ENOMEM;
-        inherit(t, old, old->base == old->name ? t->name : para_arena_string(&s->to->arena, old->base));
+        inherit(t, old);
         if (whole && has_axis(s, old))
             note_whole(s, t, whole);
         s->pieces[old->id].whole = t;
@@ -255,7 +257,7 @@ static int add_part(struct split *s, const para_node *n, int p, para_tensor *out
         if (!out[k])
             return PARA_ENOMEM;
         if (parallel)
-            inherit(out[k], old, para_arena_string(&s->to->arena, old->base));
+            inherit(out[k], old);
         else
             mark_partial(s, out[k], old);
     }
@@ -270,7 +272,7 @@ static int combine(struct split *s, const para_node *n, int k, para_tensor *cons
     para_tensor *t = sum ? para_node_add_output(sum, old->name, &old->shape) : NULL;
     if (!t)
         return PARA_ENOMEM;
-    inherit(t, old, old->base == old->name ? t->name : para_arena_string(&s->to->arena, old->base));
+    inherit(t, old);
     mark_partial(s, t, old);
     s->pieces[old->id].whole = t;
     return 0;
@@ -278,7 +280,7 @@ static int combine(struct split *s, const para_node *n, int k, para_tensor *cons
 
 static int cut_node(struct split *s, const para_node *n)
 {
-    para_tensor **out = para_arena_alloc(&s->to->arena, sizeof *out * (size_t)(s->parts * PARA_MAX_OUT));
+    para_tensor **out = para_arena_alloc(&s->to->arena, sizeof *out * (size_t)s->parts * PARA_MAX_OUT);
     if (!out)
         return PARA_ENOMEM;
     for (int p = 0; p < s->parts; p++) {

@@ -1,18 +1,21 @@
-/* Splits by list, and the static tiling rule behind "auto".
+/* Splits by list, and the tiling rule behind "auto" and "auto:CORES".
  *
- * The rule compares a few ways to cut the graph and takes the one with the least predicted time on a nominal
- * machine of four cores: max(critical path, work / 4), where work counts the sums, gathers and tasks that a split
- * adds. It knows the graph and nominal rates, never the machine, so that the same graph is cut the same way
- * everywhere. */
+ * The rule compares a few ways to cut the graph and takes the one with the least predicted time on so many nominal
+ * cores, four for "auto": work / cores + critical path (1 - 1 / cores), which no greedy schedule exceeds (Graham, 1969).
+ * Work counts the sums, gathers and tasks that a split adds. It knows the graph, the number and nominal rates, never the machine, so that the same graph is cut the same
+ * way everywhere. */
 #include "graph/ir.h"
 #include "graph/op.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIST_TEXT = 512, NOMINAL_CORES = 4 };
+enum { MAX_CHOICES = 16, NOMINAL_CORES = 4, MAX_CORES = 1024 };
+/* Room for all choices, "axis=1024,". */
+enum { LIST_TEXT = MAX_CHOICES * (PARA_MAX_AXIS_NAME + 6) + 1 };
 
-static const double TASK_NS = 3000.0;
+/* What a task costs beside its kernel. */
+static const double TASK_NS = 5000.0;
 
 /* Read "axis=parts" from *list and step past it; false at the end. */
 static int next_split(const char **list, char axis[PARA_MAX_AXIS_NAME + 1], int *parts, para_error *err)
@@ -41,7 +44,11 @@ static int split_in_order(para_graph **out, const para_graph *g, const char *lis
         now = para_graph_copy(g);
         if (!now)
             return para_fail_memory(err, "copying a graph");
-        PARA_TRY(para_graph_seal(now, err));
+        int status = para_graph_seal(now, err);
+        if (status < 0) {
+            para_graph_free(now);
+            return status;
+        }
     }
     while (*list) {
         char axis[PARA_MAX_AXIS_NAME + 1];
@@ -60,7 +67,7 @@ static int split_in_order(para_graph **out, const para_graph *g, const char *lis
 }
 
 /* Predicted time on the nominal machine; negative if it can't be told. */
-static double predict_ns(const para_graph *g)
+static double predict_ns(const para_graph *g, int cores)
 {
     para_deps *d = NULL;
     para_parallelism p;
@@ -69,7 +76,7 @@ static double predict_ns(const para_graph *g)
         for (int i = 0; i < g->n_nodes; i++)
             cost[i] = para_node_time_ns(g->nodes[i]) + TASK_NS;
         if (para_deps_measure(d, cost, &p, NULL, NULL) == 0)
-            time = p.critical > p.work / NOMINAL_CORES ? p.critical : p.work / NOMINAL_CORES;
+            time = p.work / cores + p.critical * (cores - 1) / cores;
     }
     para_deps_free(d);
     free(cost);
@@ -83,8 +90,6 @@ struct choice {
     bool of_input, of_parameter;
 };
 
-enum { MAX_CHOICES = 16 };
-
 static bool has_axis(const para_node *n, const char *axis)
 {
     for (int k = 0; k < n->n_in + n->n_out; k++)
@@ -93,10 +98,20 @@ static bool has_axis(const para_node *n, const char *axis)
     return false;
 }
 
-/* An axis is worth cutting if no node needs it whole and nodes that have it do a hundredth of the FLOPs. */
+static bool has_tiles(const struct para_shape *s, const char *axis)
+{
+    int d = para_shape_find(s, axis);
+    return d >= 0 && s->dim[d].extent != s->dim[d].whole;
+}
+
+/* An axis is worth cutting if it is in one piece, no node needs it whole, and nodes that have it do a hundredth of the
+ * FLOPs. */
 static bool worth_cutting(const para_graph *g, const char *axis)
 {
     double all = 0, with = 0;
+    for (int t = 0; t < g->n_tensors; t++)
+        if (has_tiles(&g->tensors[t]->shape, axis))
+            return false;
     for (int i = 0; i < g->n_nodes; i++) {
         const para_node *n = g->nodes[i];
         double flops = para_node_flops(n);
@@ -150,28 +165,43 @@ static void write_candidate(const struct choice choice[], int count, int rows, i
     }
 }
 
-static int choose(const para_graph *g, char best[LIST_TEXT], para_error *err)
+/* Rows and columns in 1, 2, 4, ... parts each, up to one part per core, in every combination. */
+static int choose(const para_graph *g, int cores, char best[LIST_TEXT], para_error *err)
 {
-    static const int parts[] = {1, 2, 4};
     struct choice choice[MAX_CHOICES];
     int count = find_choices(g, choice);
-    double best_ns = predict_ns(g);
+    double best_ns = predict_ns(g, cores);
     best[0] = '\0';
-    for (int candidate = 1; candidate < 9; candidate++) {
-        char list[LIST_TEXT];
-        para_graph *cut = NULL;
-        write_candidate(choice, count, parts[candidate / 3], parts[candidate % 3], list);
-        if (!list[0])
-            continue;
-        PARA_TRY(split_in_order(&cut, g, list, err));
-        double ns = predict_ns(cut);
-        para_graph_free(cut);
-        if (ns >= 0 && ns < best_ns) {
-            best_ns = ns;
-            memcpy(best, list, LIST_TEXT);
+    for (int rows = 1; rows <= cores; rows *= 2)
+        for (int columns = 1; columns <= cores; columns *= 2) {
+            char list[LIST_TEXT];
+            para_graph *cut = NULL;
+            write_candidate(choice, count, rows, columns, list);
+            if (!list[0])
+                continue;
+            PARA_TRY(split_in_order(&cut, g, list, err));
+            double ns = predict_ns(cut, cores);
+            para_graph_free(cut);
+            if (ns >= 0 && ns < best_ns) {
+                best_ns = ns;
+                memcpy(best, list, LIST_TEXT);
+            }
         }
-    }
     return 0;
+}
+
+/* The cores that "auto" or "auto:CORES" stands for; 0 for another list; or an error. */
+static int auto_cores(const char *list, para_error *err)
+{
+    if (strcmp(list, "auto") == 0)
+        return NOMINAL_CORES;
+    if (strncmp(list, "auto:", 5) != 0)
+        return 0;
+    char *end;
+    long cores = strtol(list + 5, &end, 10);
+    if (end == list + 5 || *end || cores < 1 || cores > MAX_CORES)
+        return para_fail(err, PARA_EINVAL, "split \"%s\": expected auto:CORES, 1 to %d of them", list, MAX_CORES);
+    return (int)cores;
 }
 
 int para_graph_split_list(para_graph **out, const para_graph *g, const char *list, char *chosen, size_t chosen_bytes,
@@ -180,8 +210,11 @@ int para_graph_split_list(para_graph **out, const para_graph *g, const char *lis
     char best[LIST_TEXT];
     if (!g->sealed)
         return para_fail(err, PARA_EINVAL, "split: the graph is not sealed");
-    if (list && strcmp(list, "auto") == 0) {
-        PARA_TRY(choose(g, best, err));
+    int cores = auto_cores(list ? list : "", err);
+    if (cores < 0)
+        return cores;
+    if (cores > 0) {
+        PARA_TRY(choose(g, cores, best, err));
         list = best;
     }
     PARA_TRY(split_in_order(out, g, list ? list : "", err));

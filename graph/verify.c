@@ -119,6 +119,13 @@ static int check_node(const para_graph *g, const para_node *n, const int *made_b
     return 0;
 }
 
+/* Whether a value stands in the storage of a parameter or a state. */
+static bool is_kept(const para_tensor *t)
+{
+    para_kind kind = t->graph->tensors[t->storage]->kind;
+    return kind == PARA_PARAMETER || kind == PARA_STATE;
+}
+
 static int check_update(const para_node *n, const para_tensor *t, para_error *err)
 {
     const para_tensor *old = t->overwrites;
@@ -128,6 +135,14 @@ static int check_update(const para_node *n, const para_tensor *t, para_error *er
     if (updated < 0 || n->in[updated] != old || old->overwritten_by != t || t->storage != old->storage)
         return para_fail(err, PARA_EINVAL, "%s: \"%s\" doesn't overwrite the input that %s updates", n->name, t->name,
                          n->op->name);
+    for (int i = 0; i < n->n_in; i++)
+        if (i != updated && n->in[i]->storage == old->storage)
+            return para_fail(err, PARA_EINVAL, "%s (%s): overwrites \"%s\" and reads it as input %d too", n->name,
+                             n->op->name, old->name, i);
+    const para_node *copier = old->producer && old->producer->op->retiles ? old->producer : NULL;
+    if (copier && is_kept(copier->in[0]))
+        return para_fail(err, PARA_EINVAL, "%s (%s): overwrites \"%s\", a copy of what \"%s\" keeps between runs",
+                         n->name, n->op->name, old->name, copier->in[0]->base);
     if (old->producer && old->is_output)
         return para_fail(err, PARA_EINVAL, "%s: overwrites \"%s\", which is an output and must stay", n->name, old->name);
     if (para_shape_bytes(&old->shape) != para_shape_bytes(&t->shape) || !same_whole(&old->shape, &t->shape))
@@ -135,8 +150,28 @@ static int check_update(const para_node *n, const para_tensor *t, para_error *er
     return 0;
 }
 
+/* Values that are there before the run; of those that stay, the initial value can be written as their type. */
+static int check_source(const para_tensor *t, para_error *err)
+{
+    bool fill = t->init.kind == PARA_INIT_FILL, count = t->kind == PARA_STATE && t->shape.dtype == PARA_I32;
+    if (t->kind == PARA_INTERMEDIATE)
+        return para_fail(err, PARA_EINVAL, "\"%s\" is an intermediate value that no node makes", t->name);
+    if (t->kind == PARA_INPUT || t->shape.dtype == PARA_F32)
+        return 0;
+    if (!count)
+        return para_fail(err, PARA_ESHAPE, "\"%s\" is %s, expected %s", t->name, para_dtype_name(t->shape.dtype),
+                         t->kind == PARA_STATE ? "a state to be f32 or i32" : "a parameter to be f32");
+    if (!fill || !(t->init.mean >= INT32_MIN && t->init.mean <= INT32_MAX))
+        return para_fail(err, PARA_EINVAL, "\"%s\" is i32, expected a fill with an int32 as its initial value",
+                         t->name);
+    return 0;
+}
+
 int para_graph_verify(const para_graph *g, para_error *err)
 {
+    for (int t = 0; t < g->n_tensors; t++)
+        if (!g->tensors[t]->producer)
+            PARA_TRY(check_source(g->tensors[t], err));
     int *made_by = malloc(sizeof *made_by * (size_t)(g->n_tensors + 1));
     if (!made_by)
         return para_fail_memory(err, "verifying a graph");

@@ -1,5 +1,6 @@
 /** @file
- * Paragraph: a parallel graph runtime for language models. This header brings in all the others. */
+ * Paragraph: a parallel graph runtime for language models. This header brings in all the others but <paragraph/data.h>, which
+ * builds configured --without-io lack. */
 #ifndef PARAGRAPH_H
 #define PARAGRAPH_H
 

@@ -204,6 +204,14 @@ int para_checkpoint_save(const char *dir, const para_gpt2 *model, const para_gra
     return para_new_folder_commit(&folder, ours, err);
 }
 
+int para_checkpoint_check(const char *dir, para_error *err)
+{
+    struct para_new_folder folder;
+    PARA_TRY(para_new_folder_begin(&folder, dir, err));
+    para_new_folder_abandon(&folder);
+    return 0;
+}
+
 /* --- loading --- */
 
 static int find_tensor(const para_safetensors *f, const char *name)

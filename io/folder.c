@@ -73,29 +73,34 @@ static int refuse_folder(void *user, const char *folder, const char *name, para_
     return 0;
 }
 
+static int drop_slashes(char out[PARA_PATH_BYTES], const char *path, para_error *err)
+{
+    PARA_TRY(para_path(out, err, "%s", path));
+    for (size_t length = strlen(out); length > 1 && out[length - 1] == '/'; length--)
+        out[length - 1] = '\0';
+    return 0;
+}
+
 /* Write DIR without slashes at its end; a link is followed, so that its target is what is replaced. */
 static int plain_path(char out[PARA_PATH_BYTES], const char *path, para_error *err)
 {
-    char *real = is_folder(path) ? realpath(path, NULL) : NULL;
-    int status = para_path(out, err, "%s", real ? real : path);
-    free(real);
-    PARA_TRY(status);
-    size_t length = strlen(out);
-    while (length > 1 && out[length - 1] == '/')
-        out[--length] = '\0';
-    const char *last = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    if (!length || strcmp(out, "/") == 0 || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
+    PARA_TRY(drop_slashes(out, path, err));
+    const char *last = strrchr(out, '/') ? strrchr(out, '/') + 1 : out;
+    if (!last[0] || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
         return para_fail(err, PARA_EINVAL, "\"%s\" can't be replaced: expected the name of a folder to make", path);
     if (exists(out) && !is_folder(out))
         return para_fail(err, PARA_EIO, "%s: exists and isn't a folder", out);
-    return 0;
+    char *real = realpath(out, NULL);
+    int status = real ? para_path(out, err, "%s", real) : 0;
+    free(real);
+    return status;
 }
 
 int para_new_folder_begin(struct para_new_folder *f, const char *path, para_error *err)
 {
     PARA_TRY(plain_path(f->path, path, err));
-    PARA_TRY(para_path(f->temporary, err, "%s.tmp", f->path));
-    PARA_TRY(para_path(f->old, err, "%s.old", f->path));
+    PARA_TRY(para_path(f->temporary, err, "%s" PARA_FOLDER_NEW, f->path));
+    PARA_TRY(para_path(f->old, err, "%s" PARA_FOLDER_OLD, f->path));
     if (exists(f->path))
         PARA_TRY(each_name(f->path, refuse_folder, NULL, err));
     PARA_TRY(remove_folder(f->temporary, err));
@@ -160,7 +165,7 @@ static bool exchange(const char *a, const char *b)
 #endif
 }
 
-/* Put the temporary folder in place; what was there ends as DIR.tmp or DIR.old. */
+/* Put the temporary folder in place; what was there ends under one of the other names. */
 static int swap(struct para_new_folder *f, para_error *err)
 {
     if (exists(f->path) && exchange(f->temporary, f->path))
@@ -197,14 +202,11 @@ int para_new_folder_commit(struct para_new_folder *f, const char *const replaced
 
 int para_folder_find(char out[PARA_PATH_BYTES], const char *path, para_error *err)
 {
-    PARA_TRY(para_path(out, err, "%s", path));
+    PARA_TRY(drop_slashes(out, path, err));
     if (is_folder(out))
         return 0;
-    size_t length = strlen(out);
-    while (length > 1 && out[length - 1] == '/')
-        out[--length] = '\0';
     char old[PARA_PATH_BYTES];
-    PARA_TRY(para_path(old, err, "%s.old", out));
+    PARA_TRY(para_path(old, err, "%s" PARA_FOLDER_OLD, out));
     if (!is_folder(old))
         return para_fail(err, PARA_EIO, "%s: is no folder", path);
     para_log(PARA_LOG_WARNING, "%s: an interrupted save left it as %s, which is read", out, old);

@@ -76,7 +76,9 @@ struct build {
     para_graph *g;
     const para_gpt2 *m;
     int64_t head_dim;
-    para_tensor *step; /* draws dropout; NULL: none */
+    para_tensor *step;     /* draws dropout; NULL: none */
+    para_tensor *position; /* of the first token in the caches; NULL: without caches */
+    int64_t batch;
 };
 
 static para_tensor *param(const struct build *b, const char *name, const char *kind, const para_dim *dims, double mean,
@@ -117,13 +119,23 @@ static double residual_spread(const struct build *b)
     return INITIAL_SPREAD / sqrt(2.0 * (double)b->m->layers);
 }
 
+/* Attention over what the cache holds of earlier runs and what this one adds to it. */
+static para_tensor *attend_cached(const struct build *b, para_tensor *qkv)
+{
+    const para_dim *dims = PARA_DIMS({"batch", b->batch}, {"cache", b->m->context}, {"kv", 2}, {"heads", b->m->heads},
+                                     {"head_dim", b->head_dim});
+    para_tensor *cache = para_state(b->g, "attn.cache", PARA_F32, dims, (para_init){PARA_INIT_FILL, 0, 0});
+    cache = para_name(para_cache_append(b->g, cache, qkv, b->position), "attn.append");
+    return para_attention_cached(b->g, qkv, cache, b->position);
+}
+
 static para_tensor *attention(const struct build *b, para_tensor *x)
 {
     const para_dim *qkv =
         PARA_DIMS({"embd", b->m->embd}, {"qkv", 3}, {"heads", b->m->heads}, {"head_dim", b->head_dim});
     const para_dim *proj = PARA_DIMS({"heads", b->m->heads}, {"head_dim", b->head_dim}, {"embd", b->m->embd});
     para_tensor *y = linear(b, x, "attn.qkv", "embd", 1, qkv, INITIAL_SPREAD);
-    y = para_name(para_attention(b->g, y, true), "attn");
+    y = para_name(b->position ? attend_cached(b, y) : para_attention(b->g, y, true), "attn");
     return dropout(b, linear(b, y, "attn.proj", "heads head_dim", 2, proj, residual_spread(b)));
 }
 
@@ -144,7 +156,9 @@ static para_tensor *layer(const struct build *b, para_tensor *x)
 static para_tensor *embed(const struct build *b, para_tensor *tokens, para_tensor *wte, para_tensor *wpe, int64_t seq)
 {
     para_tensor *token = para_embedding(b->g, wte, tokens, "vocab");
-    para_tensor *position = para_embedding(b->g, wpe, para_arange(b->g, "seq", seq), "context");
+    para_tensor *places = b->position ? para_arange_from(b->g, b->position, "seq", seq, b->m->context)
+                                      : para_arange(b->g, "seq", seq);
+    para_tensor *position = para_embedding(b->g, wpe, places, "context");
     return dropout(b, para_add(b->g, para_name(token, "token"), para_name(position, "position")));
 }
 
@@ -159,37 +173,51 @@ static int check_build(const para_gpt2 *m, int64_t batch, int64_t seq, para_erro
     return 0;
 }
 
+/* From tokens to what the head reads, and wte, which the head shares. */
+static para_tensor *body(struct build *b, para_tensor *tokens, int64_t seq, para_tensor **wte)
+{
+    const para_gpt2 *m = b->m;
+    *wte = param(b, "wte", "", PARA_DIMS({"vocab", m->vocab}, {"embd", m->embd}), 0, INITIAL_SPREAD);
+    para_tensor *wpe = param(b, "wpe", "", PARA_DIMS({"context", m->context}, {"embd", m->embd}), 0, INITIAL_SPREAD);
+    para_scope_push(b->g, "embed");
+    para_tensor *x = embed(b, tokens, *wte, wpe, seq);
+    para_scope_pop(b->g);
+    for (int i = 0; i < m->layers; i++) {
+        para_scope_push(b->g, "layer.%d", i);
+        x = layer(b, x);
+        para_scope_pop(b->g);
+    }
+    const para_dim *width = PARA_DIMS({"embd", m->embd});
+    para_tensor *gamma = param(b, "ln_f", ".weight", width, 1, 0), *beta = param(b, "ln_f", ".bias", width, 0, 0);
+    para_scope_push(b->g, "head");
+    x = para_name(para_layernorm(b->g, x, gamma, beta, m->norm_eps), "ln_f");
+    para_scope_pop(b->g);
+    return x;
+}
+
+static struct build begin(para_graph *g, const para_gpt2 *model, int64_t batch)
+{
+    return (struct build){.g = g, .m = model, .head_dim = model->embd / model->heads, .batch = batch};
+}
+
 para_gpt2_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq, bool training)
 {
     para_gpt2_graph out = {0};
     para_error err;
+    para_tensor *wte;
     if (check_build(model, batch, seq, &err) < 0) {
         para_graph_fail(g, &err);
         return out;
     }
-    struct build b = {.g = g, .m = model, .head_dim = model->embd / model->heads};
-    const para_dim *places = PARA_DIMS({"batch", batch}, {"seq", seq}), *width = PARA_DIMS({"embd", model->embd});
+    struct build b = begin(g, model, batch);
+    const para_dim *places = PARA_DIMS({"batch", batch}, {"seq", seq});
     out.tokens = para_input(g, "tokens", PARA_I32, places);
-    para_tensor *wte =
-        param(&b, "wte", "", PARA_DIMS({"vocab", model->vocab}, {"embd", model->embd}), 0, INITIAL_SPREAD);
-    para_tensor *wpe =
-        param(&b, "wpe", "", PARA_DIMS({"context", model->context}, {"embd", model->embd}), 0, INITIAL_SPREAD);
     if (training) {
         out.targets = para_input(g, "targets", PARA_I32, places);
         b.step = model->dropout > 0 ? para_step(g) : NULL;
     }
-
-    para_scope_push(g, "embed");
-    para_tensor *x = embed(&b, out.tokens, wte, wpe, seq);
-    para_scope_pop(g);
-    for (int i = 0; i < model->layers; i++) {
-        para_scope_push(g, "layer.%d", i);
-        x = layer(&b, x);
-        para_scope_pop(g);
-    }
-    para_tensor *gamma = param(&b, "ln_f", ".weight", width, 1, 0), *beta = param(&b, "ln_f", ".bias", width, 0, 0);
+    para_tensor *x = body(&b, out.tokens, seq, &wte);
     para_scope_push(g, "head");
-    x = para_name(para_layernorm(g, x, gamma, beta, model->norm_eps), "ln_f");
     out.logits = para_matmul(g, x, wte, "embd");
     out.loss = training ? para_cross_entropy(g, out.logits, out.targets, "vocab", -100) : NULL;
     para_scope_pop(g);
@@ -200,5 +228,26 @@ para_gpt2_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t b
         para_output(para_name(out.loss, "loss"));
     else
         para_output(out.logits);
+    return out;
+}
+
+para_gpt2_graph para_gpt2_build_cached(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq)
+{
+    para_gpt2_graph out = {0};
+    para_error err;
+    para_tensor *wte;
+    if (check_build(model, batch, seq, &err) < 0) {
+        para_graph_fail(g, &err);
+        return out;
+    }
+    struct build b = begin(g, model, batch);
+    out.tokens = para_input(g, "tokens", PARA_I32, PARA_DIMS({"batch", batch}, {"seq", seq}));
+    b.position = para_input(g, "position", PARA_I32, PARA_SCALAR);
+    para_tensor *last = para_input(g, "last", PARA_I32, PARA_SCALAR);
+    para_tensor *x = body(&b, out.tokens, seq, &wte);
+    para_scope_push(g, "head");
+    out.logits = para_matmul(g, para_select(g, x, last, "seq"), wte, "embd");
+    para_scope_pop(g);
+    para_output(para_name(out.logits, "logits"));
     return out;
 }

@@ -8,9 +8,9 @@
  * Gimelshein, 2018), and made again from lse backward (Dao et al., 2022). */
 #include <paragraph/ops.h>
 
-#include "graph/op.h"
-#include "ops/highest.h"
 #include "base/simd.h"
+#include "graph/op.h"
+#include "ops/attend.h"
 
 #include <cblas.h>
 #include <limits.h>
@@ -141,7 +141,7 @@ static size_t scratch_bytes(const para_node *n, size_t floats)
 
 static size_t scratch(const para_node *n)
 {
-    return scratch_bytes(n, (size_t)QUERIES * KEYS + 2 * (size_t)QUERIES);
+    return scratch_bytes(n, PARA_ATTEND_FLOATS);
 }
 
 /* What one batch element and head b = batch * heads + head of a call works on. */
@@ -209,73 +209,30 @@ static int reference(const struct para_call *c)
     return 0;
 }
 
-/* scores (rows, cols) = exp(scale scores - top) in place, of which row r sees the first see + r columns; the others
- * become 0. top and total (rows) and o (rows, D), which hold what earlier blocks gave, are brought to the new top. */
-PARA_SIMD static void softmax_block(int64_t rows, int64_t cols, int64_t see, float scale, float *restrict scores,
-                                    float *restrict top, float *restrict total, float *restrict o, int64_t o_ld,
-                                    int64_t width)
-{
-    for (int64_t r = 0; r < rows; r++, scores += cols, o += o_ld) {
-        int64_t seen = see + r < cols ? see + r : cols;
-        float highest = fmaxf(top[r], scale * para_highest(seen, scores)), sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t e = 0; e < seen; e++) {
-            scores[e] = para_expf(scale * scores[e] - highest);
-            sum += scores[e];
-        }
-        for (int64_t e = seen > 0 ? seen : 0; e < cols; e++)
-            scores[e] = 0;
-        float keep = para_expf(top[r] - highest);
-        total[r] = total[r] * keep + sum;
-        top[r] = highest;
-        if (keep != 1.0f)
-#pragma omp simd
-            for (int64_t e = 0; e < width; e++)
-                o[e] *= keep;
-    }
-}
-
-/* A block of queries first to first + rows - 1 against all keys that they see: o (rows, D), lse (rows) */
-static void attend(const struct sizes *s, const struct head *h, int64_t first, int64_t rows, float *block, float *o,
-                   float *lse)
-{
-    float *scores = block, *top = block + QUERIES * KEYS, *total = top + QUERIES;
-    int width = (int)s->width, ld = (int)s->qkv_ld, o_ld = (int)s->o_ld, m = (int)rows;
-    const float *q = h->q + first * s->qkv_ld;
-    int64_t end = visible(s, first + rows - 1);
-    for (int64_t r = 0; r < rows; r++) {
-        top[r] = -INFINITY;
-        total[r] = 0;
-        memset(o + r * s->o_ld, 0, (size_t)s->width * sizeof *o);
-    }
-    for (int64_t j = 0; j < end; j += KEYS) {
-        int cols = (int)smaller(KEYS, end - j);
-        /* scores (rows, cols) = q (rows, D) k (cols, D)^T */
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, cols, width, 1.0f, q, ld, h->k + j * s->qkv_ld, ld,
-                    0.0f, scores, cols);
-        softmax_block(rows, cols, s->causal ? visible(s, first) - j : cols, s->scale, scores, top, total, o, s->o_ld,
-                      s->width);
-        /* o (rows, D) += p (rows, cols) v (cols, D) */
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, width, cols, 1.0f, scores, cols, h->v + j * s->qkv_ld,
-                    ld, 1.0f, o, o_ld);
-    }
-    for (int64_t r = 0; r < rows; r++) {
-        float scale = 1.0f / total[r];
-        for (int64_t e = 0; e < s->width; e++)
-            o[r * s->o_ld + e] *= scale;
-        lse[r * s->heads] = top[r] + logf(total[r]);
-    }
-}
-
 static int cpu(const struct para_call *c)
 {
     struct sizes s = sizes_of(c->node);
     float *o = c->out[0], *lse = c->out[1];
     for (int64_t b = 0; b < s.batch * s.heads; b++) {
         struct head h = head_of(c, &s, b);
-        for (int64_t i = 0; i < s.queries; i += QUERIES)
-            attend(&s, &h, i, smaller(QUERIES, s.queries - i), c->scratch, o + h.o + i * s.o_ld,
-                   lse + h.lse + i * s.heads);
+        struct para_attend head = {
+            .q = h.q,
+            .k = h.k,
+            .v = h.v,
+            .o = o + h.o,
+            .lse = lse + h.lse,
+            .queries = s.queries,
+            .keys = s.keys,
+            .width = s.width,
+            .origin = s.origin,
+            .q_ld = s.qkv_ld,
+            .kv_ld = s.qkv_ld,
+            .o_ld = s.o_ld,
+            .lse_ld = s.heads,
+            .causal = s.causal,
+            .scale = s.scale,
+        };
+        para_attend(&head, c->scratch);
     }
     return 0;
 }

@@ -18,6 +18,7 @@ static int dtype_of(const char *name)
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
+    PARA_TRY(para_need_inputs(n, 1, err));
     int to = dtype_of(n->attr[0].s), from = (int)n->in[0]->shape.dtype;
     if (to < 0)
         return para_fail(err, PARA_EINVAL, "type is \"%s\", expected f32, f16, bf16 or i32", n->attr[0].s);

@@ -25,14 +25,16 @@ static int need_alike(const para_node *n, int i, int position, para_error *err)
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
     int64_t position = n->attr[0].i, whole = 0;
-    if (n->n_in == 0)
-        return para_fail(err, PARA_EINVAL, "no inputs, expected at least one");
+    PARA_TRY(para_need_inputs(n, 1, err));
     if (position < 0 || position >= n->in[0]->shape.rank)
         return para_fail(err, PARA_EAXIS, "axis number %lld, expected 0 to %d", (long long)position,
                          n->in[0]->shape.rank - 1);
     for (int i = 0; i < n->n_in; i++) {
         PARA_TRY(need_alike(n, i, (int)position, err));
-        whole += n->in[i]->shape.dim[position].whole;
+        int64_t own = n->in[i]->shape.dim[position].whole;
+        if (own > INT64_MAX - whole)
+            return para_fail(err, PARA_ERANGE, "the number of elements overflows");
+        whole += own;
     }
     para_infer_like(n, 0, out);
     out[0].dim[position] = (struct para_extent){n->attr[1].s, whole, 0, whole};

@@ -1,4 +1,4 @@
-/* The largest element of a row, for kernels marked PARA_SIMD (ops/simd.h). */
+/* The largest element of a row, for kernels marked PARA_SIMD (base/simd.h). */
 #ifndef PARA_OPS_HIGHEST_H
 #define PARA_OPS_HIGHEST_H
 

@@ -4,12 +4,15 @@
  * y's axes come in that order, within batch and M as in a, within N as in b, unless `order` lists them all.
  * M, N and batch are parallel; parts of K give partial sums.
  *
+ * A few rows by a matrix go through ops/skinny.c.
+ *
  * The groups may lie in memory in any order. Where a matrix's two groups can each be walked with one stride, and one
  * of these is 1, sgemm reads or writes it in place; else it goes through a packed copy in scratch. */
 #include <paragraph/ops.h>
 
 #include "base/checked.h"
 #include "graph/op.h"
+#include "ops/skinny.h"
 
 #include <cblas.h>
 #include <limits.h>
@@ -376,7 +379,12 @@ static void multiply(const struct plan *p, const float *a, const float *b, float
 {
     const struct matrix *ma = &p->matrix[A], *mb = &p->matrix[B], *my = &p->matrix[Y];
     int rows = (int)p->group[ROWS].total, cols = (int)p->group[COLS].total, inner = (int)p->group[INNER].total;
-    if (my->transposed)
+    if (rows <= PARA_SKINNY_ROWS && !ma->transposed && !my->transposed) {
+        if (mb->transposed)
+            para_skinny_product_transposed(rows, cols, inner, a, ma->ld, b, mb->ld, y, my->ld);
+        else
+            para_skinny_product(rows, cols, inner, a, ma->ld, b, mb->ld, y, my->ld);
+    } else if (my->transposed)
         cblas_sgemm(CblasRowMajor, transposed(!mb->transposed), transposed(!ma->transposed), cols, rows, inner, 1.0f, b,
                     (int)mb->ld, a, (int)ma->ld, 0.0f, y, (int)my->ld);
     else

@@ -25,6 +25,7 @@ static void dims_of(const struct para_shape *x, const char *axes, para_dim dims[
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
+    PARA_TRY(para_need_inputs(n, 1, err));
     const struct para_shape *x = &n->in[0]->shape;
     const char *axes = n->attr[0].s, *merged = n->attr[1].s;
     char axis[PARA_MAX_AXIS_NAME + 1];
@@ -88,9 +89,9 @@ const struct para_op para_op_merge = {
 
 static int apart_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    const struct para_shape *x = &n->in[0]->shape;
     int dim = para_need_axis(n, 0, n->attr[0].s, err);
     PARA_TRY(dim);
+    const struct para_shape *x = &n->in[0]->shape;
     struct para_shape parts = {.dtype = x->dtype};
     PARA_TRY(para_dims_append(n, n->attr[1].s, &parts, err));
     int64_t whole = parts.rank > 0;

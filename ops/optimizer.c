@@ -111,10 +111,10 @@ static int begin(struct optimizer *o, para_graph *g, const para_schedule *s, dou
     if (g->sealed || !g->has_backward)
         return para_fail(err, PARA_EINVAL, "the graph %s",
                          g->sealed ? "is sealed" : "has no gradients: call para_graph_backward() first");
+    PARA_TRY(collect(o, err));
     o->step = para_step(g);
     if (o->step && o->step->overwritten_by)
         return para_fail(err, PARA_EINVAL, "the graph has an optimizer already");
-    PARA_TRY(collect(o, err));
     para_tensor **square = para_arena_alloc(&g->arena, sizeof(para_tensor *) * (size_t)o->count);
     if (!square)
         return para_fail_memory(err, "appending an optimizer");

@@ -11,6 +11,7 @@ enum { BLOCK = 16 }; /* a block of 16 x 16 elements is read and written by whole
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
+    PARA_TRY(para_need_inputs(n, 1, err));
     const struct para_shape *x = &n->in[0]->shape;
     if (para_dtype_bytes(x->dtype) != sizeof(uint32_t))
         return para_fail(err, PARA_ESHAPE, "\"%s\" is %s, expected f32 or i32", n->in[0]->name,

@@ -67,7 +67,7 @@ static int backward_infer(const para_node *n, struct para_shape out[], para_erro
     int dim = para_need_axis(n, 0, n->attr[1].s, err);
     PARA_TRY(dim);
     int64_t start = n->attr[2].i, whole = n->attr[3].i, count = n->in[0]->shape.dim[dim].whole;
-    if (start < 0 || start > whole - count)
+    if (start < 0 || whole < count || start > whole - count)
         return para_fail(err, PARA_ERANGE, "%lld elements from %lld on don't lie within %lld", (long long)count,
                          (long long)start, (long long)whole);
     para_infer_like(n, 0, out);

@@ -10,8 +10,7 @@ enum { BLOCK = 2048 }; /* elements added up while they are in the first cache */
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    if (n->n_in == 0)
-        return para_fail(err, PARA_EINVAL, "no inputs, expected at least one");
+    PARA_TRY(para_need_inputs(n, 1, err));
     PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
     for (int i = 1; i < n->n_in; i++)
         PARA_TRY(para_need_same(n, 0, i, err));

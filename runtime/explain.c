@@ -64,7 +64,7 @@ static void print_bound(const para_parallelism *m, int workers, FILE *out)
         fprintf(out, "more workers than %.1f don't help; a finer split would\n", m->average_width);
 }
 
-/* Which nodes of a group (of all, for -1) take how much of the work. */
+/* What each group has: nodes, a share of the work, the parameters that its nodes read. */
 static void print_groups(const para_plan *p, double work, FILE *out)
 {
     for (int group = 0; group < p->groups; group++) {

@@ -19,7 +19,8 @@ static const size_t TRAFFIC_BYTES = (size_t)256 << 20;
 struct trial {
     pthread_barrier_t barrier;
     void (*work)(float *a, float *b, float *c, size_t elements);
-    size_t elements; /* of each of three arrays */
+    int arrays;
+    size_t elements; /* of each array */
     double best_s;
     bool failed;
 };
@@ -41,10 +42,11 @@ PARA_SIMD static void read_all(float *a, float *b, float *c, size_t elements)
 {
     float sum = 0;
     (void)b;
+    (void)c;
 #pragma omp simd reduction(+ : sum)
     for (size_t e = 0; e < elements; e++)
         sum += a[e];
-    c[0] = sum;
+    a[0] = sum;
 }
 
 PARA_SIMD static void triad(float *a, float *b, float *c, size_t elements)
@@ -58,8 +60,8 @@ static void run_trial(void *argument)
 {
     struct trial *t = argument;
     size_t bytes = (t->elements * sizeof(float) + 63) / 64 * 64;
-    float *memory[3];
-    for (int i = 0; i < 3; i++) {
+    float *memory[3] = {NULL};
+    for (int i = 0; i < t->arrays; i++) {
         memory[i] = aligned_alloc(64, bytes);
         if (memory[i])
             memset(memory[i], i, bytes);
@@ -82,9 +84,10 @@ static void run_trial(void *argument)
 }
 
 /* Best seconds of a round on all workers at once; negative on failure. */
-static double measure(const para_machine *m, void (*work)(float *, float *, float *, size_t), size_t elements)
+static double measure(const para_machine *m, void (*work)(float *, float *, float *, size_t), int arrays,
+                      size_t elements)
 {
-    struct trial t = {.work = work, .elements = elements};
+    struct trial t = {.work = work, .arrays = arrays, .elements = elements};
     if (pthread_barrier_init(&t.barrier, NULL, (unsigned)m->workers) != 0)
         return -1;
     starpu_execute_on_each_worker(run_trial, &t, STARPU_CPU);
@@ -95,9 +98,9 @@ static double measure(const para_machine *m, void (*work)(float *, float *, floa
 int para_machine_floor(para_machine *m, para_floor *out, para_error *err)
 {
     size_t floats = TRAFFIC_BYTES / sizeof(float);
-    double multiply_s = measure(m, multiply, (size_t)SIDE * SIDE);
-    double read_s = measure(m, read_all, floats);
-    double triad_s = measure(m, triad, floats / 3);
+    double multiply_s = measure(m, multiply, 3, (size_t)SIDE * SIDE);
+    double read_s = measure(m, read_all, 1, floats);
+    double triad_s = measure(m, triad, 3, floats / 3);
     if (multiply_s <= 0 || read_s <= 0 || triad_s <= 0)
         return para_fail_memory(err, "measuring the floors");
     double workers = m->workers;

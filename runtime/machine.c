@@ -92,42 +92,65 @@ static void log_workers(const para_machine *m, int wanted)
         para_log(PARA_LOG_WARNING, "%d workers share %d cores", m->workers, m->cores);
 }
 
-static const char *default_scheduler(void)
+/* The scheduler by the option, else by STARPU_SCHED, else prio. StarPU itself takes another where it doesn't know the
+ * name. */
+static int find_scheduler(const char **out, const char *option, para_error *err)
 {
-    return getenv("STARPU_SCHED") ? NULL : "prio";
+    const char *set = getenv("STARPU_SCHED");
+    const char *name = option ? option : set && set[0] ? set : "prio";
+    char known[256] = "";
+    size_t used = 0;
+    for (struct starpu_sched_policy **policy = starpu_sched_get_predefined_policies(); *policy; policy++) {
+        const char *has = (*policy)->policy_name;
+        if (strcmp(has, name) == 0) {
+            *out = has;
+            return 0;
+        }
+        if (used < sizeof known && strncmp(has, "modular-", 8) != 0)
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", has);
+    }
+    return para_fail(err, PARA_ENAME, "StarPU has no scheduler \"%s\"; it has %s and modular ones (%s)", name, known,
+                     option ? "see STARPU_SCHED=help" : "the name is STARPU_SCHED's");
 }
 
-/* StarPU takes another scheduler where it doesn't know the name. */
-static int check_scheduler(const char *name, para_error *err)
+/* StarPU puts STARPU_SCHED before the scheduler that a program names: it isn't set meanwhile. */
+static int init_starpu(struct starpu_conf *conf, para_error *err)
 {
-    char known[256] = "";
-    struct starpu_sched_policy **policy = starpu_sched_get_predefined_policies();
-    for (size_t used = 0; name && *policy; policy++) {
-        if (strcmp((*policy)->policy_name, name) == 0)
-            return 0;
-        if (used < sizeof known)
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", (*policy)->policy_name);
-    }
-    return name ? para_fail(err, PARA_ENAME, "StarPU has no scheduler \"%s\"; it has %s", name, known) : 0;
+    const char *set = getenv("STARPU_SCHED");
+    char *kept = set ? strdup(set) : NULL;
+    if (set && !kept)
+        return para_fail_memory(err, "starting StarPU");
+    unsetenv("STARPU_SCHED");
+    int status = starpu_init(conf);
+    if (kept)
+        setenv("STARPU_SCHED", kept, 1);
+    free(kept);
+    return status == 0 ? 0 : para_fail(err, PARA_EDEVICE, "StarPU doesn't start: %s", strerror(-status));
 }
 
 static int start(para_machine *m, const para_machine_options *options, para_error *err)
 {
     struct starpu_conf conf;
-    PARA_TRY(check_scheduler(options->scheduler, err));
-    PARA_TRY(find_home(m, err));
+    const char *scheduler = NULL;
+    PARA_TRY(find_scheduler(&scheduler, options->scheduler, err));
+    int status = find_home(m, err);
+    if (status < 0) {
+        drop_home(m);
+        return status;
+    }
     if (!options->verbose)
         setenv("STARPU_SILENT", "1", 0);
     starpu_conf_init(&conf);
     conf.ncuda = 0;
     conf.nopencl = 0;
-    conf.sched_policy_name = options->scheduler ? options->scheduler : default_scheduler();
+    conf.sched_policy_name = scheduler;
     if (options->workers > 0)
         conf.ncpus = options->workers;
-    int status = starpu_init(&conf);
-    if (status != 0) {
+    conf.precedence_over_environment_variables = 1; /* of STARPU_NCPU */
+    status = init_starpu(&conf, err);
+    if (status < 0) {
         drop_home(m);
-        return para_fail(err, PARA_EDEVICE, "StarPU doesn't start: %s", strerror(-status));
+        return status;
     }
     m->workers = (int)starpu_cpu_worker_get_count();
     m->memories = (int)starpu_memory_nodes_get_count();

@@ -4,9 +4,11 @@
 #include "base/fail.h"
 #include "graph/op.h"
 
+#include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 
-/* The longest path from each node to the end, its own cost included; scaled to microseconds for StarPU. */
+/* The longest path from each node to the end, its own cost included; in microseconds, at most INT_MAX, for StarPU. */
 static int set_priorities(para_plan *p)
 {
     double *to_end = calloc((size_t)p->g->n_nodes + 1, sizeof *to_end);
@@ -19,7 +21,7 @@ static int set_priorities(para_plan *p)
         for (int e = 0; e < count; e++)
             if (to_end[i] > to_end[edges[e].from])
                 to_end[edges[e].from] = to_end[i];
-        p->priority[i] = (int)(to_end[i] / 1000.0);
+        p->priority[i] = (int)fmin(to_end[i] / 1000.0, INT_MAX);
     }
     free(to_end);
     return 0;

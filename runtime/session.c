@@ -59,15 +59,74 @@ static void initialize(para_session *s)
 {
     for (int i = 0; i < s->g->n_tensors; i++) {
         const para_tensor *t = s->g->tensors[i];
-        if (t->kind == PARA_PARAMETER || t->kind == PARA_STATE)
+        int buffer = s->plan->buffers.of[i];
+        if ((t->kind == PARA_PARAMETER || t->kind == PARA_STATE) && !s->store.borrowed[buffer])
             para_fill_initial(t, s->options.seed, s->store.data[s->plan->buffers.of[i]]);
     }
+}
+
+static bool same_tile(const struct para_shape *a, const struct para_shape *b)
+{
+    bool same = a->dtype == b->dtype && a->rank == b->rank;
+    for (int d = 0; d < a->rank && same; d++)
+        same = strcmp(a->dim[d].axis, b->dim[d].axis) == 0 && a->dim[d].extent == b->dim[d].extent &&
+               a->dim[d].origin == b->dim[d].origin && a->dim[d].whole == b->dim[d].whole;
+    return same;
+}
+
+/* Find the other session's buffer of a kept value; -1 if it has none of that name. */
+static int find_shared(const para_session *other, const para_tensor *t, int *buffer, para_error *err)
+{
+    *buffer = -1;
+    for (int i = 0; i < other->g->n_tensors; i++) {
+        const para_tensor *o = other->g->tensors[i];
+        if (o->kind != t->kind || o->producer || strcmp(o->base, t->base) != 0)
+            continue;
+        if (same_tile(&o->shape, &t->shape)) {
+            *buffer = other->plan->buffers.of[i];
+            return 0;
+        }
+        *buffer = -2;
+    }
+    if (*buffer == -1)
+        return 0;
+    char text[PARA_SHAPE_TEXT];
+    return para_fail(err, PARA_ESHAPE, "\"%s\" is %s, which the session to share with has in another shape or other "
+                     "tiles; split both graphs alike", t->name, para_shape_text(&t->shape, text));
+}
+
+/* Make memory: own buffers, and those that another session lends. */
+static int make_store(para_session *s, para_error *err)
+{
+    const para_session *other = s->options.share;
+    const struct para_buffers *b = &s->plan->buffers;
+    if (!other)
+        return para_store_new(&s->store, b, NULL, err);
+    if (other->machine != s->machine)
+        return para_fail(err, PARA_EINVAL, "sessions that share run on one machine, or both serially");
+    void **lent = calloc((size_t)b->count + 1, sizeof *lent);
+    s->shared = malloc(((size_t)b->count + 1) * sizeof *s->shared);
+    int status = lent && s->shared ? 0 : para_fail_memory(err, "sharing a session's memory");
+    for (int i = 0; i < b->count && status == 0; i++)
+        s->shared[i] = -1;
+    for (int i = 0; i < s->g->n_tensors && status == 0; i++) {
+        const para_tensor *t = s->g->tensors[i];
+        if (t->kind != PARA_PARAMETER && t->kind != PARA_STATE)
+            continue;
+        int *shared = &s->shared[b->of[i]];
+        status = find_shared(other, t, shared, err);
+        lent[b->of[i]] = status == 0 && *shared >= 0 ? other->store.data[*shared] : NULL;
+    }
+    if (status == 0)
+        status = para_store_new(&s->store, b, lent, err);
+    free(lent);
+    return status;
 }
 
 static int prepare(para_session *s, para_error *err)
 {
     PARA_TRY(para_plan_new(&s->plan, s->g, err));
-    PARA_TRY(para_store_new(&s->store, &s->plan->buffers, err));
+    PARA_TRY(make_store(s, err));
     initialize(s);
     if (s->options.profile) {
         s->samples = calloc((size_t)s->g->n_nodes + 1, sizeof *s->samples);
@@ -107,6 +166,7 @@ void para_session_free(para_session *s)
     para_tasks_free(s->tasks);
     para_store_free(&s->store);
     para_plan_free(s->plan);
+    free(s->shared);
     free(s->scratch);
     free(s->operands);
     free(s->samples);

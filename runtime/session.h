@@ -15,6 +15,7 @@ struct para_session {
     para_session_options options;
     para_plan *plan;
     struct para_store store;
+    int *shared;              /* by buffer number: the other session's buffer, or -1; NULL without options.share */
     struct para_tasks *tasks; /* on StarPU */
     void *scratch, **operands; /* serial: kernel scratch, and room for one node's addresses */
     para_sample *samples;     /* by node id; NULL without profile */

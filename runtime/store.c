@@ -8,12 +8,21 @@
 
 enum { ALIGNMENT = 64 };
 
-int para_store_new(struct para_store *out, const struct para_buffers *b, para_error *err)
+int para_store_new(struct para_store *out, const struct para_buffers *b, void *const *lent, para_error *err)
 {
-    struct para_store s = {calloc((size_t)b->count + 1, sizeof *s.data), b->count};
-    if (!s.data)
+    struct para_store s = {.count = b->count};
+    s.data = calloc((size_t)b->count + 1, sizeof *s.data);
+    s.borrowed = calloc((size_t)b->count + 1, sizeof *s.borrowed);
+    if (!s.data || !s.borrowed) {
+        para_store_free(&s);
         return para_fail_memory(err, "buffers");
+    }
     for (int i = 0; i < b->count; i++) {
+        s.borrowed[i] = lent && lent[i];
+        if (s.borrowed[i]) {
+            s.data[i] = lent[i];
+            continue;
+        }
         size_t bytes = (b->bytes[i] + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         s.data[i] = aligned_alloc(ALIGNMENT, bytes);
         if (!s.data[i]) {
@@ -30,8 +39,10 @@ int para_store_new(struct para_store *out, const struct para_buffers *b, para_er
 void para_store_free(struct para_store *s)
 {
     for (int i = 0; i < s->count && s->data; i++)
-        free(s->data[i]);
+        if (!s->borrowed || !s->borrowed[i])
+            free(s->data[i]);
     free(s->data);
+    free(s->borrowed);
     *s = (struct para_store){0};
 }
 

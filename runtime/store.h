@@ -5,11 +5,13 @@
 #include "runtime/plan.h"
 
 struct para_store {
-    void **data; /* by buffer number, aligned to 64 bytes */
+    void **data;     /* by buffer number, aligned to 64 bytes */
+    bool *borrowed;  /* by buffer number: another session's memory */
     int count;
 };
 
-int para_store_new(struct para_store *out, const struct para_buffers *b, para_error *err);
+/* Make memory for every buffer for which `lent` (by buffer number; may be NULL) has none. */
+int para_store_new(struct para_store *out, const struct para_buffers *b, void *const *lent, para_error *err);
 void para_store_free(struct para_store *s);
 
 /* Fill a parameter's or state's tile with its initial values, as the seed, the value's number and each element's

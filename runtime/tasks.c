@@ -13,14 +13,19 @@ struct task {
     const para_node *node; /* first: the codelets look at it */
     para_session *session;
     struct starpu_task *starpu;
-    int *slot;        /* inputs, then outputs: which of the task's handles */
+    starpu_data_handle_t *handles; /* each buffer once, with its accesses */
+    enum starpu_data_access_mode *modes;
+    int n_handles;
+    int *slot;        /* inputs, then outputs: which of the handles */
     void **in, **out; /* filled at each run */
     uint32_t *workers; /* a bit per worker allowed; NULL: all */
+    unsigned worker_words;
 };
 
 struct para_tasks {
     struct para_arena arena;
     starpu_data_handle_t *handles; /* by buffer number */
+    const bool *borrowed;          /* by buffer number: another session's handle */
     int n_handles;
     struct task *tasks; /* by node id */
     int n_tasks;
@@ -42,6 +47,58 @@ void para_task_run(void *buffers[], void *argument)
     para_run_node(t->session, n, t->in, t->out, t->session->tasks->scratch[worker], worker);
 }
 
+static void fill_task(struct task *t)
+{
+    struct starpu_task *task = t->starpu;
+    const para_session *s = t->session;
+    task->cl = para_codelet_of(s->machine->codelets, t->node->op);
+    task->name = t->node->name;
+    task->cl_arg = t;
+    task->destroy = 0;
+    task->priority = s->plan->priority[t->node->id];
+    task->sequential_consistency = s->options.implicit;
+    task->nbuffers = t->n_handles;
+    task->workerids = t->workers;
+    task->workerids_len = t->worker_words;
+    if (t->n_handles > STARPU_NMAXBUFS) {
+        task->dyn_handles = t->handles;
+        task->dyn_modes = t->modes;
+        return;
+    }
+    for (int i = 0; i < t->n_handles; i++) {
+        task->handles[i] = t->handles[i];
+        task->modes[i] = t->modes[i];
+    }
+}
+
+/* Take back from StarPU's hands what is the arena's, and release what it allocates at each submission of a task with
+ * more handles than fit in the structure, and forgets. */
+static void take_back(struct starpu_task *task)
+{
+    free(task->dyn_interfaces);
+    task->dyn_interfaces = NULL;
+    task->dyn_handles = NULL;
+    task->dyn_modes = NULL;
+    task->workerids = NULL;
+}
+
+/* Make tasks ready for the next run. StarPU infers no order for a task that has run before: in implicit mode they
+ * begin anew. */
+static void renew(struct para_tasks *ts, bool implicit)
+{
+    for (int i = 0; i < ts->n_tasks; i++) {
+        struct task *t = &ts->tasks[i];
+        if (!implicit && t->n_handles <= STARPU_NMAXBUFS)
+            continue;
+        take_back(t->starpu);
+        if (implicit) {
+            starpu_task_clean(t->starpu);
+            starpu_task_init(t->starpu);
+        }
+        fill_task(t);
+    }
+}
+
 int para_tasks_run(para_session *s, para_error *err)
 {
     struct para_tasks *ts = s->tasks;
@@ -54,6 +111,7 @@ int para_tasks_run(para_session *s, para_error *err)
         }
     }
     starpu_task_wait_for_all();
+    renew(ts, s->options.implicit);
     return 0;
 }
 
@@ -75,13 +133,17 @@ static int register_buffers(struct para_tasks *ts, para_session *s, para_error *
     ts->handles = para_arena_alloc(&ts->arena, sizeof *ts->handles * (size_t)(b->count + 1));
     if (!ts->handles)
         return para_fail_memory(err, "data handles");
-    for (int i = 0; i < b->count; i++) {
+    ts->borrowed = s->store.borrowed;
+    for (int i = 0; i < b->count; i++, ts->n_handles++) {
+        if (s->store.borrowed[i]) {
+            ts->handles[i] = s->options.share->tasks->handles[s->shared[i]];
+            continue;
+        }
         size_t words = (b->bytes[i] + 3) / 4;
         if (words > UINT32_MAX)
             return para_fail(err, PARA_ERANGE, "a buffer of %zu bytes; StarPU takes at most %zu: split the axis",
                              b->bytes[i], 4 * (size_t)UINT32_MAX);
         starpu_vector_data_register(&ts->handles[i], STARPU_MAIN_RAM, (uintptr_t)s->store.data[i], (uint32_t)words, 4);
-        ts->n_handles++;
         s->counters.handles_registered++;
         starpu_data_set_sequential_consistency_flag(ts->handles[i], s->options.implicit);
     }
@@ -105,29 +167,26 @@ static int restrict_workers(struct para_tasks *ts, struct task *t, int groups)
     for (int w = 0; w < ts->n_workers; w++)
         if (in_group(w, ts->n_workers, t->node->place, groups))
             t->workers[w / 32] |= 1u << (w % 32);
-    t->starpu->workerids = t->workers;
-    t->starpu->workerids_len = words;
+    t->worker_words = words;
     return 0;
 }
 
 /* Name each buffer once, with the union of its accesses. */
-static void name_buffers(struct task *t, const struct para_tasks *ts, const para_plan *p, starpu_data_handle_t *handles,
-                         enum starpu_data_access_mode *modes, int *count)
+static void name_buffers(struct task *t, const struct para_tasks *ts, const para_plan *p)
 {
     const para_node *n = t->node;
-    *count = 0;
     for (int k = 0; k < n->n_in + n->n_out; k++) {
         const para_tensor *tensor = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
         starpu_data_handle_t handle = ts->handles[p->buffers.of[tensor->id]];
         int slot = 0;
-        while (slot < *count && handles[slot] != handle)
+        while (slot < t->n_handles && t->handles[slot] != handle)
             slot++;
-        if (slot == *count) {
-            handles[slot] = handle;
-            modes[slot] = STARPU_NONE;
-            (*count)++;
+        if (slot == t->n_handles) {
+            t->handles[slot] = handle;
+            t->modes[slot] = STARPU_NONE;
+            t->n_handles++;
         }
-        modes[slot] = (enum starpu_data_access_mode)(modes[slot] | (k < n->n_in ? STARPU_R : STARPU_W));
+        t->modes[slot] = (enum starpu_data_access_mode)(t->modes[slot] | (k < n->n_in ? STARPU_R : STARPU_W));
         t->slot[k] = slot;
     }
 }
@@ -136,11 +195,11 @@ static int make_task(struct para_tasks *ts, para_session *s, const para_node *n,
 {
     struct task *t = &ts->tasks[n->id];
     size_t operands = (size_t)(n->n_in + n->n_out);
-    starpu_data_handle_t *handles = para_arena_alloc(&ts->arena, operands * sizeof *handles);
-    enum starpu_data_access_mode *modes = para_arena_alloc(&ts->arena, operands * sizeof *modes);
+    t->handles = para_arena_alloc(&ts->arena, operands * sizeof *t->handles);
+    t->modes = para_arena_alloc(&ts->arena, operands * sizeof *t->modes);
     t->slot = para_arena_alloc(&ts->arena, operands * sizeof *t->slot);
     t->in = para_arena_alloc(&ts->arena, operands * sizeof *t->in);
-    t->starpu = handles && modes && t->slot && t->in ? starpu_task_create() : NULL;
+    t->starpu = t->handles && t->modes && t->slot && t->in ? starpu_task_create() : NULL;
     if (!t->starpu)
         return para_fail_memory(err, "tasks");
     s->counters.tasks_created++;
@@ -148,19 +207,11 @@ static int make_task(struct para_tasks *ts, para_session *s, const para_node *n,
     t->session = s;
     t->node = n;
     t->out = t->in + n->n_in;
-    struct starpu_task *task = t->starpu;
-    int count;
-    name_buffers(t, ts, s->plan, handles, modes, &count);
-    task->cl = para_codelet_of(s->machine->codelets, n->op);
-    task->name = n->name;
-    task->cl_arg = t;
-    task->destroy = 0;
-    task->priority = s->plan->priority[n->id];
-    task->sequential_consistency = s->options.implicit;
-    task->nbuffers = count;
-    task->dyn_handles = handles;
-    task->dyn_modes = modes;
-    return restrict_workers(ts, t, s->plan->groups);
+    name_buffers(t, ts, s->plan);
+    if (restrict_workers(ts, t, s->plan->groups) < 0)
+        return para_fail_memory(err, "tasks");
+    fill_task(t);
+    return 0;
 }
 
 static int declare_edges(struct para_tasks *ts, const para_plan *p, const para_node *n, para_error *err)
@@ -215,14 +266,12 @@ void para_tasks_free(struct para_tasks *ts)
     if (!ts)
         return;
     for (int i = 0; i < ts->n_tasks; i++) {
-        struct starpu_task *task = ts->tasks[i].starpu;
-        task->dyn_handles = NULL; /* the arena's */
-        task->dyn_modes = NULL;
-        task->workerids = NULL;
-        starpu_task_destroy(task);
+        take_back(ts->tasks[i].starpu);
+        starpu_task_destroy(ts->tasks[i].starpu);
     }
     for (int i = 0; i < ts->n_handles; i++)
-        starpu_data_unregister(ts->handles[i]);
+        if (!ts->borrowed[i])
+            starpu_data_unregister(ts->handles[i]);
     for (int w = 0; w < ts->n_workers && ts->scratch; w++)
         free(ts->scratch[w]);
     para_arena_free(&ts->arena);

@@ -149,6 +149,7 @@ BUILDER(permute, para_permute(g, a->t[0], a->s[0]))
 BUILDER(slice, para_slice(g, a->t[0], a->s[0], (int64_t)a->x[0], (int64_t)a->x[1], a->s[1]))
 BUILDER(concat, para_concat(g, a->t, a->tensors, (int)a->x[0], a->s[0]))
 BUILDER(arange, para_arange(g, a->s[0], (int64_t)a->x[0]))
+BUILDER(arange_from, para_arange_from(g, a->t[0], a->s[0], (int64_t)a->x[0], (int64_t)a->x[1]))
 BUILDER(output, para_output(a->t[0]))
 BUILDER(step, para_step(g))
 
@@ -223,6 +224,7 @@ static para_tensor *build_pop(para_graph *g, const struct args *a)
 static const struct builder builders[] = {
     {"add", 2, 0, 0, build_add},
     {"arange", 0, 1, 1, build_arange},
+    {"arange_from", 1, 1, 2, build_arange_from},
     {"attention", 1, 0, 1, build_attention},
     {"backward", 1, 0, 0, build_backward},
     {"cast", 1, 1, 0, build_cast},

@@ -16,15 +16,44 @@ AM_TESTS_ENVIRONMENT = \
 	OPENBLAS_NUM_THREADS=1; export OPENBLAS_NUM_THREADS; \
 	PARAGRAPH='$(abs_top_builddir)/paragraph$(EXEEXT)'; export PARAGRAPH; \
 	PARA_DATA="$${PARA_DATA:-$(abs_top_srcdir)/../shared/data}"; export PARA_DATA; \
+	BUILD_CC='$(CC) $(CMOCKA_CFLAGS) $(AM_CFLAGS) $(CFLAGS) $(AM_LDFLAGS) $(LDFLAGS)'; export BUILD_CC; \
+	CMOCKA_LIBS='$(CMOCKA_LIBS)'; export CMOCKA_LIBS; \
 	LSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/leaks.txt:print_suppressions=0'; export LSAN_OPTIONS; \
 	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS;
 EXTRA_DIST += tests/leaks.txt
 EXTRA_DIST += tests/golden/gpt2-small.safetensors
 EXTRA_DIST += tests/golden/make-golden.py
+EXTRA_DIST += tests/golden/make-tokenizer-golden.py
 EXTRA_DIST += tests/golden/ops.safetensors
+EXTRA_DIST += tests/golden/tokenizer-gpt2-invalid.bin
+EXTRA_DIST += tests/golden/tokenizer-gpt2-plain.bin
+EXTRA_DIST += tests/golden/tokenizer-gpt2-special.bin
+EXTRA_DIST += tests/golden/tokenizer-invalid.bin
+EXTRA_DIST += tests/golden/tokenizer-nasty.txt
+EXTRA_DIST += tests/golden/tokenizer-shakespeare.txt
+EXTRA_DIST += tests/golden/tokenizer-small-invalid.bin
+EXTRA_DIST += tests/golden/tokenizer-small-plain.bin
+EXTRA_DIST += tests/golden/tokenizer-small-special.bin
+EXTRA_DIST += tests/golden/tokenizer-small/merges.txt
+EXTRA_DIST += tests/golden/tokenizer-small/vocab.json
+EXTRA_DIST += tests/interop/compare-tokenizers.py
+
+# make installcheck, after make install (with the same DESTDIR): a program built by pkg-config alone, and what else must
+# be there.
+EXTRA_DIST += tests/test-install.sh
+if IO
+installed_io = yes
+else
+installed_io = no
+endif
+installcheck-local:
+	$(AM_V_at)$(AM_TESTS_ENVIRONMENT) srcdir='$(srcdir)' prefix='$(prefix)' bindir='$(bindir)' libdir='$(libdir)' \
+		mandir='$(mandir)' docdir='$(docdir)' datadir='$(datadir)' DESTDIR='$(DESTDIR)' CC='$(CC) $(SANITIZER_FLAGS)' \
+		PKG_CONFIG='$(PKG_CONFIG)' VERSION='$(PACKAGE_VERSION)' IO=$(installed_io) \
+		$(SHELL) $(srcdir)/tests/test-install.sh
 
 clean-local:
-	rm -rf tests/starpu
+	rm -rf tests/starpu doc/html
 
 if TESTS_BUILT
 check_LTLIBRARIES = libsupport.la
@@ -41,23 +70,43 @@ libsupport_la_SOURCES += tests/replay.c
 libsupport_la_SOURCES += tests/replay.h
 libsupport_la_SOURCES += tests/support.c
 libsupport_la_SOURCES += tests/support.h
+libsupport_la_SOURCES += tests/training.c
+libsupport_la_SOURCES += tests/training.h
 
 check_PROGRAMS += tests/test-autodiff
 check_PROGRAMS += tests/test-base
 check_PROGRAMS += tests/test-build
+check_PROGRAMS += tests/test-cached
 check_PROGRAMS += tests/test-deps
 check_PROGRAMS += tests/test-gpt2
 check_PROGRAMS += tests/test-liveness
+check_PROGRAMS += tests/test-machine
 check_PROGRAMS += tests/test-ops
 check_PROGRAMS += tests/test-place
+check_PROGRAMS += tests/test-real-splits
+check_PROGRAMS += tests/test-session
 check_PROGRAMS += tests/test-split
 check_PROGRAMS += tests/test-tiling
+check_PROGRAMS += tests/test-training
 check_PROGRAMS += tests/test-verify
+dist_check_SCRIPTS += tests/test-repeat.sh
+dist_check_SCRIPTS += tests/test-tutorial.sh
+
+# A program that test-repeat.sh runs, and no test itself.
+EXTRA_PROGRAMS = tests/train-digest
+check_DATA = tests/train-digest$(EXEEXT)
+CLEANFILES += tests/train-digest$(EXEEXT)
+
+# Calls of the allocator are counted.
+tests_test_session_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 if IO
 check_PROGRAMS += tests/test-checkpoint
 check_PROGRAMS += tests/test-dataset
 check_PROGRAMS += tests/test-dump
 check_PROGRAMS += tests/test-golden
+check_PROGRAMS += tests/test-pretoken
 check_PROGRAMS += tests/test-safetensors
+check_PROGRAMS += tests/test-tokenizer
+check_PROGRAMS += tests/test-vocabulary
 endif
 endif

@@ -173,6 +173,23 @@ const struct op_case op_cases[] = {
     {CASE("cast to i32 and back", "x:input[m=5,n=7]; u = scale(x, 9); h = cast(u, \"i32\"); y = cast(h, \"f32\")",
           "m 5, n 7"),
      .flags = NO_GRADIENT},
+    {CASE("attention_cached", "x:param[b=2,t=3,qkv=3,h=2,d=5]; s:param[b=2,s=9,kv=2,h=2,d=5]; i:ids[]; "
+          "y = attention_cached(x, s, i)", "b 2, t 3, h 2, d 5"),
+     .whole = "qkv d s kv", .flags = NO_GRADIENT, .bound = 7},
+    {CASE("attention_cached, one position", "x:param[b=3,t=1,qkv=3,h=3,d=4]; s:param[b=3,s=300,kv=2,h=3,d=4]; i:ids[]; "
+          "y = attention_cached(x, s, i)", "b 3, t 1, h 3, d 4"),
+     .whole = "qkv d s kv", .flags = NO_GRADIENT, .bound = 300},
+    {CASE("attention_cached, over blocks", "x:param[b=1,t=70,qkv=3,h=2,d=8]; s:param[b=1,s=290,kv=2,h=2,d=8]; i:ids[]; "
+          "y = attention_cached(x, s, i)", "b 1, t 70, h 2, d 8"),
+     .whole = "qkv d s kv", .flags = NO_GRADIENT, .bound = 220},
+    {CASE("cache_append", "s:state[b=2,s=7,kv=2,h=2,d=3]; x:param[b=2,t=3,qkv=3,h=2,d=3]; i:ids[]; "
+          "y = cache_append(s, x, i)", "b 2, s 7, kv 2, h 2, d 3"),
+     .whole = "t qkv", .refused = "s kv", .flags = NO_GRADIENT, .bound = 7},
+    {CASE("select", "x:param[b=3,t=5,c=4]; i:ids[]; y = select(x, i, \"t\")", "b 3, c 4"), .whole = "t",
+     .flags = NO_GRADIENT, .bound = 5},
+
+    {CASE("arange from a start", "i:ids[]; k = arange_from(i, \"t\", 7, 9); y = cast(k, \"f32\")", "t 7"), .flags = NO_GRADIENT,
+     .bound = 5},
     {CASE("arange", "i = arange(\"t\", 7); y = cast(i, \"f32\")", "t 7"), .flags = NO_GRADIENT},
     {CASE("arange in an embedding", "w:param[v=7,c=4]; i = arange(\"t\", 7); y = embedding(w, i, \"v\")", "t 7, c 4")},
     {CASE("fill", "x:param[m=3,n=5]; f = fill(\"m=3,n=5\", 1.5); y = mul(x, f)", "m 3, n 5")},
@@ -298,6 +315,17 @@ const struct bad_case bad_cases[] = {
      PARA_EAXIS,
      {"permute", "\"c a\"", "a 2, b 3, c 4"}},
     {"permute, an axis twice", "x:param[a=2,b=3]; y = permute(x, \"a a\")", PARA_EAXIS, {"permute", "\"a\""}},
+    {"concat, too long",
+     "a:input[n=1000000000000000000]; "
+     "y = concat(a, a, a, a, a, a, a, a, a, a, 0, \"m\")", PARA_ERANGE, {"concat", "overflows"}},
+    {"reduce_sum, a word too long",
+     "x:param[a=2,b=3]; y = reduce_sum(x, \"a_name_that_is_longer_than_any_axis_may_be\")",
+     PARA_EAXIS,
+     {"reduce_sum", "\"a_name_that_is_longer_than_a...\""}},
+    {"merge, a word too long",
+     "x:param[a=2,b=3]; y = merge(x, \"a a_name_that_is_longer_than_any_axis_may_be\", \"m\")",
+     PARA_EAXIS,
+     {"merge", "..."}},
     {"slice, past the end", "x:param[n=7]; y = slice(x, \"n\", 5, 3, \"m\")", PARA_ERANGE, {"slice", "7"}},
     {"slice, nothing", "x:param[n=7]; y = slice(x, \"n\", 5, 0, \"m\")", PARA_ERANGE, {"slice", "0"}},
     {"slice, before the start", "x:param[n=7]; y = slice(x, \"n\", -1, 2, \"m\")", PARA_ERANGE, {"slice", "-1"}},
@@ -311,6 +339,13 @@ const struct bad_case bad_cases[] = {
      PARA_ESHAPE,
      {"concat", "d 3, c 4", "b 3, c 4"}},
     {"concat, no such position", "a:param[b=3,c=4]; y = concat(a, a, 2, \"m\")", PARA_EAXIS, {"concat", "2"}},
+    {"arange, limit 0", "i:ids[]; y = arange_from(i, \"t\", 7, 0)", PARA_ERANGE, {"arange", "limit is 0"}},
+    {"select, no such axis", "x:param[b=3,t=5]; i:ids[]; y = select(x, i, \"u\")", PARA_EAXIS, {"select", "u"}},
+    {"select, index of rank 1", "x:param[b=3,t=5]; i:ids[b=3]; y = select(x, i, \"t\")", PARA_ESHAPE, {"select"}},
+    {"cache_append, cache of other heads", "s:state[b=2,s=7,kv=2,g=2,d=3]; x:param[b=2,t=3,qkv=3,h=2,d=3]; i:ids[]; "
+     "y = cache_append(s, x, i)", PARA_ESHAPE, {"cache_append", "g 2"}},
+    {"attention_cached, kv of 3", "x:param[b=2,t=3,qkv=3,h=2,d=3]; s:param[b=2,s=7,kv=3,h=2,d=3]; i:ids[]; "
+     "y = attention_cached(x, s, i)", PARA_ESHAPE, {"attention_cached", "kv 3"}},
     {"arange, empty", "y = arange(\"t\", 0)", PARA_ERANGE, {"arange", "0"}},
     {"fill, an axis twice", "y = fill(\"t=3,t=3\", 1)", PARA_EAXIS, {"fill", "\"t\""}},
     {"an axis of two extents", "a:param[m=5]; b:param[m=6]; y = add(a, b)", PARA_ESHAPE, {"\"m\"", "5", "6"}},

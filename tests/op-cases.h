@@ -16,6 +16,7 @@ enum op_case_flags {
 struct op_case {
     const char *name, *text, *shape;
     const char *whole; /* axes along which the node that makes y can't be cut, as words; NULL: none */
+    const char *refused; /* axes whose split must be refused, as words; NULL: none */
     int flags;
     int32_t bound; /* of int32 inputs: 0 to bound - 1 */
 };

@@ -169,3 +169,19 @@ char *test_file(const char *name)
     free(tests);
     return path;
 }
+
+void *read_whole(const char *path, size_t *bytes)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        fail_msg("can't open %s", path);
+    assert_int_equal(fseek(f, 0, SEEK_END), 0);
+    long end = ftell(f);
+    assert_true(end >= 0);
+    rewind(f);
+    char *data = must_alloc((size_t)end + 1);
+    assert_int_equal(fread(data, 1, (size_t)end, f), end);
+    fclose(f);
+    *bytes = (size_t)end;
+    return data;
+}

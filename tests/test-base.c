@@ -8,7 +8,9 @@
 #include "base/arena.h"
 #include "base/checked.h"
 #include "base/fail.h"
+#include "base/grow.h"
 #include "base/philox.h"
+#include "base/simd.h"
 #include "base/strmap.h"
 
 /* Blocks of any size are zeroed, aligned and apart, also beyond the arena's own block. */
@@ -196,6 +198,38 @@ static void products_report_overflow(void **state)
     assert_int_equal(out, 5);
 }
 
+static void arrays_grow_with_their_elements(void **state)
+{
+    (void)state;
+    double *array = NULL;
+    int capacity = 0;
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(para_grow(&array, i, &capacity, sizeof *array), 0);
+        assert_true(capacity > i);
+        array[i] = i;
+    }
+    for (int i = 0; i < 100; i++)
+        assert_true(array[i] == i);
+    double *before = array;
+    capacity = INT_MAX;
+    assert_int_equal(para_grow(&array, INT_MAX, &capacity, sizeof *array), -1);
+    assert_ptr_equal(array, before);
+    free(array);
+}
+
+/* Within its bound where the result is finite, and NaN for NaN. */
+static void exponentials_are_close(void **state)
+{
+    (void)state;
+    for (double x = -87.3; x < 88.3; x += 0.01171875) {
+        float y = para_expf((float)x);
+        assert_true(fabs(y / exp((float)x) - 1.0) < 2e-7);
+    }
+    assert_true(para_expf(0.0f) == 1.0f);
+    assert_true(para_expf(-INFINITY) == 0.0f);
+    assert_true(isnan(para_expf(NAN)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +242,8 @@ int main(void)
         cmocka_unit_test(codes_and_types_have_names),
         cmocka_unit_test(logs_go_to_the_callback_alone),
         cmocka_unit_test(products_report_overflow),
+        cmocka_unit_test(arrays_grow_with_their_elements),
+        cmocka_unit_test(exponentials_are_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,6 +61,40 @@ static void names_are_taken_once(void **state)
     assert_error(g, PARA_ENAME, "\"x\" has a name already");
 }
 
+/* A node's other outputs are named after the first, and must be free too. */
+static void names_of_all_outputs_are_taken_once(void **state)
+{
+    (void)state;
+    para_graph *g = graph_open("x:input[4]; w:param[4]; y = layernorm(x, w, w, 0)");
+    assert_non_null(para_input(g, "norm:1", PARA_F32, PARA_SCALAR));
+    assert_null(para_name(g->nodes[0]->out[0], "norm"));
+    assert_error(g, PARA_ENAME, "the name \"norm:1\" is taken");
+}
+
+/* What a caller may hand over by mistake is refused by name, not followed. */
+static void bad_arguments_are_refused(void **state)
+{
+    (void)state;
+    para_graph *g = para_graph_new();
+    assert_null(para_input(g, "", PARA_F32, PARA_SCALAR));
+    assert_error(g, PARA_ENAME, "a value's name is empty");
+    g = para_graph_new();
+    assert_null(para_input(g, NULL, PARA_F32, PARA_SCALAR));
+    assert_error(g, PARA_ENAME, "a value's name is NULL");
+    g = para_graph_new();
+    assert_null(para_input(g, "x", (para_dtype)9, PARA_SCALAR));
+    assert_error(g, PARA_ESHAPE, "x: element type number 9");
+    g = para_graph_new();
+    assert_null(para_param(g, "w", PARA_SCALAR, (para_init){(para_init_kind)7, 0, 0}));
+    assert_error(g, PARA_EINVAL, "\"w\" begins by kind number 7");
+    g = graph_open("x:input[rows=2,cols=3]");
+    assert_null(para_matmul(g, g->tensors[0], g->tensors[0], NULL));
+    assert_error(g, PARA_EINVAL, "matmul (matmul): contract is NULL, expected a string");
+    g = para_graph_new();
+    para_state(g, "s", PARA_I32, PARA_SCALAR, (para_init){PARA_INIT_FILL, 1e12, 0});
+    assert_error(g, PARA_EINVAL, "\"s\" is i32, expected a fill with an int32");
+}
+
 static void scopes_are_closed_as_often_as_opened(void **state)
 {
     (void)state;
@@ -159,6 +193,15 @@ static void overwritten_versions_are_not_read(void **state)
                  PARA_EINVAL, "reads \"w\" after");
 }
 
+/* A kernel may write its result while it still reads its other inputs. */
+static void an_updated_value_is_read_once(void **state)
+{
+    (void)state;
+    assert_error(graph_open("w:param[4]; lr:input[]; w' = sgd(w, w, lr, lr, 0)"), PARA_EINVAL,
+                 "w' (sgd): overwrites \"w\" and reads it as input 1 too");
+    assert_error(graph_open("w:param[]; d:input[]; w' = sgd(w, d, d, w, 0)"), PARA_EINVAL, "as input 3 too");
+}
+
 static void graphs_do_not_mix(void **state)
 {
     (void)state;
@@ -174,6 +217,8 @@ static void sealed_graphs_stay_as_they_are(void **state)
     para_graph *g = graph_of("x:input[4]; y = gelu(x)");
     assert_null(para_gelu(g, g->tensors[0]));
     assert_null(para_input(g, "z", PARA_F32, PARA_SCALAR));
+    assert_null(para_output(g->tensors[1]));
+    assert_false(g->tensors[1]->is_output);
     assert_int_equal(g->n_nodes, 1);
     assert_int_equal(g->n_tensors, 2);
     para_graph_free(g);
@@ -216,7 +261,8 @@ int main(void)
         cmocka_unit_test(an_axis_has_one_extent), cmocka_unit_test(states_are_floats_or_counts),
         cmocka_unit_test(updates_are_versions),   cmocka_unit_test(overwritten_versions_are_not_read),
         cmocka_unit_test(graphs_do_not_mix),      cmocka_unit_test(sealed_graphs_stay_as_they_are),
-        cmocka_unit_test(graphs_can_be_walked),
+        cmocka_unit_test(graphs_can_be_walked),   cmocka_unit_test(names_of_all_outputs_are_taken_once),
+        cmocka_unit_test(bad_arguments_are_refused), cmocka_unit_test(an_updated_value_is_read_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,8 +124,12 @@ check_usage() {
     refuses 1 "none: is no folder" eval --model none --data text
     refuses 1 "none: is no folder" generate --model none --prompt a
     refuses 1 "none: can't be opened" dump --graph none
-    refuses 1 "none/out: can't be made" train --data text --out none/out
-    refuses 1 "text: is no folder" train --data text --out text
+    refuses 1 "none/out.paragraph-new: can't make the folder" train --data text --out none/out
+    refuses 1 "text: exists and isn't a folder" train --data text --out text
+    refuses 2 '--out: "" can'"'"'t be replaced' train --data text --out ""
+    refuses 2 '--out: "./" can'"'"'t be replaced' train --data text --out ./
+    mkdir -p full/sub
+    refuses 2 'holds a folder, "sub"' train --data text --out full
     refuses 1 "short: is read as bytes" eval --model wide --data short
     refuses 1 "the training data have 3 tokens, expected at least 9" train --data short --seq 8
     printf '{"format": 3' >bad.json
@@ -154,7 +158,51 @@ VERSION
         check "help $command is $command --help" cmp out out2
     done
     "$paragraph" --man >page 2>err
-    check "doc/paragraph.1 is what paragraph --man prints" cmp "$top/doc/paragraph.1" page
+    check "doc/man/paragraph.1 is what paragraph --man prints" cmp "$top/doc/man/paragraph.1" page
+    # scripts/write-pages writes them.
+    for command in $commands; do
+        "$paragraph" --man "$command" >page 2>err
+        check "doc/man/paragraph-$command.1 is what paragraph --man $command prints" \
+            cmp "$top/doc/man/paragraph-$command.1" page
+        check "paragraph.1 names it" grep -q "^.BR paragraph..$command (1)" "$top/doc/man/paragraph.1"
+    done
+    refuses 2 'no command is called "trian"' --man trian
+    "$paragraph" --completion >completion 2>err
+    check "doc/completion/paragraph is what paragraph --completion prints" \
+        cmp "$top/doc/completion/paragraph" completion
+}
+
+# completes WORDS LINE...: bash completes the last word of the line to these words; ":default" and ":dirnames" stand
+# for names of files and of folders.
+completes() {
+    expected=$1
+    shift
+    found=$(bash -c '
+        . ./completion
+        compopt() { [ "$1" = -o ] && COMPREPLY+=(":$2"); }
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        _paragraph paragraph "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        echo "${COMPREPLY[*]}"' bash "$@") || return 1
+    [ "$found" = "$expected" ] || { echo "\"$*\" gives \"$found\", expected \"$expected\""; return 1; }
+}
+
+check_completion() {
+    if ! command -v bash >/dev/null; then
+        echo "skipped: no bash to check completion with"
+        return
+    fi
+    check "commands" completes "train" paragraph tr
+    check "all commands" completes "$(echo $commands) help --help --version" paragraph ""
+    check "commands after help" completes "dump" paragraph help d
+    check "options" completes "--schedule --scheduler" paragraph train --sch
+    check "words of a choice" completes "random sequential" paragraph train --order ""
+    check "words of a choice after =" completes "linear" paragraph train --schedule = li
+    check "nothing for a number" completes "" paragraph train --steps ""
+    check "folders" completes ":dirnames" paragraph eval --model ""
+    check "files" completes ":default" paragraph plan --graph ""
+    check "many files" completes ":default" paragraph train --data a b ""
+    check "an option after many files" completes "--order" paragraph train --data a b --or
+    check "no command, no words" completes "" paragraph trian --
 }
 
 # --- a model of 2 layers, 16 wide ---
@@ -274,6 +322,14 @@ path_length"
 }
 
 check_measures() {
+    STARPU_SCHED=lws "$paragraph" info --json --scheduler eager --workers 1 >info 2>err
+    check "--scheduler comes before STARPU_SCHED" grep -q '"scheduler":"eager"' info
+    STARPU_SCHED=lws "$paragraph" info --json --workers 1 >info 2>err
+    check "without it STARPU_SCHED counts" grep -q '"scheduler":"lws"' info
+    STARPU_NCPU=1 "$paragraph" info --json --workers 2 >info 2>err
+    check "--workers comes before STARPU_NCPU" grep -q '"workers":2,' info
+    STARPU_SCHED=nonesuch "$paragraph" info >info 2>err
+    check "a STARPU_SCHED that StarPU doesn't know is refused" grep -q 'no scheduler "nonesuch"' err
     "$paragraph" info --json >info 2>err
     check "info's line is JSON" json_lines info "version cpu cores workers memories ram_bytes starpu scheduler blas \
 sgemm_gflops memory_gbs read_gbs triad_gbs"
@@ -295,6 +351,7 @@ CONFIG
 
 check_usage
 check_help
+check_completion
 check_training
 check_kill
 check_eval

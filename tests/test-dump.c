@@ -160,10 +160,18 @@ static void fold_makes_one_line_of_a_scope(void **state)
     assert_has(text, "layer.0 (forward, folded)  5 nodes: 2 matmul, 1 add, 1 gelu, 1 layernorm; ");
     assert_has(text, "; reads x; 4 parameters; makes ");
     assert_null(strstr(text, "layer.1\n"));
+    /* 2 x 6 + 2 x 42 floats, and two moments of each; those outside of the folded scopes stand alone */
+    assert_has(text, "\nparameters\n  head  ");
+    assert_has(text, "\n  layer.0                          4 values, 384 B\n");
+    assert_has(text, "\n  layer.0                          8 values, 768 B\n");
+    assert_int_equal(count_of(text, "\n  layer."), 4);
+    assert_null(strstr(text, "layer.0.up  "));
     free(text);
     text = dump(g, TEXT, 2); /* the layer's own nodes stand alone, those of "norm" are folded */
     assert_has(text, "\nlayer.0.norm (forward, folded)  1 node: 1 layernorm; ");
     assert_has(text, "\nlayer.0\n");
+    assert_has(text, "\n  layer.0.norm                     2 values, 48 B\n");
+    assert_has(text, "\n  layer.0.up  ");
     free(text);
     para_error err = {0};
     assert_int_equal(para_graph_dump_text(g, stderr, -1, &err), PARA_ERANGE);
@@ -342,7 +350,7 @@ static void odd_values_come_back(void **state)
         snprintf(name, sizeof name, "\"p\\%zu\x01\n\xc3\xa9\xf0\x9f\x98\x80", i);
         para_param(g, name, PARA_DIMS({"n", 2}), (para_init){PARA_INIT_NORMAL, odd[i], -odd[i]});
     }
-    para_state(g, "s", PARA_I32, PARA_SCALAR, (para_init){PARA_INIT_FILL, NAN, 0});
+    para_state(g, "s", PARA_F32, PARA_SCALAR, (para_init){PARA_INIT_FILL, NAN, 0});
     must(para_graph_seal(g, &err), err);
     para_graph *again = reloaded(g);
     for (int id = 0; id < para_graph_tensor_count(g); id++) {
@@ -465,6 +473,7 @@ static const struct lie lies[] = {
     {"\"origin\":0", "\"origin\":-1", "tensor 0: origin: is -1"},
     {"\"producer\":0,\"output\":0,\"origin\":2,\"overwrites\":null",
      "\"producer\":0,\"output\":0,\"origin\":2,\"overwrites\":1", "tensor 2: overwrites: is 1, expected -1"},
+    {"\"w\",\"dtype\":\"f32\"", "\"w\",\"dtype\":\"bf16\"", "\"w\" is bf16, expected a parameter to be f32"},
     {"\"is_output\":false", "\"is_output\":0", "tensor 0: is_output: is an integer, expected true or false"},
     {"[\"normal\",0,0.02]", "[\"gaussian\",0,0.02]", "tensor 1: init: is \"gaussian\", expected one of fill, normal"},
     {"[\"normal\",0,0.02]", "null", "tensor 1: init: expected [kind, mean, spread]"},
@@ -474,6 +483,16 @@ static const struct lie lies[] = {
     {"\"inputs\":[2]", "\"inputs\":[3]", "node 1: inputs: tensor 3 comes after the node's first output"},
     {"\"inputs\":[2]", "\"inputs\":[12]", "node 1: inputs: is 12, expected 0 to 3"},
     {"\"inputs\":[0,1]", "\"inputs\":[1,0]", "y"},
+    {"\"scale\",\"name\":\"z\",\"scope\":\"\",\"part\":\"\",\"origin\":1,\"place\":2,\"backward\":false,\"inputs\":[2],"
+     "\"outputs\":[3],\"attrs\":{\"factor\":0.5}",
+     "\"permute\",\"name\":\"z\",\"scope\":\"\",\"part\":\"\",\"origin\":1,\"place\":2,\"backward\":false,"
+     "\"inputs\":[],\"outputs\":[3],\"attrs\":{\"order\":\"batch embd\"}",
+     "z (permute): 0 inputs, expected at least 1"},
+    {"\"scale\",\"name\":\"z\",\"scope\":\"\",\"part\":\"\",\"origin\":1,\"place\":2,\"backward\":false,\"inputs\":[2],"
+     "\"outputs\":[3],\"attrs\":{\"factor\":0.5}",
+     "\"rename\",\"name\":\"z\",\"scope\":\"\",\"part\":\"\",\"origin\":1,\"place\":2,\"backward\":false,\"inputs\":[],"
+     "\"outputs\":[3],\"attrs\":{\"from\":\"embd\",\"to\":\"embd\"}",
+     "z (rename): 0 inputs, expected at least 1"},
     {"\"outputs\":[2]", "\"outputs\":[3]", "node 0: outputs: is 3, expected 2 to 2"},
     {"\"outputs\":[2]", "\"outputs\":[]", "node 0: outputs: has 0 entries, expected 1 to 4"},
     {"\"outputs\":[2]", "\"outputs\":[2,3]", "node 0: outputs: lists tensor 3, which does not name node 0"},

@@ -1,4 +1,5 @@
 /* The GPT-2 builder: its parameters, names and beginnings, and its function against one written out in loops. */
+#include "runtime/plan.h"
 #include "tests/support.h"
 
 #include <math.h>
@@ -51,6 +52,28 @@ static void presets_have_the_published_sizes(void **state)
     assert_int_equal(para_gpt2_preset(&model, "gpt3", &err), PARA_ENAME);
     assert_string_equal(err.message, "no preset is called \"gpt3\"; there are tiny, gpt2-124m, gpt2-355m");
     assert_memory_equal(&model, &small, sizeof model);
+}
+
+/* Priorities are in microseconds, which an int holds for 35 minutes: of a run of many hours they still never rise
+ * along an edge. */
+static void long_plans_keep_their_order(void **state)
+{
+    (void)state;
+    para_gpt2 model;
+    para_error err = {0};
+    para_plan *p;
+    must(para_gpt2_preset(&model, "gpt2-355m", &err), err);
+    para_graph *g = sealed(&model, 4096, 1024, true);
+    must(para_plan_new(&p, g, &err), err);
+    assert_true(p->priority[0] > 0);
+    for (int i = 0; i < para_graph_node_count(g); i++) {
+        int count;
+        const para_edge *edges = para_deps_of(p->deps, i, &count);
+        for (int e = 0; e < count; e++)
+            assert_true(p->priority[edges[e].from] >= p->priority[i]);
+    }
+    para_plan_free(p);
+    para_graph_free(g);
 }
 
 static void assert_bad(para_gpt2 model, const char *text)
@@ -469,6 +492,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(presets_have_the_published_sizes),
+        cmocka_unit_test(long_plans_keep_their_order),
         cmocka_unit_test(bad_models_are_refused),
         cmocka_unit_test(bad_windows_are_refused),
         cmocka_unit_test(parameters_have_their_axes_and_names),

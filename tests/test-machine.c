@@ -122,7 +122,8 @@ static void too_many_workers_are_logged(void **state)
     if (para_machine_workers(m) == cores + 1)
         snprintf(text, sizeof text, "%d %d workers share %d cores\n", PARA_LOG_WARNING, cores + 1, cores);
     else
-        snprintf(text, sizeof text, "%d %d workers instead of %d: ", PARA_LOG_WARNING, para_machine_workers(m), cores + 1);
+        snprintf(text, sizeof text, "%d %d workers instead of %d: ", PARA_LOG_WARNING, para_machine_workers(m),
+                 cores + 1);
     assert_text(logged, text);
     assert_works(m);
     para_machine_close(m);

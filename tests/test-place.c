@@ -190,6 +190,10 @@ static void bad_places_are_refused(void **state)
     assert_refused(para_graph_place(&out, g, "embed", -1, &err), PARA_ERANGE, out, &err,
                    "group -1, expected 0 or more");
     para_graph_free(g);
+    g = graph_open("x:input[rows=4]; z:input[cols=4]; y = gelu(x); add(y, z)"); /* its last node failed */
+    assert_refused(para_graph_place(&out, g, "", 0, &err), PARA_EINVAL, out, &err, "the graph is not sealed");
+    assert_refused(para_graph_stage(&out, g, 1, &err), PARA_EINVAL, out, &err, "the graph is not sealed");
+    para_graph_free(g);
 }
 
 int main(void)

@@ -72,8 +72,8 @@ static void check_node(const para_graph *cut, const para_node *n, const char *li
                  count, wanted);
     bool exact = strncmp(n->op->name, "matmul", 6) == 0 || strncmp(n->op->name, "attention", 9) == 0;
     if (exact && wanted > 1) {
-        assert_graph(NULL, fabs(flops - whole) <= 1e-9 * whole, "split %s: %s does %.0f FLOPs in parts, %.0f whole", list,
-                     n->name, flops, whole);
+        assert_graph(NULL, fabs(flops - whole) <= 1e-9 * whole, "split %s: %s does %.0f FLOPs in parts, %.0f whole",
+                     list, n->name, flops, whole);
         assert_graph(NULL, most <= 0.8 * whole, "split %s: a part of %s does %.0f of %.0f FLOPs", list, n->name, most,
                      whole);
     }

@@ -335,6 +335,27 @@ static void splits_change_no_result(void **state)
     }
 }
 
+/* A cache cut along its positions would be gathered, and the copy updated in its place; all the same where an earlier
+ * reader has had it gathered. */
+static void kept_values_are_not_updated_in_copies(void **state)
+{
+    (void)state;
+    static const char *const reader[] = {"", "r = select(s, i, \"s\");"};
+    static const char *const message[] = {"cache_append updates \"s\" in place and can't be cut",
+                                          "y (cache_append): overwrites \"s.gather\", a copy of what \"s\" keeps"};
+    for (int k = 0; k < 2; k++) {
+        char text[256];
+        snprintf(text, sizeof text, "s:state[b=2,s=8,kv=2,h=2,d=3]; x:input[b=2,t=3,qkv=3,h=2,d=3]; i:count[]; %s"
+                 "y = cache_append(s, x, i)", reader[k]);
+        para_graph *g = graph_of(text), *cut = NULL;
+        para_error err = {0};
+        assert_int_equal(para_graph_split(&cut, g, "s", 2, &err), PARA_EINVAL);
+        assert_null(cut);
+        assert_graph(g, strstr(err.message, message[k]) != NULL, "the message is \"%s\"", err.message);
+        para_graph_free(g);
+    }
+}
+
 /* Initial values are drawn by place in the whole: a split begins with the same ones, bit for bit. */
 static void initial_values_know_no_split(void **state)
 {
@@ -366,6 +387,7 @@ int main(void)
         cmocka_unit_test(reasons_add_up),
         cmocka_unit_test(splits_change_no_result),
         cmocka_unit_test(initial_values_know_no_split),
+        cmocka_unit_test(kept_values_are_not_updated_in_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

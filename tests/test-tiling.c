@@ -161,6 +161,19 @@ static void auto_leaves_small_graphs_alone(void **state)
     para_graph_free(g);
 }
 
+/* Axes that an earlier split has cut are left as they are. */
+static void auto_takes_a_split_graph(void **state)
+{
+    (void)state;
+    para_graph *g = training_graph(256, 256), *cut = split_of(g, "ff=2", NULL, 0);
+    char chosen[128];
+    para_graph *again = split_of(cut, "auto", chosen, sizeof chosen);
+    assert_graph(again, strstr(chosen, "ff=") == NULL && chosen[0] != 0, "auto chose \"%s\"", chosen);
+    para_graph_free(again);
+    para_graph_free(cut);
+    para_graph_free(g);
+}
+
 /* No count of workers, threads or processors that the environment may tell changes the choice, nor does asking twice.
  */
 static void auto_knows_no_machine(void **state)
@@ -204,7 +217,7 @@ int main(void)
         cmocka_unit_test(an_empty_list_copies),     cmocka_unit_test(a_list_is_its_splits_in_order),
         cmocka_unit_test(bad_lists_are_refused),    cmocka_unit_test(auto_says_what_it_chose),
         cmocka_unit_test(auto_knows_no_machine),    cmocka_unit_test(auto_leaves_small_graphs_alone),
-        cmocka_unit_test(a_short_buffer_is_enough),
+        cmocka_unit_test(a_short_buffer_is_enough), cmocka_unit_test(auto_takes_a_split_graph),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

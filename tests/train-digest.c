@@ -53,10 +53,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: train-digest WORKERS MEMORIES STEPS SPLIT/STAGES...\n");
         return 2;
     }
-    int workers = atoi(argv[1]);
+    int workers = atoi(argv[1]), memories = atoi(argv[2]);
     para_machine *m = workers > 0 ? machine_of(workers) : NULL;
-    if (m)
-        assert_int_equal(para_machine_memories(m), atoi(argv[2]));
+    if (m && para_machine_memories(m) != memories)
+        fail_msg("%d memories, expected %d", para_machine_memories(m), memories);
     para_graph *g = training_graph(&train_model, TRAIN_BATCH, TRAIN_SEQ, true);
     for (int i = 4; i < argc; i++)
         train(g, m, argv[i], atoi(argv[3]));

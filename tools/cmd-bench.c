@@ -176,6 +176,7 @@ static int prepare(struct bench *b)
                               .batch = o->batch,
                               .seq = o->seq,
                               .use = GRAPH_TRAINING,
+                              .workers = para_machine_workers(b->machine),
                               .adamw = &adamw,
                               .split = &o->split};
     para_session_options session = para_session_default();

@@ -103,7 +103,8 @@ static int open_generator(struct generator *g, const struct generate_options *o,
 {
     para_error err;
     struct graph_wish wish = {
-        .model = model, .batch = 1, .seq = model->context, .use = GRAPH_LOGITS, .split = &o->split};
+        .model = model, .batch = 1, .seq = model->context, .use = GRAPH_LOGITS, .split = &o->split,
+        .workers = para_machine_workers(machine)};
     *g = (struct generator){.context = model->context, .vocab = model->vocab};
     TRY(graph_make(&g->graph, &wish, NULL));
     if (para_session_new(&g->session, g->graph, machine, NULL, &err) < 0 ||

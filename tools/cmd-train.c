@@ -3,13 +3,10 @@
 #include "tools/evaluate.h"
 #include "tools/progress.h"
 
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { BYTES_VOCAB = 256, DEFAULT_SEED = 1, MOST_WARMUP = 100 };
 
@@ -100,32 +97,20 @@ static void ask_stop(int number)
     stop_asked = 1;
 }
 
-static void catch_signals(void)
+/* A signal that was ignored when the program began, as SIGINT of a job in the background, stays so. */
+static void catch_signal(int number)
 {
-    struct sigaction action = {.sa_handler = ask_stop, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = ask_stop, .sa_flags = SA_RESTART}, before;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(number, &action, NULL);
 }
 
 /* Find out now, not after hours, that the folder can't be written. */
 static int check_out(const char *out)
 {
-    struct stat info;
-    char parent[4096];
-    if (stat(out, &info) == 0 && !S_ISDIR(info.st_mode))
-        return failed("%s: is no folder", out);
-    size_t length = strlen(out);
-    while (length > 1 && out[length - 1] == '/')
-        length--;
-    while (length > 0 && out[length - 1] != '/')
-        length--;
-    if (length >= sizeof parent)
-        return failed("%s: the name is too long", out);
-    snprintf(parent, sizeof parent, "%.*s", (int)length, length ? out : "");
-    if (access(length ? parent : ".", W_OK | X_OK) != 0)
-        return failed("%s: can't be made: %s", out, strerror(errno));
-    return EXIT_DONE;
+    para_error err;
+    return para_checkpoint_check(out, &err) < 0 ? refused("--out: ", &err) : EXIT_DONE;
 }
 
 static int check_options(const struct train_options *o)
@@ -228,6 +213,7 @@ static int build_graph(struct train *t)
                               .batch = o->batch,
                               .seq = t->seq,
                               .use = GRAPH_TRAINING,
+                              .workers = para_machine_workers(t->machine),
                               .adamw = &adamw,
                               .split = &o->split};
     TRY(graph_make(&t->graph, &wish, splits));
@@ -409,8 +395,10 @@ static int prepare(struct train *t)
 static int train(struct train *t)
 {
     TRY(prepare(t));
-    if (t->o->out)
-        catch_signals();
+    if (t->o->out) {
+        catch_signal(SIGINT);
+        catch_signal(SIGTERM);
+    }
     t->progress = progress_begin(t->trainer.step, t->o->steps, t->o->batch * t->seq);
     int code = loop(t);
     progress_end(&t->progress);

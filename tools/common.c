@@ -147,19 +147,25 @@ int model_from_folder(para_gpt2 *out, const char *folder)
 
 const struct option split_option_table[] = {
     {"split", OPTION_TEXT, offsetof(struct split_options, split), "LIST",
-     "axes to split and into how many parts, as in batch=2,heads=2; auto: by a static rule; none: not at all", 0, 0,
-     false},
+     "axes to split and into how many parts, as in batch=2,heads=2; auto: by a rule that knows the graph and the number "
+     "of workers; none: not at all", 0, 0, false},
     {"stages", OPTION_COUNT, offsetof(struct split_options, stages), "N",
      "place the layers on the workers in N groups, balanced by cost; with --split batch=M a pipeline", 1, 65536, false},
     {0},
 };
 
-static int split_graph(para_graph **g, const char *list, char *chosen)
+static int split_graph(para_graph **g, const char *list, int workers, char *chosen)
 {
     para_error err;
     para_graph *cut;
-    bool none = !list || strcmp(list, "none") == 0;
-    if (para_graph_split_list(&cut, *g, none ? "" : list, chosen, SPLIT_TEXT, &err) < 0)
+    char by_rule[32];
+    if (!list || strcmp(list, "none") == 0)
+        list = "";
+    else if (strcmp(list, "auto") == 0 && workers > 0) {
+        snprintf(by_rule, sizeof by_rule, "auto:%d", workers);
+        list = by_rule;
+    }
+    if (para_graph_split_list(&cut, *g, list, chosen, SPLIT_TEXT, &err) < 0)
         return refused("--", &err);
     para_graph_free(*g);
     *g = cut;
@@ -177,10 +183,10 @@ static int stage_graph(para_graph **g, int64_t stages)
     return EXIT_DONE;
 }
 
-int graph_cut(para_graph **g, const struct split_options *options, char *chosen)
+int graph_cut(para_graph **g, const struct split_options *options, int workers, char *chosen)
 {
     char unused[SPLIT_TEXT];
-    TRY(split_graph(g, options->split, chosen ? chosen : unused));
+    TRY(split_graph(g, options->split, workers, chosen ? chosen : unused));
     return options->stages > 1 ? stage_graph(g, options->stages) : EXIT_DONE;
 }
 
@@ -203,7 +209,7 @@ int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen)
     para_graph *g = para_graph_new();
     if (!g)
         return out_of_memory();
-    int code = build(g, wish, &err) < 0 ? refused("", &err) : graph_cut(&g, wish->split, chosen);
+    int code = build(g, wish, &err) < 0 ? refused("", &err) : graph_cut(&g, wish->split, wish->workers, chosen);
     if (code == EXIT_DONE)
         *out = g;
     else
@@ -216,7 +222,7 @@ int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen)
 bool data_is_ids(const char *path)
 {
     size_t length = strlen(path);
-    return length > 6 && strcmp(path + length - 6, ".tok16") == 0;
+    return length >= 6 && strcmp(path + length - 6, ".tok16") == 0;
 }
 
 int data_open(para_dataset **out, const struct option_files *files, const para_gpt2 *model)

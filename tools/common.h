@@ -74,12 +74,13 @@ struct graph_wish {
     enum graph_use use;
     const para_adamw_options *adamw;
     const struct split_options *split;
+    int workers; /* that --split auto cuts for; 0: the library's static rule */
 };
 
 /* Build, split and place a graph. `chosen` (NULL, or SPLIT_TEXT bytes) takes the splits as a list. */
 int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen);
 /* Split and place *g, which is replaced. */
-int graph_cut(para_graph **g, const struct split_options *options, char *chosen);
+int graph_cut(para_graph **g, const struct split_options *options, int workers, char *chosen);
 
 /* Open token files for a model: text is read as bytes, which takes a vocabulary of 256. */
 int data_open(para_dataset **out, const struct option_files *files, const para_gpt2 *model);

@@ -16,6 +16,7 @@ int evaluator_open(struct evaluator *e, const para_gpt2 *model, int64_t batch, i
                               .batch = batch,
                               .seq = seq,
                               .split = split,
+                              .workers = para_machine_workers(machine),
                               .use = logits ? GRAPH_LOSS_AND_LOGITS : GRAPH_LOSS};
     TRY(graph_make(&e->graph, &wish, NULL));
     if (para_session_new(&e->session, e->graph, machine, NULL, &err) < 0)

@@ -1,8 +1,9 @@
-/* Help on a terminal and as a man page. */
+/* Help on a terminal and as man pages. */
 #include "tools/help.h"
 
 #include <paragraph/types.h>
 
+#include <ctype.h>
 #include <string.h>
 
 enum { COLUMNS = 80, HELP_COLUMN = 28 };
@@ -117,14 +118,50 @@ static void roff(FILE *out, const char *text)
     fputc('\n', out);
 }
 
-static void man_command(FILE *out, const struct command *c)
+static void man_title(FILE *out, const char *title)
+{
+    fprintf(out, ".TH %s 1 \"\" \"Paragraph %s\" \"User Commands\"\n.SH NAME\n", title, para_version());
+}
+
+static void man_exit_status(FILE *out)
+{
+    fputs(".SH EXIT STATUS\n", out);
+    roff(out, EXIT_CODES);
+}
+
+void help_man(FILE *out, const struct command *const commands[])
+{
+    man_title(out, "PARAGRAPH");
+    fputs("paragraph \\- language models as graphs on StarPU\n"
+          ".SH SYNOPSIS\n.B paragraph\n.I command\n[options]\n.br\n.B paragraph help\n[\\fIcommand\\fR]\n.br\n"
+          ".B paragraph \\-\\-version\n.SH DESCRIPTION\n",
+          out);
+    roff(out, ABOUT);
+    fputs(".SH COMMANDS\n", out);
+    for (int i = 0; commands[i]; i++) {
+        fprintf(out, ".TP\n.BR paragraph\\-%s (1)\n", commands[i]->name);
+        roff(out, commands[i]->summary);
+    }
+    man_exit_status(out);
+}
+
+void help_man_command(FILE *out, const struct command *c)
 {
     char text[512];
+    snprintf(text, sizeof text, "PARAGRAPH\\-%s", c->name);
+    for (char *p = text; *p; p++)
+        *p = (char)toupper((unsigned char)*p);
+    man_title(out, text);
+    fprintf(out, "paragraph\\-%s \\- ", c->name);
+    roff(out, c->summary);
+    fputs(".SH SYNOPSIS\n.B ", out);
     synopsis(c, text, sizeof text);
-    fputs(".SS ", out);
     roff(out, text);
+    fputs(".SH DESCRIPTION\n", out);
     roff(out, c->text);
-    for (const struct option_group *g = c->groups; g->options; g++)
+    fputs(".SH OPTIONS\n", out);
+    for (const struct option_group *g = c->groups; g->options; g++) {
+        fprintf(out, ".SS %s\n", g->title);
         for (const struct option *o = g->options; o->name; o++) {
             fputs(".TP\n.B ", out);
             option_text(o, text, sizeof text);
@@ -132,19 +169,7 @@ static void man_command(FILE *out, const struct command *c)
             help_text(o, (const char *)c->defaults + g->offset, text, sizeof text);
             roff(out, text);
         }
-}
-
-void help_man(FILE *out, const struct command *const commands[])
-{
-    fprintf(out, ".TH PARAGRAPH 1 \"\" \"Paragraph %s\"\n.SH NAME\nparagraph \\- language models as graphs on StarPU\n",
-            para_version());
-    fputs(".SH SYNOPSIS\n.B paragraph\n.I command\n[options]\n.br\n.B paragraph help\n[\\fIcommand\\fR]\n.br\n"
-          ".B paragraph \\-\\-version\n.SH DESCRIPTION\n",
-          out);
-    roff(out, ABOUT);
-    fputs(".SH COMMANDS\n", out);
-    for (int i = 0; commands[i]; i++)
-        man_command(out, commands[i]);
-    fputs(".SH EXIT STATUS\n", out);
-    roff(out, EXIT_CODES);
+    }
+    man_exit_status(out);
+    fputs(".SH SEE ALSO\n.BR paragraph (1)\n", out);
 }

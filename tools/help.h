@@ -1,4 +1,4 @@
-/* What --help and the man page say, from the tables of commands and options. */
+/* What --help, the man pages and completion say, from the tables of commands and options. */
 #ifndef TOOLS_HELP_H
 #define TOOLS_HELP_H
 
@@ -9,7 +9,10 @@
 /* Commands are a list that NULL ends. */
 void help_program(FILE *out, const struct command *const commands[]);
 void help_command(FILE *out, const struct command *command);
-/* The man page in roff, man(7). */
+/* Man pages in roff, man(7): the program's and a command's. */
 void help_man(FILE *out, const struct command *const commands[]);
+void help_man_command(FILE *out, const struct command *command);
+/* Completion for bash. */
+void help_completion(FILE *out, const struct command *const commands[]);
 
 #endif

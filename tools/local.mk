@@ -1,9 +1,20 @@
-# The paragraph command. Its man page is committed, so that a build needs no run of it; tests/test-cli.sh holds the page
-# to `paragraph --man`, which prints it.
-EXTRA_DIST += doc/paragraph.1
+# The paragraph command. Its man pages and its completion are committed, so that a build needs no run of it;
+# tests/test-cli.sh holds them to `paragraph --man [COMMAND]` and `paragraph --completion`, which print them.
+man_pages =
+man_pages += doc/man/paragraph.1
+man_pages += doc/man/paragraph-bench.1
+man_pages += doc/man/paragraph-dump.1
+man_pages += doc/man/paragraph-eval.1
+man_pages += doc/man/paragraph-generate.1
+man_pages += doc/man/paragraph-info.1
+man_pages += doc/man/paragraph-plan.1
+man_pages += doc/man/paragraph-train.1
+EXTRA_DIST += $(man_pages) doc/completion/paragraph
 if IO
 bin_PROGRAMS += paragraph
-man_MANS = doc/paragraph.1
+man_MANS = $(man_pages)
+bash_completiondir = $(datadir)/bash-completion/completions
+bash_completion_DATA = doc/completion/paragraph
 paragraph_LDADD = libparagraph.la
 paragraph_SOURCES =
 paragraph_SOURCES += tools/cmd-bench.c
@@ -16,6 +27,7 @@ paragraph_SOURCES += tools/cmd-train.c
 paragraph_SOURCES += tools/commands.h
 paragraph_SOURCES += tools/common.c
 paragraph_SOURCES += tools/common.h
+paragraph_SOURCES += tools/completion.c
 paragraph_SOURCES += tools/evaluate.c
 paragraph_SOURCES += tools/evaluate.h
 paragraph_SOURCES += tools/help.c

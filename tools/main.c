@@ -56,6 +56,18 @@ static int help_on(const char *name)
     return EXIT_DONE;
 }
 
+static int man_on(const char *name)
+{
+    const struct command *command = name ? find_command(name) : NULL;
+    if (name && !command)
+        return unknown_command(name);
+    if (command)
+        help_man_command(stdout, command);
+    else
+        help_man(stdout, commands);
+    return EXIT_DONE;
+}
+
 static int dispatch(int argc, char *const argv[])
 {
     if (argc < 2) {
@@ -67,8 +79,10 @@ static int dispatch(int argc, char *const argv[])
         printf("paragraph %s\n", para_version());
         return EXIT_DONE;
     }
-    if (strcmp(word, "--man") == 0) {
-        help_man(stdout, commands);
+    if (strcmp(word, "--man") == 0)
+        return man_on(argc > 2 ? argv[2] : NULL);
+    if (strcmp(word, "--completion") == 0) {
+        help_completion(stdout, commands);
         return EXIT_DONE;
     }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)

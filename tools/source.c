@@ -49,7 +49,7 @@ int source_graph(para_graph **out, const struct source_options *o, char *chosen)
     if (o->graph) {
         para_graph *g;
         TRY(load(&g, o->graph));
-        int code = graph_cut(&g, &o->split, chosen);
+        int code = graph_cut(&g, &o->split, 0, chosen);
         if (code == EXIT_DONE)
             *out = g;
         else

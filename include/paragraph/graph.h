@@ -16,8 +16,11 @@
 extern "C" {
 #endif
 
+/** Values and the nodes that make them. */
 typedef struct para_graph para_graph;
+/** A value of a graph, or a tile of one, with its shape. */
 typedef struct para_tensor para_tensor;
+/** One op applied to tensors of a graph. */
 typedef struct para_node para_node;
 
 enum { PARA_MAX_RANK = 6, PARA_MAX_AXIS_NAME = 31 };
@@ -26,12 +29,13 @@ enum { PARA_MAX_RANK = 6, PARA_MAX_AXIS_NAME = 31 };
  *
  * A name stands once in a tensor, and has one extent in a graph. */
 typedef struct para_dim {
-    const char *axis;
-    int64_t extent;
+    const char *axis; /**< name, up to PARA_MAX_AXIS_NAME bytes */
+    int64_t extent;   /**< elements, at least 1 */
 } para_dim;
 
 /** Write a list of dimensions: `PARA_DIMS({"batch", B}, {"seq", T})`; `PARA_SCALAR` is the empty one. */
 #define PARA_DIMS(...) ((const para_dim[]){__VA_ARGS__, {NULL, 0}})
+/** The dimensions of a scalar: none. */
 #define PARA_SCALAR ((const para_dim[]){{NULL, 0}})
 
 /** What a tensor is to its graph. */
@@ -46,10 +50,11 @@ typedef enum para_kind {
  * and the element's index in the whole tensor, not on splits or threads. */
 typedef enum para_init_kind { PARA_INIT_FILL, PARA_INIT_NORMAL, PARA_INIT_UNIFORM } para_init_kind;
 
+/** An initial value. */
 typedef struct para_init {
-    para_init_kind kind;
-    double mean; /**< the value of a fill, the mean of a normal, the middle of a uniform */
-    double spread; /**< standard deviation, or half the width of a uniform */
+    para_init_kind kind; /**< which of them */
+    double mean;         /**< the value of a fill, the mean of a normal, the middle of a uniform */
+    double spread;       /**< standard deviation, or half the width of a uniform */
 } para_init;
 
 /** Make an empty, open graph. Returns NULL when memory runs out. Free it with para_graph_free(). */
@@ -69,6 +74,7 @@ PARA_API para_tensor *para_state(para_graph *g, const char *name, para_dtype dty
 
 /** Open a scope: names made until the matching para_scope_pop() begin with "name.". `format` as in printf. */
 PARA_API void para_scope_push(para_graph *g, const char *format, ...) PARA_PRINTF(2, 3);
+/** Close the scope opened last. */
 PARA_API void para_scope_pop(para_graph *g);
 
 /** Name the node that made `t` and return `t`. The scopes open now are put before the name; the node itself stays
@@ -85,13 +91,17 @@ PARA_API void para_graph_fail(para_graph *g, const para_error *err);
  *
  * Gradient nodes inherit the scope and the axis names of the node they come from. After it, para_grad() finds
  * the gradients. Returns 0; PARA_ESHAPE if `loss` is not a float32 scalar; PARA_ESUPPORT, naming the node, for
- * an op without a gradient on the way. */
+ * an op without a gradient on the way; PARA_EINVAL if the graph is sealed or has its gradients already. After a
+ * failure the graph may have nodes too many and is good for para_graph_free() alone. */
 PARA_API int para_graph_backward(para_graph *g, para_tensor *loss, para_error *err);
 
-/** Return the gradient of a parameter, or of any tensor on the way, after para_graph_backward(); else NULL. */
+/** Return the gradient of a parameter, or of any tensor on the way, after para_graph_backward(); else NULL. A copy
+ * made by placing keeps them. A split graph has none: the gradients are in its nodes, but look them up, and mark
+ * those to be read as outputs, before the split. */
 PARA_API para_tensor *para_grad(const para_graph *g, const para_tensor *t);
 
-/** Check the graph and close it. Returns the first error kept by a builder call, if any. */
+/** Check the graph and close it. Returns the first error kept by a builder call, if any; PARA_EINVAL if a scope is
+ * still open or a node updates a value that it also reads; what para_graph_verify() finds. */
 PARA_API int para_graph_seal(para_graph *g, para_error *err);
 
 /** Check every rule that a legal graph keeps; passes are followed by it in tests. */
@@ -108,35 +118,49 @@ PARA_API int para_graph_verify(const para_graph *g, para_error *err);
  * Source: the named-axis partitioning of GSPMD (Xu et al., 2021), section 3. */
 PARA_API int para_graph_split(para_graph **out, const para_graph *g, const char *axis, int parts, para_error *err);
 
-/** Split by a list such as "batch=2,heads=2"; an empty list or NULL copies the graph; "auto" tiles by the
- * static rule (doc/design.md, tiling), which looks at the graph and never at the machine.
- * If `chosen` isn't NULL, up to `chosen_bytes` bytes are written to it: the list in full, after "auto". */
+/** Split by a list such as "batch=2,heads=2"; an empty list or NULL copies the graph; "auto" tiles by a
+ * static rule (doc/design.md, tiling), which looks at the graph and never at the machine; "auto:CORES" does so for that
+ * many cores instead of four.
+ * `g` must be sealed; *out is sealed and the caller frees it. Returns what para_graph_split() does; PARA_EINVAL for a
+ * list of another form. If `chosen` isn't NULL, up to `chosen_bytes` bytes are written to it: the list in full, after
+ * "auto". */
 PARA_API int para_graph_split_list(para_graph **out, const para_graph *g, const char *list, char *chosen,
                                    size_t chosen_bytes, para_error *err);
 
 /** Give each node a worker group, 0 to `stages` - 1, so that contiguous runs of scopes ("layer.3") are
- * balanced by cost. Gradient and optimizer nodes go with the scope they inherit. *out is a sealed copy. */
+ * balanced by cost. Gradient and optimizer nodes go with the scope they inherit; nodes outside of any scope go to the
+ * last group. `g` must be sealed; *out is a sealed copy, which the caller frees. Returns PARA_ERANGE if stages < 1 or
+ * more than there are scopes. */
 PARA_API int para_graph_stage(para_graph **out, const para_graph *g, int stages, para_error *err);
 
 /** Place nodes on worker group `group`: those in the scope `what` ("layer.3"; "" is all), or, where it has an equals
- * sign, those of that part ("heads=1"). *out is a sealed copy. With as many workers as groups or more, a group is a
- * run of neighbouring workers; with fewer, groups take them in turn. Returns PARA_ENAME if no node is meant. */
+ * sign, those of that part ("heads=1"). `g` must be sealed; *out is a sealed copy, which the caller frees. With as many
+ * workers as groups or more, a group is a run of neighbouring workers; with fewer, groups take them in turn. Returns
+ * PARA_ENAME if no node is meant, PARA_ERANGE if group < 0. */
 PARA_API int para_graph_place(para_graph **out, const para_graph *g, const char *what, int group, para_error *err);
 
 /** Walk nodes in program order, which is a topological order: first, then next until NULL. */
 PARA_API const para_node *para_graph_first(const para_graph *g);
+/** Return the node after `n` in program order; NULL after the last. */
 PARA_API const para_node *para_node_next(const para_node *n);
+/** Return the number of nodes; their ids are 0 to it - 1. */
 PARA_API int para_graph_node_count(const para_graph *g);
+/** Return the node of an id, NULL if there is none. */
 PARA_API const para_node *para_graph_node(const para_graph *g, int id);
+/** Return the number of tensors; their ids are 0 to it - 1. */
 PARA_API int para_graph_tensor_count(const para_graph *g);
+/** Return the tensor of an id, NULL if there is none. */
 PARA_API const para_tensor *para_graph_tensor(const para_graph *g, int id);
 
 /** Find a tensor by its full name, for example "layer.0.attn.qkv.weight"; NULL if there is none. In a split
  * graph, tiles have names of their own: "wte[vocab=0]". */
 PARA_API const para_tensor *para_graph_find(const para_graph *g, const char *name);
 
+/** Return the place of a node in its graph. */
 PARA_API int para_node_id(const para_node *n);
+/** Return the full name, scopes included; it lives as long as the graph. */
 PARA_API const char *para_node_name(const para_node *n);
+/** Return the name of the op, "matmul"; a constant string. */
 PARA_API const char *para_node_op(const para_node *n);
 /** Return the part coordinates of a node made by splits, "batch=0,ff=1", or "". */
 PARA_API const char *para_node_part(const para_node *n);
@@ -144,32 +168,47 @@ PARA_API const char *para_node_part(const para_node *n);
 PARA_API int para_node_origin(const para_node *n);
 /** Return the worker group of a node, -1 if it has none. */
 PARA_API int para_node_place(const para_node *n);
-/** Return the floating point operations of one run of the node, and the bytes it reads and writes. */
+/** Return the floating point operations of one run of the node. */
 PARA_API double para_node_flops(const para_node *n);
+/** Return the bytes that one run of the node reads and writes. */
 PARA_API double para_node_bytes(const para_node *n);
+/** Return the number of operands. */
 PARA_API int para_node_inputs(const para_node *n);
+/** Return the number of results. */
 PARA_API int para_node_outputs(const para_node *n);
+/** Return operand number `i`. */
 PARA_API const para_tensor *para_node_input(const para_node *n, int i);
+/** Return result number `i`. */
 PARA_API const para_tensor *para_node_output(const para_node *n, int i);
 
+/** Return the place of a tensor in its graph. */
 PARA_API int para_tensor_id(const para_tensor *t);
+/** Return the full name, scopes included; it lives as long as the graph. */
 PARA_API const char *para_tensor_name(const para_tensor *t);
 /** Return the name of the whole value that `t` is a tile of; its own name if it is no tile. */
 PARA_API const char *para_tensor_base(const para_tensor *t);
+/** Return what the tensor is to its graph. */
 PARA_API para_kind para_tensor_kind(const para_tensor *t);
+/** Return the type of its elements. */
 PARA_API para_dtype para_tensor_dtype(const para_tensor *t);
+/** Return the number of dimensions. */
 PARA_API int para_tensor_rank(const para_tensor *t);
 /** Return dimension `i` (the axis's name lives as long as the graph); extents are the tile's. */
 PARA_API para_dim para_tensor_dim(const para_tensor *t, int i);
-/** Return the whole extent of dimension `i`, of which the tile has a part, and where the tile begins. */
+/** Return the whole extent of dimension `i`, of which the tile has a part. */
 PARA_API int64_t para_tensor_whole(const para_tensor *t, int i);
+/** Return where the tile begins within the whole extent of dimension `i`. */
 PARA_API int64_t para_tensor_begin(const para_tensor *t, int i);
+/** Return the number of elements, the tile's. */
 PARA_API int64_t para_tensor_elements(const para_tensor *t);
+/** Return the bytes of all elements, the tile's. */
 PARA_API size_t para_tensor_bytes(const para_tensor *t);
+/** Return the node that makes the value; NULL for inputs, and for parameters and states as they begin. */
 PARA_API const para_node *para_tensor_producer(const para_tensor *t);
 
 /** Write the graph for reading: a line per value and node, with shapes, parts, and, for every value that a
- * split had to leave whole, the reason. Scopes below depth `fold` are folded to one line; 0 folds nothing. */
+ * split had to leave whole, the reason. Scopes below depth `fold` are folded to one line, and so are
+ * their parameters and states; 0 folds nothing. */
 PARA_API int para_graph_dump_text(const para_graph *g, FILE *out, int fold, para_error *err);
 
 /** Write the graph as Graphviz DOT, one cluster per scope; `fold` as above. */
@@ -189,6 +228,7 @@ typedef enum para_edge_kind {
     PARA_WAW  /**< it overwrites what the other wrote */
 } para_edge_kind;
 
+/** An edge of the dependency graph: `to` waits for `from`. */
 typedef struct para_edge {
     int from;            /**< node id of the predecessor */
     para_edge_kind kind; /**< the strongest kind, RAW first, where several hold */
@@ -204,6 +244,7 @@ typedef struct para_deps para_deps;
  * values that are there before the run, a node's result with its operand, a new version without its old one. Free
  * with para_deps_free(). */
 PARA_API int para_deps_new(para_deps **out, const para_graph *g, const int *buffers, para_error *err);
+/** Free dependencies; NULL is welcome. */
 PARA_API void para_deps_free(para_deps *d);
 
 /** Return the edges into a node, in ascending order of `from`, and their number. */
@@ -212,6 +253,7 @@ PARA_API const para_edge *para_deps_of(const para_deps *d, int node, int *count)
 PARA_API int para_deps_level(const para_deps *d, int node);
 /** Tell whether `to` must wait, directly or not, for `from`. */
 PARA_API bool para_deps_reaches(const para_deps *d, int from, int to);
+/** Return the number of edges. */
 PARA_API int para_deps_edge_count(const para_deps *d);
 
 /** What the DAG allows, given a cost per node (in any unit; NULL: one each). */

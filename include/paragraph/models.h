@@ -11,9 +11,14 @@ extern "C" {
 
 /** GPT-2 (Radford et al., 2019): pre-norm decoder, learned positions, tanh gelu, tied head. */
 typedef struct para_gpt2 {
-    int64_t layers, heads, embd, ff, vocab, context;
-    double dropout; /**< of embeddings and of both residual branches, while training; 0: none */
-    double norm_eps;
+    int64_t layers;  /**< number of layers */
+    int64_t heads;   /**< attention heads; they divide embd */
+    int64_t embd;    /**< width */
+    int64_t ff;      /**< width of the feed-forward part */
+    int64_t vocab;   /**< number of token ids */
+    int64_t context; /**< longest sequence */
+    double dropout;  /**< of embeddings and of both residual branches, while training; 0: none */
+    double norm_eps; /**< added to the variance in norms */
 } para_gpt2;
 
 /** Fill *out from a preset: "tiny" (4 layers, 4 heads, 128 wide, context 64, 256 bytes), "gpt2-124m",
@@ -39,6 +44,14 @@ typedef struct para_gpt2_graph {
  * begin as GPT-2's do: normal 0.02, residual projections 0.02 / sqrt(2 layers), biases 0, norms 1.
  * Errors are kept in the graph. */
 PARA_API para_gpt2_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq, bool training);
+
+/** Build the model for making text: `seq` new tokens per run, the keys and values of earlier ones kept in caches.
+ *
+ * Inputs are "tokens", int32 (batch, seq), "position", int32 scalar: how many tokens the caches hold, and "last", int32
+ * scalar: which of the seq tokens the logits are wanted of. The output "logits" is (batch, vocab). Caches are states
+ * "layer.N.attn.cache" (batch, cache, kv, heads, head_dim), as long as the context. A block may be longer than what is
+ * left of a prompt: what stands after `last` in the caches is overwritten by the next run at its place. */
+PARA_API para_gpt2_graph para_gpt2_build_cached(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq);
 
 /** Return the name that a parameter of para_gpt2_build() has in Hugging Face files ("transformer.h.0.attn.
  * c_attn.weight"), written to `buffer`; NULL if `name` is none. */

@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-/** y (ids's axes, rest of table) = table[ids]. `table` has axis `axis` (e.g. "vocab"), `ids` is int32; an id
+/** y (ids's axes, rest of table) = table[ids]. `axis` (e.g. "vocab") is the first of table, `ids` is int32; an id
  * outside of the whole table makes the run fail, naming the node. */
 PARA_API para_tensor *para_embedding(para_graph *g, para_tensor *table, para_tensor *ids, const char *axis);
 
@@ -21,7 +21,7 @@ PARA_API para_tensor *para_embedding(para_graph *g, para_tensor *table, para_ten
  * Other axes that both have are batch axes and come first. One batched GEMM (BLAS sgemm). */
 PARA_API para_tensor *para_matmul(para_graph *g, para_tensor *a, para_tensor *b, const char *contract);
 
-/** y (*) = gamma (axis) * (x - mean) / sqrt(var + eps) + beta (axis), statistics over `axis` of x.
+/** y (*) = gamma (axis) * (x - mean) / sqrt(var + eps) + beta (axis), statistics over gamma's one axis, x's last.
  * Ba, Kiros and Hinton, 2016. */
 PARA_API para_tensor *para_layernorm(para_graph *g, para_tensor *x, para_tensor *gamma, para_tensor *beta, double eps);
 
@@ -30,6 +30,15 @@ PARA_API para_tensor *para_layernorm(para_graph *g, para_tensor *x, para_tensor 
  * With `causal`, position i sees positions up to i. No seq x seq matrix is stored: keys are read in blocks
  * with an online softmax (Milakov and Gimelshein, 2018; Dao et al., 2022). */
 PARA_API para_tensor *para_attention(para_graph *g, para_tensor *qkv, bool causal);
+
+/** Write the keys and values of `qkv` (batch, seq, qkv, heads, head_dim) into the state `cache` (batch, cache, kv,
+ * heads, head_dim; kv of extent 2) at positions `position` (int32 scalar) and on, in place; positions past its end are
+ * dropped. Returns the cache's new version. */
+PARA_API para_tensor *para_cache_append(para_graph *g, para_tensor *cache, para_tensor *qkv, para_tensor *position);
+
+/** o (batch, seq, heads, head_dim) like para_attention(), causal, for queries that stand at `position` and on, keys
+ * and values read from `cache`. */
+PARA_API para_tensor *para_attention_cached(para_graph *g, para_tensor *qkv, para_tensor *cache, para_tensor *position);
 
 /** y = x * Phi(x) by its tanh form, x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Hendrycks and Gimpel, 2016. */
 PARA_API para_tensor *para_gelu(para_graph *g, para_tensor *x);
@@ -55,12 +64,14 @@ PARA_API para_tensor *para_logsumexp(para_graph *g, para_tensor *x, const char *
 /** y = exp(x) / sum exp(x) over `axis`. */
 PARA_API para_tensor *para_softmax(para_graph *g, para_tensor *x, const char *axis);
 /** Scalar: the mean, over the positions whose target isn't `ignore`, of -log softmax(logits)[target].
- * `logits` (*, axis), `targets` int32 (*). The mean is over the counted targets of the whole batch. */
+ * `logits` (*, axis), with axis last, `targets` int32 (*). The mean is over the counted targets of the whole batch. */
 PARA_API para_tensor *para_cross_entropy(para_graph *g, para_tensor *logits, para_tensor *targets, const char *axis, int ignore);
 
-/** Sums, means and largest values over the axes listed; "" means all. */
+/** Sums over the axes listed; "" means all. */
 PARA_API para_tensor *para_reduce_sum(para_graph *g, para_tensor *x, const char *axes);
+/** Means over the axes listed; "" means all. */
 PARA_API para_tensor *para_reduce_mean(para_graph *g, para_tensor *x, const char *axes);
+/** Largest values over the axes listed; "" means all. */
 PARA_API para_tensor *para_reduce_max(para_graph *g, para_tensor *x, const char *axes);
 
 /** Merge adjacent axes, outer first, into one: "heads head_dim" -> "embd". */
@@ -81,6 +92,11 @@ PARA_API para_tensor *para_cast(para_graph *g, para_tensor *x, para_dtype dtype)
 
 /** int32 0, 1, ..., extent - 1 along one axis. */
 PARA_API para_tensor *para_arange(para_graph *g, const char *axis, int64_t extent);
+/** int32 start, start + 1, ... along one axis, but at most limit - 1; `start` is an int32 scalar known at the run. */
+PARA_API para_tensor *para_arange_from(para_graph *g, para_tensor *start, const char *axis, int64_t extent, int64_t limit);
+/** y = x at position `index` of `axis`, which y lacks; `index` is an int32 scalar known at the run. An index outside
+ * of the axis makes the run fail, naming the node. */
+PARA_API para_tensor *para_select(para_graph *g, para_tensor *x, para_tensor *index, const char *axis);
 /** Every element is `value`. */
 PARA_API para_tensor *para_fill(para_graph *g, const para_dim *dims, double value);
 

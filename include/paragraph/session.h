@@ -12,12 +12,14 @@ extern "C" {
 /** The machine as StarPU's workers see it. One may be open in a process at a time. */
 typedef struct para_machine para_machine;
 
+/** How to start StarPU. */
 typedef struct para_machine_options {
     int workers;           /**< CPU workers; 0: one per core */
     const char *scheduler; /**< StarPU scheduler's name; NULL: STARPU_SCHED, else Paragraph's choice */
     bool verbose;          /**< let StarPU talk on standard error */
 } para_machine_options;
 
+/** One worker per core, Paragraph's scheduler, silent. */
 PARA_API para_machine_options para_machine_default(void);
 
 /** Start StarPU. Its files go to STARPU_HOME, else to $HOME if writable, else to a temporary folder.
@@ -25,37 +27,57 @@ PARA_API para_machine_options para_machine_default(void);
 PARA_API int para_machine_open(para_machine **out, const para_machine_options *options, para_error *err);
 /** Stop StarPU; sessions on the machine must be freed before. NULL is welcome. */
 PARA_API void para_machine_close(para_machine *m);
+/** Return the number of CPU workers. */
 PARA_API int para_machine_workers(const para_machine *m);
+/** Return the number of cores, whether a worker has them or not. */
 PARA_API int para_machine_cores(const para_machine *m);
+/** Return the number of memories that StarPU tells apart. */
 PARA_API int para_machine_memories(const para_machine *m);
-/** Return the processor's model, StarPU's version, the scheduler; strings live as long as `m`. */
+/** Return the processor's model; the string lives as long as `m`. */
 PARA_API const char *para_machine_cpu(const para_machine *m);
+/** Return StarPU's version; the string lives as long as `m`. */
 PARA_API const char *para_machine_starpu(const para_machine *m);
+/** Return the scheduler's name; the string lives as long as `m`. */
 PARA_API const char *para_machine_scheduler(const para_machine *m);
+/** Return what BLAS says of itself; the string lives as long as `m`. */
 PARA_API const char *para_machine_blas(const para_machine *m);
+/** Return the bytes of main memory. */
 PARA_API int64_t para_machine_ram_bytes(const para_machine *m);
 
 /** Measured floors (doc/design.md, the floor): all workers at once. */
 typedef struct para_floor {
     double sgemm_gflops; /**< sgemm 1536^3, one thread per worker, best of 5 */
     double memory_gbs;   /**< the better of a read and a triad over 256 MiB per worker, 10^9 bytes/s */
-    double read_gbs;
-    double triad_gbs;
+    double read_gbs;     /**< the read alone */
+    double triad_gbs;    /**< the triad alone, a[i] = b[i] + s c[i] */
 } para_floor;
+/** Measure the floors, which takes some seconds; between runs only. */
 PARA_API int para_machine_floor(para_machine *m, para_floor *out, para_error *err);
 
 /** A plan: tasks, buffers, placement, priorities for a graph, as plain data; nothing runs. */
 typedef struct para_plan para_plan;
 
+/** The sizes of a plan. */
 typedef struct para_plan_summary {
-    int tasks, edges, buffers;
-    size_t parameter_bytes, state_bytes, input_bytes, intermediate_bytes, scratch_bytes, peak_bytes;
+    int tasks;                          /**< StarPU tasks of one run */
+    int edges;                          /**< dependencies between them */
+    int buffers;                        /**< pieces of memory, each with a handle */
+    size_t parameter_bytes;             /**< of parameters */
+    size_t state_bytes;                 /**< of moments and other states */
+    size_t input_bytes;                 /**< of inputs */
+    size_t intermediate_bytes;          /**< of all else, sharing buffers */
     size_t intermediate_bytes_unshared; /**< what intermediates would take without reuse */
-    double flops, bytes;                /**< of one run */
+    size_t scratch_bytes;               /**< most that one kernel needs beside its operands */
+    size_t peak_bytes;                  /**< of all buffers */
+    double flops;                       /**< floating point operations of one run */
+    double bytes;                       /**< read and written by the kernels of one run */
 } para_plan_summary;
 
+/** Plan a sealed graph, which must outlive the plan. Free with para_plan_free(). */
 PARA_API int para_plan_new(para_plan **out, const para_graph *g, para_error *err);
+/** Free a plan; NULL is welcome. */
 PARA_API void para_plan_free(para_plan *p);
+/** Return the sizes of a plan. */
 PARA_API para_plan_summary para_plan_summarize(const para_plan *p);
 /** Return the dependencies the plan declares, storage shared by the plan counted. They live as long as `p`. */
 PARA_API const para_deps *para_plan_deps(const para_plan *p);
@@ -69,24 +91,30 @@ PARA_API int para_plan_explain(const para_plan *p, int workers, FILE *out, para_
 /** A graph made ready to run: memory, handles and tasks are made once, and runs replay them. */
 typedef struct para_session para_session;
 
+/** How to run a graph. */
 typedef struct para_session_options {
     uint64_t seed;   /**< of initial values and dropout */
     bool reference;  /**< serial only: each op's plain scalar reference in place of its kernel */
     bool implicit;   /**< StarPU only: let StarPU infer dependencies from data accesses; a debugging aid */
     bool profile;    /**< keep each node's times */
+    para_session *share; /**< take the parameters and states that this session has too, of the same names, from its
+                              memory instead of making own ones; on the same machine, split alike; it must live longer */
 } para_session_options;
 
+/** Seed 1, production kernels, our own dependencies, no profile. */
 PARA_API para_session_options para_session_default(void);
 
 /** Make a session on a machine, or, with `m` NULL, on the serial interpreter: program order, one thread, no
  * StarPU. `g` must be sealed and outlive the session. Parameters and states get their initial values.
  * options may be NULL. Free with para_session_free(). */
 PARA_API int para_session_new(para_session **out, const para_graph *g, para_machine *m, const para_session_options *options, para_error *err);
+/** Free a session and its values; NULL is welcome. */
 PARA_API void para_session_free(para_session *s);
 
 /** Copy a whole value in or out by its name, whatever the splits: inputs, parameters, states in, these and
  * outputs out. `bytes` must be the whole tensor's size. Between runs only. */
 PARA_API int para_session_set(para_session *s, const char *name, const void *data, size_t bytes, para_error *err);
+/** Copy a whole value out by its name, as para_session_set() copies it in. */
 PARA_API int para_session_get(para_session *s, const char *name, void *data, size_t bytes, para_error *err);
 
 /** Run the graph once and wait. A kernel's error names its node; the values are then unspecified. */
@@ -94,15 +122,20 @@ PARA_API int para_session_run(para_session *s, para_error *err);
 
 /** Counters that replay must leave alone after the first run, and the last run's wall time. */
 typedef struct para_session_counters {
-    int64_t runs, tasks_created, handles_registered;
-    double run_ns; /**< wall time of the last run */
+    int64_t runs;               /**< runs so far */
+    int64_t tasks_created;      /**< StarPU tasks made since the session began */
+    int64_t handles_registered; /**< StarPU handles made since the session began */
+    double run_ns;              /**< wall time of the last run */
 } para_session_counters;
+/** Return the counters as they are now. */
 PARA_API para_session_counters para_session_count(const para_session *s);
 
 /** One node's last run: times in nanoseconds since the run began, and the worker. */
 typedef struct para_sample {
-    int node, worker;
-    double start_ns, end_ns;
+    int node;        /**< id */
+    int worker;      /**< StarPU's number of it */
+    double start_ns; /**< of the kernel */
+    double end_ns;   /**< of the kernel */
 } para_sample;
 /** Return the last run's samples by node id, NULL unless options.profile; valid until the next run. */
 PARA_API const para_sample *para_session_profile(const para_session *s, int *count);

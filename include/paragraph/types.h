@@ -11,6 +11,10 @@
 extern "C" {
 #endif
 
+/** @def PARA_API
+ * Before what the library exports. */
+/** @def PARA_PRINTF
+ * After a function that takes a printf format as argument `string` and its values from `first` on. */
 #if defined(__GNUC__)
 #define PARA_API __attribute__((visibility("default")))
 #define PARA_PRINTF(string, first) __attribute__((format(printf, string, first)))
@@ -38,8 +42,8 @@ enum para_status {
  *
  * Functions take a pointer as their last argument and fill it on failure alone; NULL is welcome everywhere. */
 typedef struct para_error {
-    int code;
-    char message[480];
+    int code;          /**< a para_status */
+    char message[480]; /**< what was found and what was expected, without a newline */
 } para_error;
 
 /** Return the name of a status code, for example "PARA_ESHAPE"; a constant string. */

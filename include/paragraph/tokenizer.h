@@ -1,0 +1,84 @@
+/** @file
+ * Text to token ids and back: bytes, and GPT-2's byte-level BPE. Not in builds configured --without-io.
+ *
+ * A tokenizer is constant once open and may be shared by threads; an encoder or a decoder serves one thread at a time.
+ * Text is any bytes, and decoding what was encoded gives the same bytes back, whatever they are. */
+#ifndef PARAGRAPH_TOKENIZER_H
+#define PARAGRAPH_TOKENIZER_H
+
+#include <paragraph/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A tokenizer: text to token ids and back. */
+typedef struct para_tokenizer para_tokenizer;
+
+/** Open the tokenizer of a Hugging Face folder, from vocab.json and merges.txt, or, where `dir` is NULL, the tokenizer
+ * whose ids are the 256 bytes.
+ *
+ * Entries of vocab.json that are neither a byte nor made by a merge are special tokens, such as <|endoftext|>.
+ * Which characters are letters and numbers is what Unicode says in the version that the PCRE2 at hand knows.
+ * Returns 0, PARA_EIO, PARA_EFORMAT, PARA_ESUPPORT (a PCRE2 without Unicode) or PARA_ENOMEM; errors name the file,
+ * the line or the entry, and what was expected.
+ * Source: Radford et al., "Language models are unsupervised multitask learners", 2019, section 2.2. */
+PARA_API int para_tokenizer_open(para_tokenizer **out, const char *dir, para_error *err);
+/** Free it, after its encoders and decoders. */
+PARA_API void para_tokenizer_free(para_tokenizer *t);
+/** Return the number of tokens: ids are 0 to that less one. */
+PARA_API int64_t para_tokenizer_vocab(const para_tokenizer *t);
+/** Return the bytes that a token stands for, which live as long as `t`, their number in *bytes; NULL if no token has
+ * that id. They need not be whole UTF-8 characters, and no zero byte follows them. */
+PARA_API const void *para_tokenizer_token(const para_tokenizer *t, int64_t id, size_t *bytes);
+/** Return the id of a special token by its text, for example "<|endoftext|>", or -1. */
+PARA_API int32_t para_tokenizer_special(const para_tokenizer *t, const char *text);
+
+/** Encode a whole text.
+ *
+ * With `specials`, the texts of special tokens become their ids, the leftmost first and of those the longest; without,
+ * they are text as any other. Text is cut into words by GPT-2's pattern, and words are merged by rank. A byte that
+ * isn't part of a well-formed UTF-8 character counts as a character of its own, neither letter, number nor space.
+ * *ids, to be freed by para_tokens_free(), holds *count ids, never more than there are bytes; NULL for an empty text.
+ * Returns 0, PARA_ENOMEM, or PARA_ERANGE for a word of 2 GiB or more. Time is that of sorting at worst, n log n for a
+ * word of n bytes. */
+PARA_API int para_tokenizer_encode(const para_tokenizer *t, const void *text, size_t bytes, bool specials,
+                                   int32_t **ids, int64_t *count, para_error *err);
+/** Free the ids of para_tokenizer_encode(); NULL is welcome. */
+PARA_API void para_tokens_free(int32_t *ids);
+
+/** An encoder takes a text block by block, for texts larger than memory. It remembers the words it met, so one that
+ * is kept is faster than a new one for each text. It needs memory in proportion to its largest block and the text's
+ * longest word, and 2 MiB. */
+typedef struct para_encoder para_encoder;
+
+/** Make an encoder; `t` must outlive it, and `specials` is as in para_tokenizer_encode(). Returns 0 or PARA_ENOMEM. */
+PARA_API int para_encoder_new(para_encoder **out, const para_tokenizer *t, bool specials, para_error *err);
+/** Free an encoder; NULL is welcome. */
+PARA_API void para_encoder_free(para_encoder *e);
+/** Take the next block of the text, cut anywhere, and give the ids that are settled so far, which may be none; *ids
+ * lives until the next call. The ids of all calls up to para_encoder_finish() are those of the whole text. After a
+ * failure the encoder can only be freed. */
+PARA_API int para_encoder_feed(para_encoder *e, const void *text, size_t bytes, const int32_t **ids, int64_t *count,
+                               para_error *err);
+/** End the text: give the ids of what was held back. The encoder is then ready for another text. */
+PARA_API int para_encoder_finish(para_encoder *e, const int32_t **ids, int64_t *count, para_error *err);
+
+/** A decoder turns ids into text one by one and gives whole characters only, so that each piece can be shown. */
+typedef struct para_decoder para_decoder;
+
+/** Make a decoder; `t` must outlive it. Returns 0 or PARA_ENOMEM. */
+PARA_API int para_decoder_new(para_decoder **out, const para_tokenizer *t, para_error *err);
+/** Free a decoder; NULL is welcome. */
+PARA_API void para_decoder_free(para_decoder *d);
+/** Take the next id and give the bytes, possibly none, up to the last that completes a UTF-8 character; *text lives
+ * until the next call. Bytes that can't be part of one pass unchanged; at most 3 are ever held back.
+ * Returns 0, or PARA_ERANGE if no token has that id: the decoder is then as before the call. */
+PARA_API int para_decoder_feed(para_decoder *d, int64_t id, const char **text, size_t *bytes, para_error *err);
+/** End the text: give the bytes held back, an unfinished character. The decoder is then ready for another text. */
+PARA_API void para_decoder_finish(para_decoder *d, const char **text, size_t *bytes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
