@@ -1,8 +1,8 @@
 /* Splits by list, and the tiling rule behind "auto" and "auto:CORES".
  *
  * The rule compares a few ways to cut the graph and takes the one with the least predicted time on so many nominal
- * cores, four for "auto": work / cores + critical path (1 - 1 / cores), which no greedy schedule exceeds (Graham, 1969).
- * Work counts the sums, gathers and tasks that a split adds. It knows the graph, the number and nominal rates, never the machine, so that the same graph is cut the same
+ * cores, four for "auto": max(critical path, work / cores), where work counts the sums, gathers and tasks that a split
+ * adds. It knows the graph, the number and nominal rates, never the machine, so that the same graph is cut the same
  * way everywhere. */
 #include "graph/ir.h"
 #include "graph/op.h"
@@ -14,8 +14,8 @@ enum { MAX_CHOICES = 16, NOMINAL_CORES = 4, MAX_CORES = 1024 };
 /* Room for all choices, "axis=1024,". */
 enum { LIST_TEXT = MAX_CHOICES * (PARA_MAX_AXIS_NAME + 6) + 1 };
 
-/* What a task costs beside its kernel. */
-static const double TASK_NS = 5000.0;
+/* What a task costs beside its kernel, waiting for others included. */
+static const double TASK_NS = 20000.0;
 
 /* Read "axis=parts" from *list and step past it; false at the end. */
 static int next_split(const char **list, char axis[PARA_MAX_AXIS_NAME + 1], int *parts, para_error *err)
@@ -76,7 +76,7 @@ static double predict_ns(const para_graph *g, int cores)
         for (int i = 0; i < g->n_nodes; i++)
             cost[i] = para_node_time_ns(g->nodes[i]) + TASK_NS;
         if (para_deps_measure(d, cost, &p, NULL, NULL) == 0)
-            time = p.work / cores + p.critical * (cores - 1) / cores;
+            time = p.critical > p.work / cores ? p.critical : p.work / cores;
     }
     para_deps_free(d);
     free(cost);

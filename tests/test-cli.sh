@@ -219,6 +219,7 @@ train() {
 
 # A run that is killed by SIGTERM after some steps, and goes on to have the losses of one that was not.
 check_kill() {
+    : >before
     "$paragraph" train $steps $sizes --steps 1000000 --out killed >before 2>killed.err &
     run=$!
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do

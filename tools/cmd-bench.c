@@ -172,6 +172,8 @@ static int prepare(struct bench *b)
     para_adamw_options adamw = para_adamw_default();
     adamw.clip = 1.0;
     adamw.weight_decay = 0.1;
+    TRY(model_from_options(&b->model, &o->model));
+    TRY(machine_open(&b->machine, &o->machine));
     struct graph_wish wish = {.model = &b->model,
                               .batch = o->batch,
                               .seq = o->seq,
@@ -181,9 +183,7 @@ static int prepare(struct bench *b)
                               .split = &o->split};
     para_session_options session = para_session_default();
     session.profile = true;
-    TRY(model_from_options(&b->model, &o->model));
     TRY(graph_make(&b->graph, &wish, b->splits));
-    TRY(machine_open(&b->machine, &o->machine));
     if (para_session_new(&b->session, b->graph, b->machine, &session, &err) < 0)
         return broken(&err);
     TRY(set_random(b, "tokens", 0));

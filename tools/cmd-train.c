@@ -381,8 +381,8 @@ static int prepare(struct train *t)
     const struct train_options *o = t->o;
     TRY(find_model(t));
     TRY(open_data(t));
-    TRY(build_graph(t));
     TRY(machine_open(&t->machine, &o->machine));
+    TRY(build_graph(t));
     TRY(begin(t));
     if (t->val)
         TRY(evaluator_open(&t->evaluator, &t->model, o->batch, t->seq, &o->split, NULL, t->machine));
