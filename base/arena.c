@@ -1,6 +1,7 @@
 #include "base/arena.h"
 
 #include <stdalign.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +48,27 @@ char *para_arena_string(struct para_arena *arena, const char *string)
     if (copy)
         memcpy(copy, string, bytes);
     return copy;
+}
+
+char *para_arena_vformat(struct para_arena *arena, const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    char *text = length < 0 ? NULL : para_arena_alloc(arena, (size_t)length + 1);
+    if (text)
+        vsnprintf(text, (size_t)length + 1, format, args);
+    return text;
+}
+
+char *para_arena_format(struct para_arena *arena, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = para_arena_vformat(arena, format, args);
+    va_end(args);
+    return text;
 }
 
 void para_arena_free(struct para_arena *arena)

@@ -44,9 +44,9 @@ void para_log(int level, const char *format, ...)
 
 const char *para_status_name(int status)
 {
-    static const char *const names[] = {"PARA_OK",    "PARA_EINVAL",  "PARA_ENOMEM",  "PARA_ESHAPE",
-                                        "PARA_EAXIS", "PARA_ERANGE",  "PARA_EIO",     "PARA_EFORMAT",
-                                        "PARA_EDEVICE", "PARA_ENAME", "PARA_ESUPPORT"};
+    static const char *const names[] = {"PARA_OK",      "PARA_EINVAL", "PARA_ENOMEM",  "PARA_ESHAPE",
+                                        "PARA_EAXIS",   "PARA_ERANGE", "PARA_EIO",     "PARA_EFORMAT",
+                                        "PARA_EDEVICE", "PARA_ENAME",  "PARA_ESUPPORT"};
     int count = (int)(sizeof names / sizeof names[0]);
     return status <= 0 && status > -count ? names[-status] : "unknown status";
 }

@@ -17,8 +17,8 @@ struct fan_in {
 
 struct backward {
     para_graph *g;
-    struct fan_in *fan_in; /* by tensor id */
-    int *first_use;        /* by tensor id: the first node that reads it, which is visited last */
+    struct fan_in *fan_in;  /* by tensor id */
+    int *first_use;         /* by tensor id: the first node that reads it, which is visited last */
     int n_tensors, n_nodes; /* of the forward graph */
 };
 
@@ -111,14 +111,13 @@ static void total_parameters(struct backward *b, const para_node *n)
 static int walk(struct backward *b, para_tensor *loss, para_error *err)
 {
     para_graph *g = b->g;
-    char *open_scope = g->scope, scope[512];
+    const char *open_scope = g->scope;
     g->in_backward = true;
     PARA_TRY(contribute(b, loss, para_name(para_fill(g, PARA_SCALAR, 1.0), "backward.seed")));
     int status = 0;
     for (int i = b->n_nodes - 1; i >= 0 && status == 0 && !g->error.code; i--) {
         const para_node *n = g->nodes[i];
-        snprintf(scope, sizeof scope, "%s", n->scope);
-        g->scope = scope;
+        g->scope = n->scope;
         g->backward_of = n;
         status = differentiate(b, n, err);
         if (status == 0)
@@ -132,14 +131,18 @@ static int walk(struct backward *b, para_tensor *loss, para_error *err)
     return status;
 }
 
-int para_graph_backward(para_graph *g, para_tensor *loss, para_error *err)
+/* What the loss can't be, and the second time. */
+static int check_loss(const para_graph *g, const para_tensor *loss, para_error *err)
 {
-    if (g->error.code)
-        return para_fail(err, g->error.code, "%s", g->error.message);
     if (!loss || loss->graph != g || loss->shape.rank != 0 || loss->shape.dtype != PARA_F32)
-        return para_fail(err, PARA_ESHAPE, "the loss \"%s\" is no float32 scalar of this graph", loss ? loss->name : "");
-    if (g->sealed || g->has_backward)
-        return para_fail(err, PARA_EINVAL, "the graph %s", g->sealed ? "is sealed" : "has its gradients already");
+        return para_fail(err, PARA_ESHAPE, "the loss \"%s\" is no float32 scalar of this graph",
+                         loss ? loss->name : "");
+    return g->has_backward ? para_fail(err, PARA_EINVAL, "the graph has its gradients already") : 0;
+}
+
+static int append(para_graph *g, para_tensor *loss, para_error *err)
+{
+    PARA_TRY(check_loss(g, loss, err));
     struct backward b = {.g = g, .n_tensors = g->n_tensors, .n_nodes = g->n_nodes};
     b.fan_in = calloc((size_t)g->n_tensors, sizeof *b.fan_in);
     b.first_use = calloc((size_t)g->n_tensors, sizeof *b.first_use);
@@ -156,6 +159,16 @@ int para_graph_backward(para_graph *g, para_tensor *loss, para_error *err)
         para_fail_memory(err, "differentiating a graph");
     g->has_backward = status == 0;
     return status;
+}
+
+int para_graph_backward(para_graph *g, para_tensor *loss, para_error *err)
+{
+    para_error own = {0};
+    if (g->sealed)
+        return para_fail(err, PARA_EINVAL, "the graph is sealed");
+    if (g->error.code == 0 && append(g, loss, &own) < 0)
+        para_graph_fail(g, &own);
+    return g->error.code ? para_fail(err, g->error.code, "%s", g->error.message) : 0;
 }
 
 para_tensor *para_grad(const para_graph *g, const para_tensor *t)

@@ -2,16 +2,15 @@
 #include "graph/ir.h"
 #include "graph/op.h"
 
+#include <limits.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { NAME_TEXT = 512 };
-
-/* Write the open scopes and a name, "layer.3.attn.qkv". */
-static void full_name(const para_graph *g, const char *name, char buffer[NAME_TEXT])
+/* The open scopes and a name, "layer.3.attn.qkv"; NULL with the error kept. */
+static const char *full_name(para_graph *g, const char *name)
 {
-    snprintf(buffer, NAME_TEXT, "%s%s%s", g->scope, g->scope[0] ? "." : "", name);
+    const char *full = para_arena_format(&g->arena, "%s%s%s", g->scope, g->scope[0] ? "." : "", name);
+    return full ? full : para_graph_error(g, PARA_ENOMEM, "out of memory: naming %s", name);
 }
 
 static bool closed(para_graph *g, const char *what)
@@ -37,8 +36,9 @@ static para_tensor *add_source(para_graph *g, para_kind kind, const char *name, 
     if (init.kind < PARA_INIT_FILL || init.kind > PARA_INIT_UNIFORM)
         return para_graph_error(g, PARA_EINVAL, "\"%s\" begins by kind number %d, expected one of the three kinds",
                                 name, (int)init.kind);
-    char full[NAME_TEXT];
-    full_name(g, name, full);
+    const char *full = full_name(g, name);
+    if (!full)
+        return NULL;
     struct para_shape shape = {.dtype = dtype};
     for (const para_dim *d = dims; d->axis; d++)
         para_shape_append(&shape, d->axis, d->extent);
@@ -61,7 +61,8 @@ para_tensor *para_param(para_graph *g, const char *name, const para_dim *dims, p
 para_tensor *para_state(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims, para_init init)
 {
     if (dtype != PARA_F32 && dtype != PARA_I32)
-        return para_graph_error(g, PARA_ESHAPE, "state \"%s\" is %s, expected f32 or i32", name, para_dtype_name(dtype));
+        return para_graph_error(g, PARA_ESHAPE, "state \"%s\" is %s, expected f32 or i32", name,
+                                para_dtype_name(dtype));
     if (dtype == PARA_I32 && init.kind != PARA_INIT_FILL)
         return para_graph_error(g, PARA_EINVAL, "state \"%s\" is i32, expected a fill as its initial value", name);
     return add_source(g, PARA_STATE, name, dtype, dims, init);
@@ -69,23 +70,19 @@ para_tensor *para_state(para_graph *g, const char *name, para_dtype dtype, const
 
 void para_scope_push(para_graph *g, const char *format, ...)
 {
-    char name[NAME_TEXT];
     va_list args;
     va_start(args, format);
-    vsnprintf(name, sizeof name, format, args);
+    const char *name = para_arena_vformat(&g->arena, format, args);
     va_end(args);
-    size_t old = strlen(g->scope), bytes = old + strlen(name) + 2;
-    char *scope = realloc(g->scope, bytes);
     struct para_scope_mark *top = para_arena_alloc(&g->arena, sizeof *top);
-    if (scope)
-        g->scope = scope;
-    if (!scope || !top) {
-        para_graph_error(g, PARA_ENOMEM, "out of memory: opening scope %s", name);
+    const char *scope = name && top ? full_name(g, name) : NULL;
+    if (!scope) {
+        para_graph_error(g, PARA_ENOMEM, "out of memory: opening a scope");
         return;
     }
-    snprintf(scope + old, bytes - old, "%s%s", old ? "." : "", name);
-    *top = (struct para_scope_mark){g->scopes, old};
+    *top = (struct para_scope_mark){g->scopes, g->scope};
     g->scopes = top;
+    g->scope = scope;
 }
 
 void para_scope_pop(para_graph *g)
@@ -94,14 +91,15 @@ void para_scope_pop(para_graph *g)
         para_graph_error(g, PARA_EINVAL, "para_scope_pop() without a scope open");
         return;
     }
-    g->scope[g->scopes->length] = '\0';
+    g->scope = g->scopes->before;
     g->scopes = g->scopes->outer;
 }
 
-/* Write the full name of output k of a node called `full`, "norm:1". */
-static void output_name(const char *full, int k, char buffer[NAME_TEXT + 8])
+/* The full name of output k of a node called `full`, "norm:1"; NULL with the error kept. */
+static const char *output_name(para_graph *g, const char *full, int k)
 {
-    snprintf(buffer, NAME_TEXT + 8, k ? "%s:%d" : "%s", full, k);
+    const char *name = k ? para_arena_format(&g->arena, "%s:%d", full, k) : full;
+    return name ? name : para_graph_error(g, PARA_ENOMEM, "out of memory: naming %s", full);
 }
 
 para_tensor *para_name(para_tensor *t, const char *name)
@@ -114,20 +112,19 @@ para_tensor *para_name(para_tensor *t, const char *name)
         return NULL;
     if (!n)
         return para_graph_error(g, PARA_ENAME, "\"%s\" has a name already; para_name() is for results of ops", t->name);
-    char full[NAME_TEXT], output[NAME_TEXT + 8];
-    full_name(g, name, full);
+    const char *full = full_name(g, name), *output[PARA_MAX_OUT];
     for (int k = 0; k < n->n_out; k++) {
-        output_name(full, k, output);
-        const para_tensor *owner = para_graph_find(g, output);
+        output[k] = full ? output_name(g, full, k) : NULL;
+        const para_tensor *owner = output[k] ? para_graph_find(g, output[k]) : NULL;
         if (owner && owner->producer != n)
-            return para_graph_error(g, PARA_ENAME, "the name \"%s\" is taken", output);
+            return para_graph_error(g, PARA_ENAME, "the name \"%s\" is taken", output[k]);
+        if (!output[k])
+            return NULL;
     }
     for (int k = 0; k < n->n_out; k++) {
-        output_name(full, k, output);
-        char *copy = para_arena_string(&g->arena, output);
-        if (!copy || para_strmap_set(&g->names, copy, n->out[k]) < 0)
+        if (para_strmap_set(&g->names, output[k], n->out[k]) < 0)
             return para_graph_error(g, PARA_ENOMEM, "out of memory: naming %s", full);
-        n->out[k]->name = n->out[k]->base = copy;
+        n->out[k]->name = n->out[k]->base = output[k];
     }
     n->name = n->out[0]->name;
     return t;
@@ -154,11 +151,25 @@ static bool same_graph(para_graph *g, const struct para_op *op, para_tensor *con
     return true;
 }
 
-/* Run the op's shape rule, putting the node's name before its message. */
-static int infer_named(const para_node *n, struct para_shape out[], para_error *err)
+/* Fail unless an op takes so many inputs. */
+static int check_inputs(const struct para_op *op, int count, para_error *err)
+{
+    int least = op->inputs[0], most = op->inputs[1] == PARA_NO_INPUTS ? 0 : op->inputs[1] ? op->inputs[1] : INT_MAX;
+    if (count >= least && count <= most)
+        return 0;
+    if (most == INT_MAX)
+        return para_fail(err, PARA_EINVAL, "%d inputs, expected at least %d", count, least);
+    if (least == most)
+        return para_fail(err, PARA_EINVAL, "%d input%s, expected %d", count, count == 1 ? "" : "s", least);
+    return para_fail(err, PARA_EINVAL, "%d inputs, expected %d to %d", count, least, most);
+}
+
+int para_node_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
     para_error inner = {0};
-    int count = n->op->infer(n, out, &inner);
+    int count = check_inputs(n->op, n->n_in, &inner);
+    if (count == 0)
+        count = n->op->infer(n, out, &inner);
     if (count < 0)
         return para_fail(err, count, "%s (%s): %s", n->name, n->op->name, inner.message);
     return count;
@@ -169,21 +180,16 @@ para_node *para_apply_node(const struct para_op *op, para_graph *g, para_tensor 
 {
     if (closed(g, op->name) || !same_graph(g, op, in, n_in))
         return NULL;
-    char wanted[NAME_TEXT];
-    if (g->backward_of)
-        snprintf(wanted, sizeof wanted, "%s.grad.%s", g->backward_of->name, op->name);
-    else
-        full_name(g, op->name, wanted);
-    const char *name = para_name_unique(g, wanted);
+    const char *name = g->backward_of ? para_name_unique(g, "%s.grad.%s", g->backward_of->name, op->name)
+                                      : para_name_unique(g, "%s%s%s", g->scope, g->scope[0] ? "." : "", op->name);
     para_node *n = name ? para_node_add(g, op, name, in, n_in, attr) : NULL;
     if (!n)
         return NULL;
     struct para_shape out[PARA_MAX_OUT] = {{0}};
-    int count = infer_named(n, out, &g->error);
+    int count = para_node_infer(n, out, &g->error);
     for (int k = 0; k < count; k++) {
-        char output[NAME_TEXT + 8];
-        output_name(name, k, output);
-        if (!para_node_add_output(n, output, &out[k]))
+        const char *output = output_name(g, name, k);
+        if (!output || !para_node_add_output(n, output, &out[k]))
             return NULL;
     }
     return count > 0 ? n : NULL;
@@ -214,15 +220,10 @@ int para_infer_like(const para_node *n, int i, struct para_shape out[])
     return 1;
 }
 
-int para_need_inputs(const para_node *n, int count, para_error *err)
-{
-    return n->n_in >= count ? 0
-                            : para_fail(err, PARA_EINVAL, "%d inputs, expected at least %d", n->n_in, count);
-}
-
 int para_need_dtype(const para_node *n, int i, para_dtype dtype, para_error *err)
 {
-    PARA_TRY(para_need_inputs(n, i + 1, err));
+    if (i >= n->n_in) /* of an op that takes any number */
+        return para_fail(err, PARA_EINVAL, "%d inputs, expected at least %d", n->n_in, i + 1);
     const para_tensor *t = n->in[i];
     if (t->shape.dtype == dtype)
         return 0;
@@ -232,12 +233,8 @@ int para_need_dtype(const para_node *n, int i, para_dtype dtype, para_error *err
 
 int para_need_same(const para_node *n, int i, int j, para_error *err)
 {
-    PARA_TRY(para_need_inputs(n, (i > j ? i : j) + 1, err));
     const struct para_shape *a = &n->in[i]->shape, *b = &n->in[j]->shape;
-    bool same = a->rank == b->rank && a->dtype == b->dtype;
-    for (int d = 0; same && d < a->rank; d++)
-        same = strcmp(a->dim[d].axis, b->dim[d].axis) == 0 && a->dim[d].whole == b->dim[d].whole;
-    if (same)
+    if (para_shape_same_whole(a, b))
         return 0;
     char left[PARA_SHAPE_TEXT], right[PARA_SHAPE_TEXT];
     return para_fail(err, PARA_ESHAPE, "\"%s\" is %s and \"%s\" is %s, expected the same", n->in[i]->name,

@@ -13,7 +13,7 @@
 
 struct para_deps {
     int n, n_edges;
-    int *first;         /* n + 1: where each node's edges begin */
+    int *first; /* n + 1: where each node's edges begin */
     para_edge *edges;
     int *level;
     uint64_t *ancestors; /* n rows of `words` */
@@ -184,6 +184,10 @@ static int analyze(struct para_deps *d, struct analysis *a, para_error *err)
 int para_deps_new(para_deps **out, const para_graph *g, const int *buffers, para_error *err)
 {
     struct analysis a = {.g = g, .buffers = buffers};
+    if (g->n_nodes > PARA_DEPS_MAX_NODES)
+        return para_fail(err, PARA_ERANGE,
+                         "%d nodes are too many to analyze, at most %d: ancestors would take %.1f GiB", g->n_nodes,
+                         PARA_DEPS_MAX_NODES, (double)g->n_nodes * g->n_nodes / 8 / (1 << 30));
     para_deps *d = calloc(1, sizeof *d);
     if (!d)
         return para_fail_memory(err, "analyzing a graph");

@@ -1,7 +1,8 @@
-/* A graph as Graphviz DOT, for `dot -Tsvg`: a cluster per scope, nodes coloured by what they are for, values that
- * begin the graph in shapes of their own, edges with the shapes of what flows, and dashed, where an update must wait
- * for readers of what it overwrites. A scope holds forward and backward nodes, so clusters form cycles: dot must rank
- * nodes across clusters (newrank), stop early (nslimit), and place labels last (xlabel), or it fails or takes minutes.
+/* A graph as Graphviz DOT, for `dot -Tsvg`: a cluster per scope, nodes coloured by what they are for and outlined by
+ * worker group, values that begin the graph in shapes of their own, edges with the shape of what flows where it isn't
+ * that of what flowed into the node before, and dashed, where an update must wait for readers of what it overwrites. A
+ * scope holds forward and backward nodes, so clusters form cycles: dot must rank nodes across clusters (newrank), stop
+ * early (nslimit), and place labels last (xlabel), or it fails or takes minutes.
  */
 #include "graph/dump.h"
 #include "graph/op.h"
@@ -33,6 +34,7 @@ struct dot {
     FILE *out;
     const para_graph *g;
     struct para_fold fold;
+    int *group; /* by unit: the worker group of all its nodes; -1 if they have none or several */
     const para_node **reader;
     struct para_arena arena;
     struct para_strmap clusters; /* by scope in full */
@@ -145,32 +147,75 @@ static const char *short_name(const para_node *n)
     return bytes && strncmp(n->name, n->scope, bytes) == 0 && n->name[bytes] == '.' ? n->name + bytes + 1 : n->name;
 }
 
+static const char *const class_colours[] = {"#d6e8fa", "#fbdcd2", "#d9f0d3"};
+
+/* Outlines of worker groups, taken in turn. */
+enum { GROUP_COLOURS = 6 };
+static const char *const group_colours[GROUP_COLOURS] = {"#1f77b4", "#d62728", "#2ca02c",
+                                                         "#9467bd", "#ff7f0e", "#17becf"};
+
+/* The op, the node's own name if it has another, and its part if the name doesn't say it. */
+static void write_node(const struct dot *d, const para_node *n)
+{
+    write_name(d->out, n->op->name);
+    if (strcmp(short_name(n), n->op->name) != 0) {
+        fputs("\\n", d->out);
+        write_name(d->out, short_name(n));
+    }
+    if (!strstr(short_name(n), n->part)) {
+        fputs("\\n", d->out);
+        write_name(d->out, n->part);
+    }
+}
+
 static int write_unit(const struct dot *d, int unit)
 {
-    static const char *const colours[] = {"#d6e8fa", "#fbdcd2", "#d9f0d3"};
     const struct para_unit *u = &d->fold.units[unit];
+    int group = d->group[unit];
     bool output = false;
     for (int k = 0; k < u->first->n_out; k++)
         output = output || u->first->out[k]->is_output;
-    fprintf(d->out, "u%d [fillcolor=\"%s\"%s,label=\"", unit, colours[u->class],
-            output && !u->folded ? ",peripheries=2" : "");
+    fprintf(d->out, "u%d [fillcolor=\"%s\"", unit, class_colours[u->class]);
+    if (group >= 0)
+        fprintf(d->out, ",penwidth=2.5,color=\"%s\"", group_colours[group % GROUP_COLOURS]);
+    fprintf(d->out, "%s,label=\"", output && !u->folded ? ",peripheries=2" : "");
     if (u->folded) {
+        const char *class = para_class_name(u->class);
         write_escaped(d->out, u->first->scope, u->scope_bytes);
-        fprintf(d->out, " (%s)\\n", para_class_name(u->class));
+        if (u->scope_bytes != strlen(class) || memcmp(u->first->scope, class, u->scope_bytes) != 0)
+            fprintf(d->out, " (%s)", class);
+        fputs("\\n", d->out);
         PARA_TRY(para_unit_ops(&d->fold, unit, d->g, d->out));
     } else {
-        write_name(d->out, u->first->op->name);
-        fputs("\\n", d->out);
-        write_name(d->out, short_name(u->first));
-        if (u->first->part[0]) {
-            fputs("\\n", d->out);
-            write_name(d->out, u->first->part);
-        }
-        if (u->first->place >= 0)
-            fprintf(d->out, "\\ngroup %d", u->first->place);
+        write_node(d, u->first);
     }
+    if (group >= 0)
+        fprintf(d->out, "\\ngroup %d", group);
     fputs("\"];\n", d->out);
     return 0;
+}
+
+/* What colours and lines mean, of those that are there. */
+static void write_legend(const struct dot *d)
+{
+    bool present[3] = {false}, waits = false;
+    int groups = 0;
+    for (int unit = 0; unit < d->fold.count; unit++) {
+        present[d->fold.units[unit].class] = true;
+        groups = d->group[unit] >= groups ? d->group[unit] + 1 : groups;
+    }
+    for (size_t i = 0; i < d->n_arrows; i++)
+        waits = waits || d->arrows[i].kind != PARA_RAW;
+    fputs("legend [shape=plaintext,style=\"\",label=<<table border=\"0\" cellborder=\"0\" cellspacing=\"4\"><tr>",
+          d->out);
+    for (int c = 0; c < 3; c++)
+        if (present[c])
+            fprintf(d->out, "<td bgcolor=\"%s\">%s</td>", class_colours[c], para_class_name((enum para_class)c));
+    for (int group = 0; group < groups; group++)
+        fprintf(d->out, "<td border=\"2\" color=\"%s\">group %d</td>", group_colours[group % GROUP_COLOURS], group);
+    if (waits)
+        fputs("<td><font color=\"#b03060\">- - waits to overwrite</font></td>", d->out);
+    fputs("<td>double outline: output</td></tr></table>>];\n", d->out);
 }
 
 static int write_cluster(const struct dot *d, const struct cluster *c)
@@ -232,16 +277,48 @@ static int collect_arrows(struct dot *d, const para_deps *deps)
     return 0;
 }
 
+static int find_groups(struct dot *d)
+{
+    d->group = malloc(sizeof *d->group * ((size_t)d->fold.count + 1));
+    if (!d->group)
+        return PARA_ENOMEM;
+    for (int unit = 0; unit < d->fold.count; unit++)
+        d->group[unit] = d->fold.units[unit].first->place;
+    for (int id = 0; id < d->g->n_nodes; id++)
+        if (d->group[d->fold.of[id]] != d->g->nodes[id]->place)
+            d->group[d->fold.of[id]] = -1;
+    return 0;
+}
+
+static bool same_tile(const struct para_shape *a, const struct para_shape *b)
+{
+    for (int d = 0; d < a->rank && d < b->rank; d++)
+        if (a->dim[d].extent != b->dim[d].extent || a->dim[d].origin != b->dim[d].origin)
+            return false;
+    return para_shape_same_whole(a, b);
+}
+
+/* Whether an arrow says what flows: on the way to the value's first reader, unless it is as what flowed into the node
+ * that made it. A value that begins the graph has its shape in its own box, or in a folded one. */
+static bool tells_shape(const struct dot *d, const struct arrow *a)
+{
+    const para_tensor *t = d->g->tensors[a->tensor];
+    const para_node *n = t->producer;
+    if (a->kind != PARA_RAW || !n || d->fold.of[d->reader[t->id]->id] != a->to)
+        return false;
+    return d->fold.units[a->from].folded || n->n_in == 0 || !same_tile(&n->in[0]->shape, &t->shape);
+}
+
 static void write_box(const struct dot *d, int box)
 {
     fprintf(d->out, box < d->fold.count ? "u%d" : "t%d", box < d->fold.count ? box : box - d->fold.count);
 }
 
-/* One line per pair of boxes: the shape of the one value that flows, or their number. */
+/* One line per pair of boxes, with the shape of the one value that flows, or their number. */
 static void write_arrows(const struct dot *d)
 {
-    static const char *const looks[] = {"", "style=dashed,constraint=false,color=\"#b03060\",",
-                                        "style=dotted,constraint=false,color=\"#b03060\","};
+    static const char *const looks[] = {"", " [style=dashed,constraint=false,color=\"#b03060\"]",
+                                        " [style=dotted,constraint=false,color=\"#b03060\"]"};
     for (size_t i = 0, end; i < d->n_arrows; i = end) {
         const struct arrow *a = &d->arrows[i];
         int values = 1;
@@ -250,18 +327,18 @@ static void write_arrows(const struct dot *d)
              end++)
             values += d->arrows[end].tensor != d->arrows[end - 1].tensor;
         char text[PARA_SHAPE_TEXT];
-        if (values == 1)
-            para_shape_text(&d->g->tensors[a->tensor]->shape, text);
-        else
-            snprintf(text, sizeof text, "%d values", values);
         write_box(d, a->from);
         fputs(" -> ", d->out);
         write_box(d, a->to);
-        fprintf(d->out, " [%sxlabel=\"", looks[a->kind]);
-        /* a parameter's shape stands in its own box */
-        if (a->kind == PARA_RAW && (values > 1 || a->from < d->fold.count))
-            write_name(d->out, text);
-        fputs("\"];\n", d->out);
+        fputs(looks[a->kind], d->out);
+        if (values > 1 && a->kind == PARA_RAW) {
+            fprintf(d->out, " [xlabel=\"%d values\"]", values);
+        } else if (tells_shape(d, a)) {
+            fputs(" [xlabel=\"", d->out);
+            write_name(d->out, para_shape_text(&d->g->tensors[a->tensor]->shape, text));
+            fputs("\"]", d->out);
+        }
+        fputs(";\n", d->out);
     }
 }
 
@@ -272,6 +349,7 @@ static int write_all(struct dot *d, const para_deps *deps)
         return PARA_ENOMEM;
     PARA_TRY(place_items(d));
     PARA_TRY(collect_arrows(d, deps));
+    PARA_TRY(find_groups(d));
     fputs("digraph paragraph {\n"
           "graph "
           "[rankdir=TB,newrank=true,nslimit=1,nslimit1=1,fontname=\"Helvetica\",fontsize=12,style=\"rounded\",color=\"#"
@@ -281,6 +359,7 @@ static int write_all(struct dot *d, const para_deps *deps)
           d->out);
     PARA_TRY(write_cluster(d, &d->top));
     write_arrows(d);
+    write_legend(d);
     fputs("}\n", d->out);
     return 0;
 }
@@ -299,6 +378,7 @@ int para_graph_dump_dot(const para_graph *g, FILE *out, int fold, para_error *er
     para_fold_free(&d.fold);
     para_arena_free(&d.arena);
     para_strmap_free(&d.clusters);
+    free(d.group);
     free(d.reader);
     free(d.arrows);
     return status < 0 ? status : para_dump_finish(out, err);

@@ -45,17 +45,6 @@ static int part_of(const para_node *n, const char *axis)
     return -1;
 }
 
-static bool has_axis(const para_node *n, const char *axis)
-{
-    for (int i = 0; i < n->n_in; i++)
-        if (para_shape_find(&n->in[i]->shape, axis) >= 0)
-            return true;
-    for (int k = 0; k < n->n_out; k++)
-        if (para_shape_find(&n->out[k]->shape, axis) >= 0)
-            return true;
-    return false;
-}
-
 static int by_origin(const void *a, const void *b)
 {
     const para_node *x = *(const para_node *const *)a, *y = *(const para_node *const *)b;
@@ -74,7 +63,7 @@ static void count_family(struct report *r, int begin, int end, const char *axis,
             op = n->op;
         if (n->op != op)
             continue;
-        have = have || has_axis(n, axis);
+        have = have || para_node_has_axis(n, axis);
         cut = cut || part_of(n, axis) >= 0;
     }
     if (!have)

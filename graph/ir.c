@@ -20,12 +20,7 @@ para_graph *para_graph_new(void)
     para_graph *g = calloc(1, sizeof *g);
     if (!g)
         return NULL;
-    g->scope = calloc(1, 1);
-    g->splits = "";
-    if (!g->scope) {
-        free(g);
-        return NULL;
-    }
+    g->scope = g->splits = "";
     return g;
 }
 
@@ -38,7 +33,6 @@ void para_graph_free(para_graph *g)
     para_strmap_free(&g->axes);
     free(g->nodes);
     free(g->tensors);
-    free(g->scope);
     free(g->grads);
     free(g->wants);
     free(g);
@@ -71,13 +65,16 @@ const char *para_axis_intern(para_graph *g, const char *axis, int64_t whole, con
 {
     size_t length = axis ? strlen(axis) : 0;
     if (length == 0 || length > PARA_MAX_AXIS_NAME || strpbrk(axis, " ,=[]"))
-        return para_graph_error(g, PARA_EAXIS, "%s: \"%s\" can't name an axis: expected 1 to %d characters, none of "
-                                "them a space, comma, equals sign or bracket", owner, axis ? axis : "",
-                                PARA_MAX_AXIS_NAME);
+        return para_graph_error(g, PARA_EAXIS,
+                                "%s: \"%s\" can't name an axis: expected 1 to %d characters, none of "
+                                "them a space, comma, equals sign or bracket",
+                                owner, axis ? axis : "", PARA_MAX_AXIS_NAME);
     struct axis *a = para_strmap_get(&g->axes, axis);
     if (a && a->whole != whole)
-        return para_graph_error(g, PARA_ESHAPE, "%s: axis \"%s\" has extent %lld here and %lld elsewhere; a name has one "
-                                "extent in a graph", owner, axis, (long long)whole, (long long)a->whole);
+        return para_graph_error(g, PARA_ESHAPE,
+                                "%s: axis \"%s\" has extent %lld here and %lld elsewhere; a name has one "
+                                "extent in a graph",
+                                owner, axis, (long long)whole, (long long)a->whole);
     if (a)
         return a->name;
     a = para_arena_alloc(&g->arena, sizeof *a);
@@ -111,6 +108,27 @@ int para_shape_find(const struct para_shape *s, const char *axis)
     return -1;
 }
 
+int64_t para_shape_stride(const struct para_shape *s, const char *axis)
+{
+    int64_t stride = 1;
+    for (int d = s->rank - 1; d >= 0; d--) {
+        if (strcmp(s->dim[d].axis, axis) == 0)
+            return stride;
+        stride *= s->dim[d].extent;
+    }
+    return 0;
+}
+
+bool para_shape_same_whole(const struct para_shape *a, const struct para_shape *b)
+{
+    if (a->rank != b->rank || a->dtype != b->dtype)
+        return false;
+    for (int d = 0; d < a->rank; d++)
+        if (strcmp(a->dim[d].axis, b->dim[d].axis) != 0 || a->dim[d].whole != b->dim[d].whole)
+            return false;
+    return true;
+}
+
 char *para_shape_text(const struct para_shape *s, char buffer[PARA_SHAPE_TEXT])
 {
     int used = snprintf(buffer, PARA_SHAPE_TEXT, "%s (", para_dtype_name(s->dtype));
@@ -139,12 +157,16 @@ const para_tensor *para_graph_find(const para_graph *g, const char *name)
     return named(g, name);
 }
 
-const char *para_name_unique(para_graph *g, const char *wanted)
+const char *para_name_unique(para_graph *g, const char *format, ...)
 {
-    if (!named(g, wanted)) {
-        const char *copy = para_arena_string(&g->arena, wanted);
-        return copy ? copy : out_of_memory(g);
-    }
+    va_list args;
+    va_start(args, format);
+    const char *wanted = para_arena_vformat(&g->arena, format, args);
+    va_end(args);
+    if (!wanted)
+        return out_of_memory(g);
+    if (!named(g, wanted))
+        return wanted;
     size_t bytes = strlen(wanted) + 16;
     char *name = para_arena_alloc(&g->arena, bytes);
     if (!name)
@@ -172,10 +194,12 @@ static int adopt_shape(para_graph *g, const char *name, const struct para_shape 
     }
     for (int d = 0; d < shape->rank; d++) {
         struct para_extent *e = &own->dim[d];
-        if (e->extent < 1 || e->origin < 0 || e->whole < 1 || e->extent > e->whole || e->origin > e->whole - e->extent) {
-            para_graph_error(g, PARA_ERANGE, "%s: axis \"%s\" has extent %lld at %lld of %lld; expected at least 1, "
-                             "within the whole", name, e->axis, (long long)e->extent, (long long)e->origin,
-                             (long long)e->whole);
+        if (e->extent < 1 || e->origin < 0 || e->whole < 1 || e->extent > e->whole ||
+            e->origin > e->whole - e->extent) {
+            para_graph_error(g, PARA_ERANGE,
+                             "%s: axis \"%s\" has extent %lld at %lld of %lld; expected at least 1, "
+                             "within the whole",
+                             name, e->axis, (long long)e->extent, (long long)e->origin, (long long)e->whole);
             return -1;
         }
         if (!para_mul_i64(elements, e->whole, &elements) || elements > INT64_MAX / 8) {
@@ -217,6 +241,37 @@ para_tensor *para_tensor_add(para_graph *g, para_kind kind, const char *name, co
     return t;
 }
 
+/* Copy a list of words with an end after each, and an empty word behind the last. */
+static const char *split_words(struct para_arena *arena, const char *list)
+{
+    char *words = para_arena_alloc(arena, strlen(list) + 2), *to = words;
+    for (list += strspn(list, " "); words && *list; list += strspn(list, " ")) {
+        size_t length = strcspn(list, " ");
+        memcpy(to, list, length);
+        to += length + 1; /* the arena's memory is zero */
+        list += length;
+    }
+    return words;
+}
+
+static bool keep_attr(para_node *n, int a, union para_attr value)
+{
+    para_graph *g = n->graph;
+    n->attr[a] = value;
+    if (n->op->attrs[a].type != PARA_ATTR_STRING)
+        return true;
+    if (!value.s) {
+        para_graph_error(g, PARA_EINVAL, "%s (%s): %s is NULL, expected a string", n->name, n->op->name,
+                         n->op->attrs[a].name);
+        return false;
+    }
+    n->attr[a].s = para_arena_string(&g->arena, value.s);
+    n->words[a] = split_words(&g->arena, value.s);
+    if (!n->attr[a].s || !n->words[a])
+        out_of_memory(g);
+    return n->attr[a].s && n->words[a];
+}
+
 para_node *para_node_add(para_graph *g, const struct para_op *op, const char *name, para_tensor *const in[], int n_in,
                          const union para_attr attr[])
 {
@@ -225,28 +280,30 @@ para_node *para_node_add(para_graph *g, const struct para_op *op, const char *na
     para_node *n = para_arena_alloc(&g->arena, sizeof *n);
     n = n && para_grow(&g->nodes, g->n_nodes, &g->node_capacity, sizeof *g->nodes) == 0 ? n : NULL;
     para_tensor **ins = para_arena_alloc(&g->arena, sizeof *ins * (size_t)(n_in + PARA_MAX_OUT));
-    char *copy = para_arena_string(&g->arena, name), *scope = para_arena_string(&g->arena, g->scope);
+    const char *copy = para_arena_string(&g->arena, name), *scope = para_arena_string(&g->arena, g->scope);
     if (!n || !ins || !copy || !scope)
         return out_of_memory(g);
-    *n = (para_node){.graph = g, .id = g->n_nodes, .origin = g->n_nodes, .op = op, .name = copy, .scope = scope,
-                     .part = "", .place = -1, .backward = g->has_backward || g->in_backward, .n_in = n_in, .in = ins,
+    *n = (para_node){.graph = g,
+                     .id = g->n_nodes,
+                     .origin = g->n_nodes,
+                     .op = op,
+                     .name = copy,
+                     .scope = scope,
+                     .part = "",
+                     .place = -1,
+                     .backward = g->has_backward || g->in_backward,
+                     .n_in = n_in,
+                     .in = ins,
                      .out = ins + n_in};
     if (n_in)
         memcpy(ins, in, sizeof *ins * (size_t)n_in);
-    for (int a = 0; attr && a < PARA_MAX_ATTRS && op->attrs[a].name; a++) {
-        n->attr[a] = attr[a];
-        if (op->attrs[a].type != PARA_ATTR_STRING)
-            continue;
-        if (!attr[a].s)
-            return para_graph_error(g, PARA_EINVAL, "%s (%s): %s is NULL, expected a string", name, op->name,
-                                    op->attrs[a].name);
-        if (!(n->attr[a].s = para_arena_string(&g->arena, attr[a].s)))
-            return out_of_memory(g);
-    }
+    for (int a = 0; attr && a < PARA_MAX_ATTRS && op->attrs[a].name; a++)
+        if (!keep_attr(n, a, attr[a]))
+            return NULL;
     for (int i = 0; i < n_in; i++)
         if (in[i]->overwritten_by)
-            return para_graph_error(g, PARA_EINVAL, "%s: reads \"%s\" after %s has overwritten it; use its result", name,
-                                    in[i]->name, in[i]->overwritten_by->producer->name);
+            return para_graph_error(g, PARA_EINVAL, "%s: reads \"%s\" after %s has overwritten it; use its result",
+                                    name, in[i]->name, in[i]->overwritten_by->producer->name);
     g->nodes[g->n_nodes++] = n;
     return n;
 }
@@ -270,16 +327,25 @@ para_tensor *para_node_add_output(para_node *n, const char *name, const struct p
     return t;
 }
 
-char *para_scope_unit(const char *scope, char buffer[PARA_UNIT_TEXT])
+const para_tensor *para_node_operand(const para_node *n, int k)
 {
-    size_t length = strcspn(scope, ".");
-    if (scope[length] == '.') {
-        size_t digits = strspn(scope + length + 1, "0123456789");
-        if (digits && (scope[length + 1 + digits] == '.' || !scope[length + 1 + digits]))
-            length += 1 + digits;
-    }
-    snprintf(buffer, PARA_UNIT_TEXT, "%.*s", (int)length, scope);
-    return buffer;
+    return k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+}
+
+bool para_node_has_axis(const para_node *n, const char *axis)
+{
+    for (int k = 0; k < n->n_in + n->n_out; k++)
+        if (para_shape_find(&para_node_operand(n, k)->shape, axis) >= 0)
+            return true;
+    return false;
+}
+
+const char *para_node_word(const para_node *n, int a, int i)
+{
+    const char *word = n->words[a];
+    for (; i > 0 && *word; i--)
+        word += strlen(word) + 1;
+    return *word ? word : NULL;
 }
 
 /* --- looking at graphs --- */

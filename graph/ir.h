@@ -38,17 +38,17 @@ struct para_tensor {
     int id;
     para_kind kind;
     const char *name;
-    const char *base;      /* name of the whole value this is a tile of; its own name if none */
+    const char *base; /* name of the whole value this is a tile of; its own name if none */
     struct para_shape shape;
-    para_node *producer;   /* NULL for inputs, parameters and states as they begin */
-    int output;            /* which output of the producer */
-    int origin;            /* id of the value in the graph as written */
-    para_tensor *overwrites; /* the version before this one, in the same storage; or NULL */
+    para_node *producer;         /* NULL for inputs, parameters and states as they begin */
+    int output;                  /* which output of the producer */
+    int origin;                  /* id of the value in the graph as written */
+    para_tensor *overwrites;     /* the version before this one, in the same storage; or NULL */
     para_tensor *overwritten_by; /* the version after it; or NULL */
-    int storage;           /* id of the first version */
+    int storage;                 /* id of the first version */
     bool is_output;
-    para_init init;        /* parameters and states */
-    const char *whole;     /* why a split left it whole, naming the axis; NULL if none did */
+    para_init init;    /* parameters and states */
+    const char *whole; /* why a split left it whole, naming the axis; NULL if none did */
 };
 
 struct para_node {
@@ -56,44 +56,49 @@ struct para_node {
     int id;
     const struct para_op *op;
     const char *name;
-    const char *scope;     /* "layer.3.attn", "" at the top */
-    const char *part;      /* "batch=0,ff=1", "" */
-    int origin;            /* id of the node in the graph as written */
-    int place;             /* worker group, -1: any */
-    bool backward;         /* made by para_graph_backward() or after it */
+    const char *scope; /* "layer.3.attn", "" at the top */
+    const char *part;  /* "batch=0,ff=1", "" */
+    int origin;        /* id of the node in the graph as written */
+    int place;         /* worker group, -1: any */
+    bool backward;     /* made by para_graph_backward() or after it */
     int n_in, n_out;
     para_tensor **in, **out;
     union para_attr attr[PARA_MAX_ATTRS];
+    const char *words[PARA_MAX_ATTRS]; /* string attributes word by word, each ended by '\0', an empty one last */
 };
 
-/* An open scope: the length of the joined scopes before it. */
+/* An open scope: the joined scopes before it. */
 struct para_scope_mark {
     struct para_scope_mark *outer;
-    size_t length;
+    const char *before;
 };
 
 struct para_graph {
     struct para_arena arena;
-    struct para_strmap names;  /* of tensors */
-    struct para_strmap axes;   /* name -> struct axis: interned, with one extent each */
+    struct para_strmap names; /* of tensors */
+    struct para_strmap axes;  /* name -> struct axis: interned, with one extent each */
     para_node **nodes;
     para_tensor **tensors;
     int n_nodes, n_tensors, node_capacity, tensor_capacity;
-    char *scope;               /* the open scopes, joined by '.' */
+    const char *scope;              /* the open scopes, joined by '.' */
     struct para_scope_mark *scopes; /* innermost first */
-    const para_node *backward_of; /* while its gradient is being built */
-    para_tensor **grads;       /* by tensor id, after backward; n_grads of them */
+    const para_node *backward_of;   /* while its gradient is being built */
+    para_tensor **grads;            /* by tensor id, after backward; n_grads of them */
     int n_grads;
-    bool *wants;               /* by tensor id, during backward: on a way from a parameter */
-    const char *splits;        /* "batch=2,ff=2": the splits made so far; "" */
+    bool *wants;        /* by tensor id, during backward: on a way from a parameter */
+    const char *splits; /* "batch=2,ff=2": the splits made so far; "" */
     bool sealed, in_backward, has_backward;
-    para_error error;          /* the first error of a builder call */
+    para_error error; /* the first error of a builder call */
 };
 
 int64_t para_shape_elements(const struct para_shape *s);
 size_t para_shape_bytes(const struct para_shape *s);
 /* Index of the dimension called axis, or -1. */
 int para_shape_find(const struct para_shape *s, const char *axis);
+/* Elements from one index of an axis to the next in a dense tile; 0 if it lacks the axis. */
+int64_t para_shape_stride(const struct para_shape *s, const char *axis);
+/* Whether two values are alike as wholes: type, axes in order, extents. */
+bool para_shape_same_whole(const struct para_shape *a, const struct para_shape *b);
 /* "f32 (batch 12, seq 64)"; a tile adds where it lies: "vocab 25129 of 50257 at 0". Returns buffer. */
 enum { PARA_SHAPE_TEXT = 256 };
 char *para_shape_text(const struct para_shape *s, char buffer[PARA_SHAPE_TEXT]);
@@ -112,15 +117,22 @@ para_node *para_node_add(para_graph *g, const struct para_op *op, const char *na
                          const union para_attr attr[]);
 para_tensor *para_node_add_output(para_node *n, const char *name, const struct para_shape *shape);
 
+/* Operand number k: the inputs, then the outputs; there are n_in + n_out. */
+const para_tensor *para_node_operand(const para_node *n, int k);
+/* Whether an operand has the axis. */
+bool para_node_has_axis(const para_node *n, const char *axis);
+/* Word number i of string attribute number a; NULL past the end. It lives as long as the node. */
+const char *para_node_word(const para_node *n, int a, int i);
+
 /* Whether t is on a way from a parameter, so that its gradient is of use; for grad() of ops. */
 bool para_wants_grad(const para_graph *g, const para_tensor *t);
 
-/* The part of a scope that stages are made of: "layer.3" of "layer.3.attn", else the first word. */
-enum { PARA_UNIT_TEXT = 64 };
-char *para_scope_unit(const char *scope, char buffer[PARA_UNIT_TEXT]);
+/* Make a name that isn't taken yet: what the format says, or with .2, .3, ... behind it. It is the arena's; NULL with
+ * the error kept. */
+const char *para_name_unique(para_graph *g, const char *format, ...) PARA_PRINTF(2, 3);
 
-/* Write a name that isn't taken yet: wanted, or wanted.2, wanted.3, ... Returns the arena's copy. */
-const char *para_name_unique(para_graph *g, const char *wanted);
+/* Whether the axis has been split, be it in one part; it can't be split again. */
+bool para_axis_is_split(const para_graph *g, const char *axis);
 
 /* A deep copy of a graph's values and nodes with the same ids; the copy is open. NULL when memory runs out. */
 para_graph *para_graph_copy(const para_graph *g);

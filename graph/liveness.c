@@ -32,7 +32,7 @@ static int collect_users(struct assignment *a)
         for (int i = 0; i < g->n_nodes; i++) {
             const para_node *n = g->nodes[i];
             for (int k = 0; k < n->n_in + n->n_out; k++) {
-                const para_tensor *t = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+                const para_tensor *t = para_node_operand(n, k);
                 struct occupant *o = &a->of_tensor[t->storage];
                 if (pass == 1)
                     o->users[o->count] = i;

@@ -5,193 +5,20 @@
 
 #if defined(PARA_HAVE_IO) && PARA_HAVE_IO
 
-#include <jansson.h>
+#include "graph/read-json.h"
 
 #include <limits.h>
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What is being read, for messages: `list` and `entry` name it ("tensor", 12), and `field` the place in it. */
-struct loader {
-    const char *file;
-    para_graph *g;
-    json_t *tensors, *nodes;
-    const char *list, *field;
-    int entry;
-    para_error *err;
-};
-
-/* "g.json: tensor 12: dims: ..." */
-static int bad(const struct loader *l, const char *format, ...) PARA_PRINTF(2, 3);
-static int bad(const struct loader *l, const char *format, ...)
-{
-    char text[360], place[80] = "";
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (l->list)
-        snprintf(place, sizeof place, "%s %d: ", l->list, l->entry);
-    return para_fail(l->err, PARA_EFORMAT, "%s: %s%s%s%s", l->file, place, l->field ? l->field : "",
-                     l->field ? ": " : "", text);
-}
-
-/* What the graph's makers found wrong, with the file and the entry put before it. */
-static int refused(struct loader *l)
-{
-    int code = l->g->error.code;
-    l->field = NULL;
-    bad(l, "%s", l->g->error.message);
-    if (l->err)
-        l->err->code = code == PARA_ENOMEM ? PARA_ENOMEM : PARA_EFORMAT;
-    return code == PARA_ENOMEM ? PARA_ENOMEM : PARA_EFORMAT;
-}
-
-static const char *type_name(const json_t *v)
-{
-    static const char *const names[] = {"an object", "a list", "a string", "an integer",
-                                        "a number",  "true",   "false",    "null"};
-    return v ? names[json_typeof(v)] : "missing";
-}
-
-/* The object has these fields and no others. */
-static int fields(struct loader *l, json_t *object, const char *const names[])
-{
-    l->field = NULL;
-    if (!json_is_object(object))
-        return bad(l, "is %s, expected an object", type_name(object));
-    size_t count = 0;
-    for (; names[count]; count++)
-        if (!json_object_get(object, names[count]))
-            return bad(l, "lacks the field \"%s\"", names[count]);
-    const char *key;
-    json_t *value;
-    json_object_foreach(object, key, value)
-    {
-        size_t k = 0;
-        while (k < count && strcmp(names[k], key) != 0)
-            k++;
-        if (k == count)
-            return bad(l, "has a field \"%.60s\" that is not known", key);
-    }
-    return 0;
-}
-
-static int as_integer(const struct loader *l, const json_t *v, int64_t low, int64_t high, int64_t *out)
-{
-    if (!json_is_integer(v))
-        return bad(l, "is %s, expected an integer", type_name(v));
-    int64_t value = json_integer_value(v);
-    if (value < low || value > high)
-        return bad(l, "is %lld, expected %lld to %lld", (long long)value, (long long)low, (long long)high);
-    *out = value;
-    return 0;
-}
-
-static int get_integer(struct loader *l, const json_t *object, const char *key, int64_t low, int64_t high, int *out)
-{
-    int64_t value = 0;
-    l->field = key;
-    PARA_TRY(as_integer(l, json_object_get(object, key), low, high, &value));
-    *out = (int)value;
-    return 0;
-}
-
-/* null is -1. */
-static int get_id(struct loader *l, const json_t *object, const char *key, int *out)
-{
-    *out = -1;
-    return json_is_null(json_object_get(object, key)) ? 0 : get_integer(l, object, key, 0, INT_MAX, out);
-}
-
-static int get_bool(struct loader *l, const json_t *object, const char *key, bool *out)
-{
-    const json_t *v = json_object_get(object, key);
-    l->field = key;
-    if (!json_is_boolean(v))
-        return bad(l, "is %s, expected true or false", type_name(v));
-    *out = json_is_true(v);
-    return 0;
-}
-
-/* A string that lives as long as the document. */
-static int get_string(struct loader *l, const json_t *object, const char *key, const char **out)
-{
-    const json_t *v = json_object_get(object, key);
-    l->field = key;
-    if (!json_is_string(v))
-        return bad(l, "is %s, expected a string", type_name(v));
-    *out = json_string_value(v);
-    return 0;
-}
-
-static int get_name(struct loader *l, const json_t *object, const char *key, const char **out)
-{
-    PARA_TRY(get_string(l, object, key, out));
-    return **out ? 0 : bad(l, "is empty, expected a name");
-}
-
-static int get_list(struct loader *l, const json_t *object, const char *key, json_t **out)
-{
-    json_t *v = json_object_get(object, key);
-    l->field = key;
-    if (!json_is_array(v))
-        return bad(l, "is %s, expected a list", type_name(v));
-    if (json_array_size(v) > INT_MAX / 4)
-        return bad(l, "has too many entries");
-    *out = v;
-    return 0;
-}
-
-/* A string copied to the graph. */
-static int keep_string(struct loader *l, const char *string, const char **out)
-{
-    *out = para_arena_string(&l->g->arena, string);
-    return *out ? 0 : para_fail_memory(l->err, "loading a graph");
-}
-
-static int as_double(const struct loader *l, const json_t *v, double *out)
-{
-    const char *text = json_string_value(v);
-    if (json_is_number(v))
-        *out = json_number_value(v);
-    else if (text && strcmp(text, "nan") == 0)
-        *out = NAN;
-    else if (text && (strcmp(text, "inf") == 0 || strcmp(text, "-inf") == 0))
-        *out = text[0] == '-' ? -INFINITY : INFINITY;
-    else
-        return bad(l, "is %s, expected a number, \"inf\", \"-inf\" or \"nan\"", type_name(v));
-    return 0;
-}
-
-/* The place of a word in a list that NULL ends. */
-static int get_word(struct loader *l, const json_t *v, const char *const words[], int *out)
-{
-    char all[160] = "";
-    for (int k = 0; words[k]; k++) {
-        if (json_is_string(v) && strcmp(json_string_value(v), words[k]) == 0) {
-            *out = k;
-            return 0;
-        }
-        size_t used = strlen(all);
-        snprintf(all + used, sizeof all - used, "%s%s", k ? ", " : "", words[k]);
-    }
-    if (json_is_string(v))
-        return bad(l, "is \"%.60s\", expected one of %s", json_string_value(v), all);
-    return bad(l, "is %s, expected one of %s", type_name(v), all);
-}
-
 /* The entry's id is its place in the list. */
-static int check_id(struct loader *l, const json_t *object)
+static int check_id(struct para_loader *l, const json_t *object)
 {
     int id;
-    return get_integer(l, object, "id", l->entry, l->entry, &id);
+    return para_json_get_integer(l, object, "id", l->entry, l->entry, &id);
 }
 
-static int load_axes(struct loader *l, json_t *axes)
+static int load_axes(struct para_loader *l, json_t *axes)
 {
     static const char *const names[] = {"axis", "extent", NULL};
     l->list = "axis";
@@ -199,64 +26,64 @@ static int load_axes(struct loader *l, json_t *axes)
         const json_t *entry = json_array_get(axes, (size_t)l->entry);
         const char *axis;
         int64_t extent = 0;
-        PARA_TRY(fields(l, json_array_get(axes, (size_t)l->entry), names));
-        PARA_TRY(get_name(l, entry, "axis", &axis));
+        PARA_TRY(para_json_fields(l, json_array_get(axes, (size_t)l->entry), names));
+        PARA_TRY(para_json_get_name(l, entry, "axis", &axis));
         if (para_strmap_get(&l->g->axes, axis))
-            return bad(l, "\"%s\" stands in the list already", axis);
+            return para_json_bad(l, "\"%s\" stands in the list already", axis);
         l->field = "extent";
-        PARA_TRY(as_integer(l, json_object_get(entry, "extent"), 1, INT64_MAX, &extent));
+        PARA_TRY(para_json_integer(l, json_object_get(entry, "extent"), 1, INT64_MAX, &extent));
         if (!para_axis_intern(l->g, axis, extent, "axes"))
-            return refused(l);
+            return para_json_refused(l);
     }
     return 0;
 }
 
 /* [axis, extent, origin, whole]; the makers check that the tile lies in the whole, and the axis's one extent. */
-static int load_dim(struct loader *l, const json_t *v, struct para_extent *e)
+static int load_dim(struct para_loader *l, const json_t *v, struct para_extent *e)
 {
     if (!json_is_array(v) || json_array_size(v) != 4)
-        return bad(l, "expected lists of [axis, extent, origin, whole]");
+        return para_json_bad(l, "expected lists of [axis, extent, origin, whole]");
     e->axis = json_string_value(json_array_get(v, 0));
     if (!e->axis || !para_strmap_get(&l->g->axes, e->axis))
-        return bad(l, "axis \"%.60s\" is not in the list of axes", e->axis ? e->axis : "");
-    PARA_TRY(as_integer(l, json_array_get(v, 3), 1, INT64_MAX, &e->whole));
-    PARA_TRY(as_integer(l, json_array_get(v, 1), 1, e->whole, &e->extent));
-    return as_integer(l, json_array_get(v, 2), 0, e->whole - e->extent, &e->origin);
+        return para_json_bad(l, "axis \"%.60s\" is not in the list of axes", e->axis ? e->axis : "");
+    PARA_TRY(para_json_integer(l, json_array_get(v, 3), 1, INT64_MAX, &e->whole));
+    PARA_TRY(para_json_integer(l, json_array_get(v, 1), 1, e->whole, &e->extent));
+    return para_json_integer(l, json_array_get(v, 2), 0, e->whole - e->extent, &e->origin);
 }
 
-static int load_shape(struct loader *l, const json_t *entry, struct para_shape *s)
+static int load_shape(struct para_loader *l, const json_t *entry, struct para_shape *s)
 {
     static const char *const dtypes[] = {"f32", "f16", "bf16", "i32", NULL};
     json_t *dims;
     int dtype;
     l->field = "dtype";
-    PARA_TRY(get_word(l, json_object_get(entry, "dtype"), dtypes, &dtype));
-    PARA_TRY(get_list(l, entry, "dims", &dims));
+    PARA_TRY(para_json_word(l, json_object_get(entry, "dtype"), dtypes, &dtype));
+    PARA_TRY(para_json_get_list(l, entry, "dims", &dims));
     *s = (struct para_shape){.dtype = (para_dtype)dtype, .rank = (int)json_array_size(dims)};
     if (s->rank > PARA_MAX_RANK)
-        return bad(l, "has %d entries, expected at most %d", s->rank, PARA_MAX_RANK);
+        return para_json_bad(l, "has %d entries, expected at most %d", s->rank, PARA_MAX_RANK);
     for (int d = 0; d < s->rank; d++)
         PARA_TRY(load_dim(l, json_array_get(dims, (size_t)d), &s->dim[d]));
     return 0;
 }
 
-static int load_attr(struct loader *l, const json_t *v, enum para_attr_type type, union para_attr *out)
+static int load_attr(struct para_loader *l, const json_t *v, enum para_attr_type type, union para_attr *out)
 {
     if (type == PARA_ATTR_INT)
-        return as_integer(l, v, INT64_MIN, INT64_MAX, &out->i);
+        return para_json_integer(l, v, INT64_MIN, INT64_MAX, &out->i);
     if (type == PARA_ATTR_FLOAT)
-        return as_double(l, v, &out->f);
+        return para_json_double(l, v, &out->f);
     out->s = json_string_value(v);
-    return out->s ? 0 : bad(l, "is %s, expected a string", type_name(v));
+    return out->s ? 0 : para_json_bad(l, "is %s, expected a string", para_json_type(v));
 }
 
-static int load_attrs(struct loader *l, const json_t *entry, const struct para_op *op, union para_attr attr[])
+static int load_attrs(struct para_loader *l, const json_t *entry, const struct para_op *op, union para_attr attr[])
 {
     const char *names[PARA_MAX_ATTRS + 1] = {NULL};
     json_t *attrs = json_object_get(entry, "attrs");
     for (int a = 0; a < PARA_MAX_ATTRS && op->attrs[a].name; a++)
         names[a] = op->attrs[a].name;
-    PARA_TRY(fields(l, attrs, names));
+    PARA_TRY(para_json_fields(l, attrs, names));
     for (int a = 0; a < PARA_MAX_ATTRS && op->attrs[a].name; a++) {
         l->field = names[a];
         PARA_TRY(load_attr(l, json_object_get(attrs, names[a]), op->attrs[a].type, &attr[a]));
@@ -265,23 +92,26 @@ static int load_attrs(struct loader *l, const json_t *entry, const struct para_o
 }
 
 /* Inputs are tensors that stand before the node's outputs: no cycle can be written. Returns their number. */
-static int load_inputs(struct loader *l, const json_t *entry, const struct para_op *op, para_tensor ***out)
+static int load_inputs(struct para_loader *l, const json_t *entry, const struct para_op *op, para_tensor ***out)
 {
     json_t *ids;
-    PARA_TRY(get_list(l, entry, "inputs", &ids));
+    PARA_TRY(para_json_get_list(l, entry, "inputs", &ids));
     int count = (int)json_array_size(ids);
     for (int k = 0; k < PARA_MAX_OUT; k++)
         if (op->updates[k] > count)
-            return bad(l, "has %d entries, but %s overwrites its input %d", count, op->name, op->updates[k] - 1);
+            return para_json_bad(l, "has %d entries, but %s overwrites its input %d", count, op->name,
+                                 op->updates[k] - 1);
     para_tensor **in = para_arena_alloc(&l->g->arena, sizeof *in * ((size_t)count + 1));
     if (!in)
         return para_fail_memory(l->err, "loading a graph");
     for (int i = 0; i < count; i++) {
         int64_t id = 0;
-        PARA_TRY(as_integer(l, json_array_get(ids, (size_t)i), 0, (int64_t)json_array_size(l->tensors) - 1, &id));
+        PARA_TRY(
+            para_json_integer(l, json_array_get(ids, (size_t)i), 0, (int64_t)json_array_size(l->tensors) - 1, &id));
         if (id >= l->g->n_tensors)
-            return bad(l, "tensor %lld comes after the node's first output, tensor %d; expected one before it",
-                       (long long)id, l->g->n_tensors);
+            return para_json_bad(l,
+                                 "tensor %lld comes after the node's first output, tensor %d; expected one before it",
+                                 (long long)id, l->g->n_tensors);
         in[i] = l->g->tensors[id];
     }
     *out = in;
@@ -289,37 +119,38 @@ static int load_inputs(struct loader *l, const json_t *entry, const struct para_
 }
 
 /* The outputs are the tensors that name the node as their producer, one after another. */
-static int check_outputs(struct loader *l, const json_t *entry)
+static int check_outputs(struct para_loader *l, const json_t *entry)
 {
     json_t *ids;
-    PARA_TRY(get_list(l, entry, "outputs", &ids));
+    PARA_TRY(para_json_get_list(l, entry, "outputs", &ids));
     if (json_array_size(ids) < 1 || json_array_size(ids) > PARA_MAX_OUT)
-        return bad(l, "has %zu entries, expected 1 to %d", json_array_size(ids), PARA_MAX_OUT);
+        return para_json_bad(l, "has %zu entries, expected 1 to %d", json_array_size(ids), PARA_MAX_OUT);
     for (size_t k = 0; k < json_array_size(ids); k++) {
         int64_t first = l->g->n_tensors, id;
-        PARA_TRY(as_integer(l, json_array_get(ids, k), first + (int64_t)k, first + (int64_t)k, &id));
+        PARA_TRY(para_json_integer(l, json_array_get(ids, k), first + (int64_t)k, first + (int64_t)k, &id));
         const json_t *tensor = json_array_get(l->tensors, (size_t)id);
         const json_t *producer = json_object_get(tensor, "producer");
         if (!json_is_integer(producer) || json_integer_value(producer) != l->entry)
-            return bad(l, "lists tensor %lld, which does not name node %d as its producer", (long long)id, l->entry);
+            return para_json_bad(l, "lists tensor %lld, which does not name node %d as its producer", (long long)id,
+                                 l->entry);
     }
     return 0;
 }
 
-static int load_marks(struct loader *l, const json_t *entry, para_node *n)
+static int load_marks(struct para_loader *l, const json_t *entry, para_node *n)
 {
     const char *scope = "", *part = "";
-    PARA_TRY(get_string(l, entry, "scope", &scope));
-    PARA_TRY(get_string(l, entry, "part", &part));
-    PARA_TRY(keep_string(l, scope, &n->scope));
-    PARA_TRY(keep_string(l, part, &n->part));
-    PARA_TRY(get_integer(l, entry, "origin", 0, INT_MAX, &n->origin));
-    PARA_TRY(get_id(l, entry, "place", &n->place));
-    return get_bool(l, entry, "backward", &n->backward);
+    PARA_TRY(para_json_get_string(l, entry, "scope", &scope));
+    PARA_TRY(para_json_get_string(l, entry, "part", &part));
+    PARA_TRY(para_json_keep(l, scope, &n->scope));
+    PARA_TRY(para_json_keep(l, part, &n->part));
+    PARA_TRY(para_json_get_integer(l, entry, "origin", 0, INT_MAX, &n->origin));
+    PARA_TRY(para_json_get_id(l, entry, "place", &n->place));
+    return para_json_get_bool(l, entry, "backward", &n->backward);
 }
 
 /* Add node number l->entry. */
-static int load_node(struct loader *l)
+static int load_node(struct para_loader *l)
 {
     static const char *const names[] = {"id",    "op",       "name",   "scope",   "part",  "origin",
                                         "place", "backward", "inputs", "outputs", "attrs", NULL};
@@ -327,61 +158,63 @@ static int load_node(struct loader *l)
     const char *op_name, *name;
     union para_attr attr[PARA_MAX_ATTRS] = {{0}};
     para_tensor **in = NULL;
-    PARA_TRY(fields(l, entry, names));
+    PARA_TRY(para_json_fields(l, entry, names));
     PARA_TRY(check_id(l, entry));
-    PARA_TRY(get_name(l, entry, "op", &op_name));
+    PARA_TRY(para_json_get_name(l, entry, "op", &op_name));
     const struct para_op *op = para_op_find(op_name);
     if (!op)
-        return bad(l, "no op is called \"%.60s\"", op_name);
-    PARA_TRY(get_name(l, entry, "name", &name));
+        return para_json_bad(l, "no op is called \"%.60s\"", op_name);
+    PARA_TRY(para_json_get_name(l, entry, "name", &name));
     PARA_TRY(load_attrs(l, entry, op, attr));
     int n_in = load_inputs(l, entry, op, &in);
     PARA_TRY(n_in);
     PARA_TRY(check_outputs(l, entry));
     para_node *n = para_node_add(l->g, op, name, in, n_in, attr);
-    return n ? load_marks(l, entry, n) : refused(l);
+    return n ? load_marks(l, entry, n) : para_json_refused(l);
 }
 
-static int load_init(struct loader *l, const json_t *v, para_tensor *t)
+static int load_init(struct para_loader *l, const json_t *v, para_tensor *t)
 {
     int kind;
     l->field = "init";
     if (t->kind != PARA_PARAMETER && t->kind != PARA_STATE)
-        return json_is_null(v) ? 0 : bad(l, "is %s, expected null: only parameters and states have one", type_name(v));
+        return json_is_null(v)
+                   ? 0
+                   : para_json_bad(l, "is %s, expected null: only parameters and states have one", para_json_type(v));
     if (!json_is_array(v) || json_array_size(v) != 3)
-        return bad(l, "expected [kind, mean, spread]");
-    PARA_TRY(get_word(l, json_array_get(v, 0), para_init_names, &kind));
+        return para_json_bad(l, "expected [kind, mean, spread]");
+    PARA_TRY(para_json_word(l, json_array_get(v, 0), para_init_names, &kind));
     t->init.kind = (para_init_kind)kind;
-    PARA_TRY(as_double(l, json_array_get(v, 1), &t->init.mean));
-    return as_double(l, json_array_get(v, 2), &t->init.spread);
+    PARA_TRY(para_json_double(l, json_array_get(v, 1), &t->init.mean));
+    return para_json_double(l, json_array_get(v, 2), &t->init.spread);
 }
 
 /* What doesn't follow from how the tensor is made. */
-static int load_rest(struct loader *l, const json_t *entry, para_tensor *t)
+static int load_rest(struct para_loader *l, const json_t *entry, para_tensor *t)
 {
     const char *base = "", *whole = "";
     int overwrites;
-    PARA_TRY(get_name(l, entry, "base", &base));
-    PARA_TRY(keep_string(l, base, &t->base));
-    PARA_TRY(get_integer(l, entry, "origin", 0, INT_MAX, &t->origin));
-    PARA_TRY(get_id(l, entry, "overwrites", &overwrites));
+    PARA_TRY(para_json_get_name(l, entry, "base", &base));
+    PARA_TRY(para_json_keep(l, base, &t->base));
+    PARA_TRY(para_json_get_integer(l, entry, "origin", 0, INT_MAX, &t->origin));
+    PARA_TRY(para_json_get_id(l, entry, "overwrites", &overwrites));
     int expected = t->overwrites ? t->overwrites->id : -1;
     l->field = "overwrites";
     if (overwrites != expected)
-        return bad(l, "is %d, expected %d, going by the op (-1 is null)", overwrites, expected);
-    PARA_TRY(get_bool(l, entry, "is_output", &t->is_output));
+        return para_json_bad(l, "is %d, expected %d, going by the op (-1 is null)", overwrites, expected);
+    PARA_TRY(para_json_get_bool(l, entry, "is_output", &t->is_output));
     PARA_TRY(load_init(l, json_object_get(entry, "init"), t));
     if (json_is_null(json_object_get(entry, "whole")))
         return 0;
-    PARA_TRY(get_string(l, entry, "whole", &whole));
-    return keep_string(l, whole, &t->whole);
+    PARA_TRY(para_json_get_string(l, entry, "whole", &whole));
+    return para_json_keep(l, whole, &t->whole);
 }
 
 /* Return the node that makes the tensor, adding it before its first output. */
-static int make_producer(struct loader *l, int id, int output, para_node **out)
+static int make_producer(struct para_loader *l, int id, int output, para_node **out)
 {
     if (id == l->g->n_nodes && output == 0 && id < (int)json_array_size(l->nodes)) {
-        struct loader at_node = *l;
+        struct para_loader at_node = *l;
         at_node.list = "node";
         at_node.entry = id;
         PARA_TRY(load_node(&at_node));
@@ -389,14 +222,15 @@ static int make_producer(struct loader *l, int id, int output, para_node **out)
     para_node *n = id < l->g->n_nodes ? l->g->nodes[id] : NULL;
     l->field = "producer";
     if (!n || id != l->g->n_nodes - 1 || output != n->n_out)
-        return bad(l, "is output %d of node %d; nodes and their outputs are expected in order, and node %d is next",
-                   output, id, l->g->n_nodes);
+        return para_json_bad(
+            l, "is output %d of node %d; nodes and their outputs are expected in order, and node %d is next", output,
+            id, l->g->n_nodes);
     *out = n;
     return 0;
 }
 
 /* Add tensor number l->entry, and before it the node that makes it. */
-static int load_tensor(struct loader *l)
+static int load_tensor(struct para_loader *l)
 {
     static const char *const names[] = {"id",     "kind",   "name",       "base",      "dtype", "dims",  "producer",
                                         "output", "origin", "overwrites", "is_output", "init",  "whole", NULL};
@@ -404,18 +238,18 @@ static int load_tensor(struct loader *l)
     struct para_shape shape;
     const char *name;
     int kind, producer, output;
-    PARA_TRY(fields(l, entry, names));
+    PARA_TRY(para_json_fields(l, entry, names));
     PARA_TRY(check_id(l, entry));
     l->field = "kind";
-    PARA_TRY(get_word(l, json_object_get(entry, "kind"), para_kind_names, &kind));
-    PARA_TRY(get_name(l, entry, "name", &name));
+    PARA_TRY(para_json_word(l, json_object_get(entry, "kind"), para_kind_names, &kind));
+    PARA_TRY(para_json_get_name(l, entry, "name", &name));
     PARA_TRY(load_shape(l, entry, &shape));
-    PARA_TRY(get_id(l, entry, "output", &output));
-    PARA_TRY(get_id(l, entry, "producer", &producer));
+    PARA_TRY(para_json_get_id(l, entry, "output", &output));
+    PARA_TRY(para_json_get_id(l, entry, "producer", &producer));
     l->field = "producer";
     if ((kind == PARA_INTERMEDIATE) != (producer >= 0) || (producer >= 0) != (output >= 0))
-        return bad(l, "intermediates alone are made by a node, as one of its outputs; this is of kind \"%s\"",
-                   para_kind_names[kind]);
+        return para_json_bad(l, "intermediates alone are made by a node, as one of its outputs; this is of kind \"%s\"",
+                             para_kind_names[kind]);
     para_tensor *t;
     if (producer >= 0) {
         para_node *n = NULL;
@@ -424,10 +258,10 @@ static int load_tensor(struct loader *l)
     } else {
         t = para_tensor_add(l->g, (para_kind)kind, name, &shape);
     }
-    return t ? load_rest(l, entry, t) : refused(l);
+    return t ? load_rest(l, entry, t) : para_json_refused(l);
 }
 
-static int load_gradients(struct loader *l, json_t *list)
+static int load_gradients(struct para_loader *l, json_t *list)
 {
     l->list = "gradient";
     if (json_array_size(list) == 0)
@@ -441,11 +275,11 @@ static int load_gradients(struct loader *l, json_t *list)
         int64_t of, gradient;
         l->field = NULL;
         if (!json_is_array(pair) || json_array_size(pair) != 2)
-            return bad(l, "expected [tensor, gradient]");
-        PARA_TRY(as_integer(l, json_array_get(pair, 0), 0, l->g->n_tensors - 1, &of));
-        PARA_TRY(as_integer(l, json_array_get(pair, 1), 0, l->g->n_tensors - 1, &gradient));
+            return para_json_bad(l, "expected [tensor, gradient]");
+        PARA_TRY(para_json_integer(l, json_array_get(pair, 0), 0, l->g->n_tensors - 1, &of));
+        PARA_TRY(para_json_integer(l, json_array_get(pair, 1), 0, l->g->n_tensors - 1, &gradient));
         if (l->g->grads[of])
-            return bad(l, "tensor %lld has a gradient already", (long long)of);
+            return para_json_bad(l, "tensor %lld has a gradient already", (long long)of);
         l->g->grads[of] = l->g->tensors[gradient];
     }
     return 0;
@@ -454,15 +288,16 @@ static int load_gradients(struct loader *l, json_t *list)
 /* The extent of an axis in the list of axes; 0 if it isn't there. */
 static int64_t listed_extent(json_t *axes, const char *axis)
 {
-    size_t i;
-    json_t *entry;
-    json_array_foreach(axes, i, entry) if (strcmp(json_string_value(json_object_get(entry, "axis")), axis) ==
-                                           0) return json_integer_value(json_object_get(entry, "extent"));
+    for (size_t i = 0; i < json_array_size(axes); i++) {
+        const json_t *entry = json_array_get(axes, i);
+        if (strcmp(json_string_value(json_object_get(entry, "axis")), axis) == 0)
+            return json_integer_value(json_object_get(entry, "extent"));
+    }
     return 0;
 }
 
 /* "batch=2,ff=2": axes of the list, in no more parts than elements, nor than there are tensors to be tiles. */
-static int load_splits(struct loader *l, const char *splits, json_t *axes)
+static int load_splits(struct para_loader *l, const char *splits, json_t *axes)
 {
     for (const char *s = splits; *s;) {
         char axis[PARA_MAX_AXIS_NAME + 1] = "", *end = NULL;
@@ -472,13 +307,14 @@ static int load_splits(struct loader *l, const char *splits, json_t *axes)
         int64_t most = listed_extent(axes, axis), tensors = (int64_t)json_array_size(l->tensors);
         long parts = most && s[length] ? strtol(s + length + 1, &end, 10) : 0;
         if (parts < 1 || parts > most || parts > tensors || (*end && *end != ',') || (*end == ',' && !end[1]))
-            return bad(l, "is \"%.80s\", expected axes of this graph with numbers of parts, \"batch=2,ff=2\"", splits);
+            return para_json_bad(l, "is \"%.80s\", expected axes of this graph with numbers of parts, \"batch=2,ff=2\"",
+                                 splits);
         s = *end ? end + 1 : end;
     }
-    return keep_string(l, splits, &l->g->splits);
+    return para_json_keep(l, splits, &l->g->splits);
 }
 
-static int load_graph(struct loader *l, json_t *root)
+static int load_graph(struct para_loader *l, json_t *root)
 {
     static const char *const names[] = {"format",  "version", "splits",    "backward", "axes",
                                         "tensors", "nodes",   "gradients", NULL};
@@ -486,34 +322,35 @@ static int load_graph(struct loader *l, json_t *root)
     json_t *axes, *gradients;
     const char *splits = "";
     int version;
-    PARA_TRY(fields(l, root, names));
+    PARA_TRY(para_json_fields(l, root, names));
     l->field = "format";
-    PARA_TRY(get_word(l, json_object_get(root, "format"), formats, &version));
-    PARA_TRY(get_integer(l, root, "version", 1, 1, &version));
-    PARA_TRY(get_list(l, root, "axes", &axes));
-    PARA_TRY(get_list(l, root, "tensors", &l->tensors));
-    PARA_TRY(get_list(l, root, "nodes", &l->nodes));
-    PARA_TRY(get_list(l, root, "gradients", &gradients));
+    PARA_TRY(para_json_word(l, json_object_get(root, "format"), formats, &version));
+    PARA_TRY(para_json_get_integer(l, root, "version", 1, 1, &version));
+    PARA_TRY(para_json_get_list(l, root, "axes", &axes));
+    PARA_TRY(para_json_get_list(l, root, "tensors", &l->tensors));
+    PARA_TRY(para_json_get_list(l, root, "nodes", &l->nodes));
+    PARA_TRY(para_json_get_list(l, root, "gradients", &gradients));
     PARA_TRY(load_axes(l, axes));
     l->list = NULL;
-    PARA_TRY(get_string(l, root, "splits", &splits));
+    PARA_TRY(para_json_get_string(l, root, "splits", &splits));
     PARA_TRY(load_splits(l, splits, axes));
     l->list = "tensor";
     for (l->entry = 0; l->entry < (int)json_array_size(l->tensors); l->entry++)
         PARA_TRY(load_tensor(l));
     l->list = l->field = NULL;
     if (l->g->n_nodes != (int)json_array_size(l->nodes))
-        return bad(l, "no tensor names node %d of %zu as its producer", l->g->n_nodes, json_array_size(l->nodes));
+        return para_json_bad(l, "no tensor names node %d of %zu as its producer", l->g->n_nodes,
+                             json_array_size(l->nodes));
     PARA_TRY(load_gradients(l, gradients));
     l->list = NULL;
-    return get_bool(l, root, "backward", &l->g->has_backward);
+    return para_json_get_bool(l, root, "backward", &l->g->has_backward);
 }
 
 int para_graph_load_json(para_graph **out, FILE *in, const char *name, para_error *err)
 {
     json_error_t where;
     json_t *root = json_loadf(in, JSON_REJECT_DUPLICATES, &where);
-    struct loader l = {.file = name ? name : "graph", .err = err};
+    struct para_loader l = {.file = name ? name : "graph", .err = err};
     if (!root && ferror(in))
         return para_fail(err, PARA_EIO, "%s: can't be read", l.file);
     if (!root)
@@ -524,7 +361,7 @@ int para_graph_load_json(para_graph **out, FILE *in, const char *name, para_erro
     para_error sealing = {0};
     if (status == 0 && (status = para_graph_seal(l.g, &sealing)) < 0) {
         l.list = l.field = NULL;
-        bad(&l, "%s", sealing.message);
+        para_json_bad(&l, "%s", sealing.message);
         status = PARA_EFORMAT;
     }
     if (status < 0) {

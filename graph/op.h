@@ -21,6 +21,8 @@ enum para_retile {
     PARA_CUTS     /* its output is a tile of its one input */
 };
 
+enum { PARA_NO_INPUTS = -1 };
+
 enum para_attr_type { PARA_ATTR_INT = 1, PARA_ATTR_FLOAT, PARA_ATTR_STRING };
 
 struct para_attr_spec {
@@ -40,8 +42,8 @@ struct para_call {
     const para_node *node;
     void *const *in;
     void *const *out;
-    void *scratch;  /* as many bytes as the op's scratch() said, aligned to 64 */
-    uint64_t seed;  /* the session's */
+    void *scratch; /* as many bytes as the op's scratch() said, aligned to 64 */
+    uint64_t seed; /* the session's */
     para_error *err;
 };
 
@@ -49,9 +51,14 @@ struct para_op {
     const char *name;
     struct para_attr_spec attrs[PARA_MAX_ATTRS]; /* up to the first without a name */
 
+    /* The least and the most inputs it takes; a most of 0: any number, PARA_NO_INPUTS: none. Nodes with another number
+     * are refused before infer() sees them. */
+    signed char inputs[2];
+
     /* Check the inputs and attributes and describe the outputs: fill out[0..] and return their number (at least
      * 1, at most PARA_MAX_OUT), or fail with a message about shapes (the node's name is put before it). Works on
-     * whole values: reads `whole` of each dimension, as if unsplit, and sets axis and whole alone. */
+     * whole values: reads `whole` of each dimension, as if unsplit, and sets axis and whole alone. Axes are strings of
+     * an input's, an attribute's or para_node_word(): the graph copies them, and infer() writes nothing to it. */
     int (*infer)(const para_node *n, struct para_shape out[], para_error *err);
 
     /* The role of an axis that an operand or an output has, for one output. NULL: all parallel. */
@@ -93,6 +100,9 @@ enum { PARA_MAX_OUT = 4 };
 extern const struct para_op *const para_op_table[];
 const struct para_op *para_op_find(const char *name);
 
+/* Check the number of inputs and run the op's infer(), putting the node's name before its message. */
+int para_node_infer(const para_node *n, struct para_shape out[], para_error *err);
+
 /* Add a node with inferred outputs, named after its op within the open scopes; NULL with the error kept. Any
  * NULL input makes it return NULL. `attr` may be NULL. */
 para_node *para_apply_node(const struct para_op *op, para_graph *g, para_tensor *const in[], int n_in,
@@ -100,14 +110,13 @@ para_node *para_apply_node(const struct para_op *op, para_graph *g, para_tensor 
 /* The same, returning output 0. */
 para_tensor *para_apply(const struct para_op *op, para_graph *g, para_tensor *const in[], int n_in,
                         const union para_attr attr[]);
-#define PARA_IN(...) ((para_tensor *const[]){__VA_ARGS__}), (int)(sizeof((para_tensor *const[]){__VA_ARGS__}) / sizeof(para_tensor *))
+#define PARA_IN(...)                                                                                                   \
+    ((para_tensor *const[]){__VA_ARGS__}), (int)(sizeof((para_tensor *const[]){__VA_ARGS__}) / sizeof(para_tensor *))
 #define PARA_ATTRS(...) ((const union para_attr[PARA_MAX_ATTRS]){__VA_ARGS__})
 
 /* Helpers for infer(). */
 /* out[0] = the shape of input i, whole. Returns 1. */
 int para_infer_like(const para_node *n, int i, struct para_shape out[]);
-/* Fail unless there are so many inputs: a node of a file may lack them. The other helpers look for themselves. */
-int para_need_inputs(const para_node *n, int count, para_error *err);
 /* Fail unless input i has this element type. */
 int para_need_dtype(const para_node *n, int i, para_dtype dtype, para_error *err);
 /* Fail unless inputs i and j have the same axes, extents and type. */

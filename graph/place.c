@@ -1,5 +1,5 @@
 /* Placing nodes on worker groups: by scope, by part, or in stages of balanced cost. */
-#include "graph/ir.h"
+#include "graph/dump.h"
 #include "graph/op.h"
 
 #include <stdlib.h>
@@ -60,7 +60,8 @@ int para_graph_place(para_graph **out, const para_graph *g, const char *what, in
 
 /* The scopes that stages are made of, in the order of the forward pass, with the cost of all their nodes. */
 struct unit {
-    char name[PARA_UNIT_TEXT];
+    const char *name; /* the beginning of a node's scope, of `length` bytes */
+    size_t length;
     double cost;
     int stage;
 };
@@ -70,12 +71,12 @@ struct units {
     int count;
 };
 
+/* The unit of a scope is its first component: "layer.3" of "layer.3.attn". */
 static struct unit *find_unit(const struct units *u, const char *scope)
 {
-    char name[PARA_UNIT_TEXT];
-    para_scope_unit(scope, name);
+    size_t length = para_scope_cut(scope, 1);
     for (int i = 0; i < u->count; i++)
-        if (strcmp(u->unit[i].name, name) == 0)
+        if (u->unit[i].length == length && memcmp(u->unit[i].name, scope, length) == 0)
             return &u->unit[i];
     return NULL;
 }
@@ -90,7 +91,7 @@ static int collect(struct units *u, const para_graph *g)
     for (int i = 0; i < g->n_nodes; i++) {
         const para_node *n = g->nodes[i];
         if (!n->backward && n->scope[0] && !find_unit(u, n->scope))
-            para_scope_unit(n->scope, u->unit[u->count++].name);
+            u->unit[u->count++] = (struct unit){.name = n->scope, .length = para_scope_cut(n->scope, 1)};
     }
     for (int i = 0; i < g->n_nodes; i++) {
         struct unit *unit = find_unit(u, g->nodes[i]->scope);
@@ -145,6 +146,37 @@ static void cut(const struct units *u, int stages)
     }
 }
 
+/* Write what there is to place, neighbours that a number tells apart as one: "embed, 4 layers, head". */
+static void write_units(const struct units *u, char *text, size_t bytes)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0, end; i < u->count && used < bytes; i = end) {
+        const struct unit *unit = &u->unit[i];
+        size_t word = strcspn(unit->name, ".");
+        bool numbered = word < unit->length;
+        for (end = i + 1; numbered && end < u->count && u->unit[end].length > word; end++)
+            if (strncmp(u->unit[end].name, unit->name, word + 1) != 0)
+                break;
+        if (numbered)
+            used += (size_t)snprintf(text + used, bytes - used, "%s%d %.*s%s", i ? ", " : "", end - i, (int)word,
+                                     unit->name, end - i == 1 ? "" : "s");
+        else
+            used += (size_t)snprintf(text + used, bytes - used, "%s%.*s", i ? ", " : "", (int)word, unit->name);
+    }
+}
+
+static int refuse_stages(const struct units *u, int stages, para_error *err)
+{
+    char units[240];
+    write_units(u, units, sizeof units);
+    if (stages < 1)
+        return para_fail(err, PARA_ERANGE, "stages %d: expected at least 1", stages);
+    if (u->count == 0)
+        return para_fail(err, PARA_ERANGE, "stages %d: the graph has no scopes to place", stages);
+    return para_fail(err, PARA_ERANGE, "stages %d: at most %d here: %s", stages, u->count, units);
+}
+
 int para_graph_stage(para_graph **out, const para_graph *g, int stages, para_error *err)
 {
     struct units u = {0};
@@ -157,7 +189,7 @@ int para_graph_stage(para_graph **out, const para_graph *g, int stages, para_err
         return para_fail_memory(err, "staging a graph");
     }
     if (stages < 1 || stages > u.count) {
-        status = para_fail(err, PARA_ERANGE, "stages %d: expected 1 to %d, the scopes there are to place", stages, u.count);
+        status = refuse_stages(&u, stages, err);
         free(u.unit);
         para_graph_free(placed);
         return status;

@@ -26,8 +26,6 @@ struct split {
     const para_node *current; /* the old node that is being split */
 };
 
-enum { NAME_TEXT = 512 };
-
 static int64_t part_begin(const struct split *s, int p)
 {
     int64_t small = s->extent / s->parts, larger = s->extent % s->parts;
@@ -42,11 +40,9 @@ static bool has_axis(const struct split *s, const para_tensor *t)
 /* "qkv" -> "qkv[heads=1]", "qkv[batch=0]" -> "qkv[batch=0,heads=1]". */
 static const char *part_name(const struct split *s, const char *name, int p)
 {
-    char text[NAME_TEXT];
     size_t length = strlen(name);
     bool again = length && name[length - 1] == ']';
-    snprintf(text, sizeof text, "%.*s%c%s=%d]", (int)(length - again), name, again ? ',' : '[', s->axis, p);
-    return para_name_unique(s->to, text);
+    return para_name_unique(s->to, "%.*s%c%s=%d]", (int)(length - again), name, again ? ',' : '[', s->axis, p);
 }
 
 static struct para_shape part_shape(const struct split *s, const struct para_shape *shape, int p)
@@ -84,10 +80,11 @@ static para_node *add_node(struct split *s, const struct para_op *op, const char
     para_node *n = name ? para_node_add(s->to, op, name, in, n_in, attr) : NULL;
     if (!n)
         return NULL;
-    char part[NAME_TEXT];
-    snprintf(part, sizeof part, "%s%s%s=%d", old->part, old->part[0] ? "," : "", s->axis, p);
     n->scope = para_arena_string(&s->to->arena, old->scope);
-    n->part = para_arena_string(&s->to->arena, p < 0 ? old->part : part);
+    if (p < 0)
+        n->part = para_arena_string(&s->to->arena, old->part);
+    else
+        n->part = para_arena_format(&s->to->arena, "%s%s%s=%d", old->part, old->part[0] ? "," : "", s->axis, p);
     n->origin = old->origin;
     n->place = old->place;
     n->backward = old->backward;
@@ -111,9 +108,8 @@ static para_tensor *whole_of(struct split *s, const para_tensor *old)
     struct piece *piece = &s->pieces[old->id];
     if (piece->whole)
         return piece->whole;
-    char text[NAME_TEXT];
-    snprintf(text, sizeof text, "%s.gather", old->name);
-    piece->whole = retile(s, "gather", para_name_unique(s->to, text), piece->tile, s->parts, old, &old->shape, -1);
+    const char *name = para_name_unique(s->to, "%s.gather", old->name);
+    piece->whole = retile(s, "gather", name, piece->tile, s->parts, old, &old->shape, -1);
     return piece->whole;
 }
 
@@ -133,9 +129,9 @@ static para_tensor *tile_of(struct split *s, const para_tensor *old, int p)
         return NULL;
     if (!piece->tile[p]) {
         struct para_shape shape = part_shape(s, &old->shape, p);
-        char text[NAME_TEXT];
-        snprintf(text, sizeof text, "%s.tile", old->name);
-        piece->tile[p] = retile(s, "tile", part_name(s, text, p), &piece->whole, 1, old, &shape, p);
+        const char *base = para_arena_format(&s->to->arena, "%s.tile", old->name);
+        const char *name = base ? part_name(s, base, p) : NULL;
+        piece->tile[p] = retile(s, "tile", name, &piece->whole, 1, old, &shape, p);
     }
     return piece->tile[p];
 }
@@ -194,9 +190,10 @@ static bool loops(const struct split *s, const para_node *n, const char **whole)
 /* Note why this split leaves a value whole, after the reasons of the splits before. */
 static void note_whole(const struct split *s, para_tensor *t, const char *why)
 {
-    char text[NAME_TEXT];
-    snprintf(text, sizeof text, "%s%s%s: %s", t->whole ? t->whole : "", t->whole ? "; " : "", s->axis, why);
-    t->whole = keep_string(s->to, text);
+    t->whole =
+        para_arena_format(&s->to->arena, "%s%s%s: %s", t->whole ? t->whole : "", t->whole ? "; " : "", s->axis, why);
+    if (!t->whole)
+        para_graph_error(s->to, PARA_ENOMEM, "out of memory: splitting a graph");
 }
 
 /* A node that the axis doesn't concern, or that can't be cut: once, on whole operands. */
@@ -247,11 +244,14 @@ static int add_part(struct split *s, const para_node *n, int p, para_tensor *out
         const char *why, *name = part ? part_name(s, old->name, p) : NULL;
         bool parallel = role_of(s, n, k, &why) == PARA_PARALLEL;
         if (parallel && !has_axis(s, old))
-            return para_fail(&s->to->error, PARA_EINVAL, "%s: op %s says that \"%s\" is parallel, and output %d lacks it",
-                             n->name, n->op->name, s->axis, k);
+            return para_fail(&s->to->error, PARA_EINVAL,
+                             "%s: op %s says that \"%s\" is parallel, and output %d lacks it", n->name, n->op->name,
+                             s->axis, k);
         if (!parallel && n->op->updates[k])
-            return para_fail(&s->to->error, PARA_EINVAL, "%s: can't split \"%s\": %s updates \"%s\" in place, which would "
-                             "be done once per part", n->name, s->axis, n->op->name, old->overwrites->name);
+            return para_fail(&s->to->error, PARA_EINVAL,
+                             "%s: can't split \"%s\": %s updates \"%s\" in place, which would "
+                             "be done once per part",
+                             n->name, s->axis, n->op->name, old->overwrites->name);
         struct para_shape shape = parallel ? part_shape(s, &old->shape, p) : old->shape;
         out[k] = name ? para_node_add_output(part, name, &shape) : NULL;
         if (!out[k])
@@ -268,7 +268,7 @@ static int combine(struct split *s, const para_node *n, int k, para_tensor *cons
 {
     const para_tensor *old = n->out[k];
     const struct para_op *op = n->op->combine ? n->op->combine : para_op_find("sum");
-    para_node *sum = add_node(s, op, para_name_unique(s->to, old->name), partial, s->parts, NULL, -1);
+    para_node *sum = add_node(s, op, para_name_unique(s->to, "%s", old->name), partial, s->parts, NULL, -1);
     para_tensor *t = sum ? para_node_add_output(sum, old->name, &old->shape) : NULL;
     if (!t)
         return PARA_ENOMEM;
@@ -308,17 +308,29 @@ static int split_node(struct split *s, const para_node *n)
     return copy_node(s, n, whole);
 }
 
+bool para_axis_is_split(const para_graph *g, const char *axis)
+{
+    size_t length = strlen(axis);
+    for (const char *at = g->splits; *at; at += strcspn(at, ","), at += *at == ',')
+        if (strncmp(at, axis, length) == 0 && at[length] == '=')
+            return true;
+    return false;
+}
+
 /* Find the axis, in one piece, and its extent. */
 static int find_axis(const para_graph *g, const char *axis, int64_t *extent, para_error *err)
 {
     char known[320] = "";
     size_t used = 0;
     *extent = 0;
+    if (para_axis_is_split(g, axis))
+        return para_fail(err, PARA_EAXIS, "split %s: the axis has been split before (%s)", axis, g->splits);
     for (int i = 0; i < g->n_tensors; i++)
         for (int d = 0; d < g->tensors[i]->shape.rank; d++) {
             const struct para_extent *e = &g->tensors[i]->shape.dim[d];
             if (strcmp(e->axis, axis) == 0 && e->extent != e->whole)
-                return para_fail(err, PARA_EAXIS, "split %s: the axis has been split before", axis);
+                return para_fail(err, PARA_EAXIS, "split %s: \"%s\" is a tile of the axis already", axis,
+                                 g->tensors[i]->name);
             if (strcmp(e->axis, axis) == 0)
                 *extent = e->whole;
             char list[sizeof known];
@@ -341,9 +353,8 @@ static int run(struct split *s)
             PARA_TRY(split_source(s, g->tensors[i]));
     for (int i = 0; i < g->n_nodes; i++)
         PARA_TRY(split_node(s, g->nodes[i]));
-    char text[NAME_TEXT];
-    snprintf(text, sizeof text, "%s%s%s=%d", g->splits, g->splits[0] ? "," : "", s->axis, s->parts);
-    s->to->splits = para_arena_string(&s->to->arena, text);
+    s->to->splits =
+        para_arena_format(&s->to->arena, "%s%s%s=%d", g->splits, g->splits[0] ? "," : "", s->axis, s->parts);
     s->to->has_backward = g->has_backward;
     return s->to->splits ? para_graph_seal(s->to, &s->to->error) : PARA_ENOMEM;
 }

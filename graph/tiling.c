@@ -26,7 +26,8 @@ static int next_split(const char **list, char axis[PARA_MAX_AXIS_NAME + 1], int 
     long count = text[length] == '=' ? strtol(text + length + 1, &end, 10) : 0;
     bool number = end && end > text + length + 1 && (*end == ',' || *end == '\0');
     if (length == 0 || length > PARA_MAX_AXIS_NAME || !number || count < 1 || count > 1 << 20)
-        return para_fail(err, PARA_EINVAL, "split \"%s\": expected AXIS=PARTS,... with parts of at least 1, or auto", text);
+        return para_fail(err, PARA_EINVAL, "split \"%s\": expected AXIS=PARTS,... with parts of at least 1, or auto",
+                         text);
     memcpy(axis, text, length);
     axis[length] = '\0';
     *parts = (int)count;
@@ -90,33 +91,18 @@ struct choice {
     bool of_input, of_parameter;
 };
 
-static bool has_axis(const para_node *n, const char *axis)
-{
-    for (int k = 0; k < n->n_in + n->n_out; k++)
-        if (para_shape_find(k < n->n_in ? &n->in[k]->shape : &n->out[k - n->n_in]->shape, axis) >= 0)
-            return true;
-    return false;
-}
-
-static bool has_tiles(const struct para_shape *s, const char *axis)
-{
-    int d = para_shape_find(s, axis);
-    return d >= 0 && s->dim[d].extent != s->dim[d].whole;
-}
-
-/* An axis is worth cutting if it is in one piece, no node needs it whole, and nodes that have it do a hundredth of the
- * FLOPs. */
+/* An axis is worth cutting if it hasn't been split, no node needs it whole, and nodes that have it do a hundredth of
+ * the FLOPs. */
 static bool worth_cutting(const para_graph *g, const char *axis)
 {
     double all = 0, with = 0;
-    for (int t = 0; t < g->n_tensors; t++)
-        if (has_tiles(&g->tensors[t]->shape, axis))
-            return false;
+    if (para_axis_is_split(g, axis))
+        return false;
     for (int i = 0; i < g->n_nodes; i++) {
         const para_node *n = g->nodes[i];
         double flops = para_node_flops(n);
         all += flops;
-        if (!has_axis(n, axis))
+        if (!para_node_has_axis(n, axis))
             continue;
         with += flops;
         const char *why;

@@ -5,29 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same_whole(const struct para_shape *a, const struct para_shape *b)
-{
-    if (a->rank != b->rank || a->dtype != b->dtype)
-        return false;
-    for (int d = 0; d < a->rank; d++)
-        if (strcmp(a->dim[d].axis, b->dim[d].axis) != 0 || a->dim[d].whole != b->dim[d].whole)
-            return false;
-    return true;
-}
-
 /* Outputs are what the op infers from its inputs, as whole values. */
 static int check_inferred(const para_node *n, para_error *err)
 {
     struct para_shape out[PARA_MAX_OUT] = {{0}};
-    para_error inner = {0};
-    int count = n->op->infer(n, out, &inner);
-    if (count < 0)
-        return para_fail(err, count, "%s (%s): %s", n->name, n->op->name, inner.message);
+    int count = para_node_infer(n, out, err);
+    PARA_TRY(count);
     if (count != n->n_out)
         return para_fail(err, PARA_EINVAL, "%s (%s): %d outputs, expected %d", n->name, n->op->name, n->n_out, count);
     for (int k = 0; k < count; k++) {
         char got[PARA_SHAPE_TEXT], want[PARA_SHAPE_TEXT];
-        if (!same_whole(&out[k], &n->out[k]->shape))
+        if (!para_shape_same_whole(&out[k], &n->out[k]->shape))
             return para_fail(err, PARA_ESHAPE, "%s (%s): output %d is %s, expected %s", n->name, n->op->name, k,
                              para_shape_text(&n->out[k]->shape, got), para_shape_text(&out[k], want));
     }
@@ -39,7 +27,7 @@ static int check_tiles(const para_node *n, const char *axis, para_error *err)
 {
     const struct para_extent *cut = NULL;
     for (int k = 0; k < n->n_in + n->n_out; k++) {
-        const para_tensor *t = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+        const para_tensor *t = para_node_operand(n, k);
         int d = para_shape_find(&t->shape, axis);
         if (d < 0)
             continue;
@@ -56,9 +44,11 @@ static int check_tiles(const para_node *n, const char *axis, para_error *err)
         if (!follows)
             continue;
         if (cut && (cut->extent != e->extent || cut->origin != e->origin))
-            return para_fail(err, PARA_ESHAPE, "%s (%s): \"%s\" has %lld elements of axis \"%s\" from %lld, others have "
-                             "%lld from %lld", n->name, n->op->name, t->name, (long long)e->extent, axis,
-                             (long long)e->origin, (long long)cut->extent, (long long)cut->origin);
+            return para_fail(err, PARA_ESHAPE,
+                             "%s (%s): \"%s\" has %lld elements of axis \"%s\" from %lld, others have "
+                             "%lld from %lld",
+                             n->name, n->op->name, t->name, (long long)e->extent, axis, (long long)e->origin,
+                             (long long)cut->extent, (long long)cut->origin);
         cut = e;
     }
     return 0;
@@ -89,7 +79,7 @@ static int check_retiled(const para_node *n, para_error *err)
                              n->op->name, n->in[i]->name, i, axis);
         next += in->dim[along].extent;
     }
-    if (n->n_in == 0 || (cuts && n->n_in > 1) || (!cuts && next != out->dim[along].origin + out->dim[along].extent))
+    if (!cuts && next != out->dim[along].origin + out->dim[along].extent)
         return para_fail(err, PARA_ESHAPE, "%s (%s): its inputs don't make up \"%s\" along axis \"%s\"", n->name,
                          n->op->name, n->out[0]->name, axis);
     return 0;
@@ -112,7 +102,7 @@ static int check_node(const para_graph *g, const para_node *n, const int *made_b
     if (n->op->retiles)
         return check_retiled(n, err);
     for (int k = 0; k < n->n_in + n->n_out; k++) {
-        const para_tensor *t = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+        const para_tensor *t = para_node_operand(n, k);
         for (int d = 0; d < t->shape.rank; d++)
             PARA_TRY(check_tiles(n, t->shape.dim[d].axis, err));
     }
@@ -144,9 +134,11 @@ static int check_update(const para_node *n, const para_tensor *t, para_error *er
         return para_fail(err, PARA_EINVAL, "%s (%s): overwrites \"%s\", a copy of what \"%s\" keeps between runs",
                          n->name, n->op->name, old->name, copier->in[0]->base);
     if (old->producer && old->is_output)
-        return para_fail(err, PARA_EINVAL, "%s: overwrites \"%s\", which is an output and must stay", n->name, old->name);
-    if (para_shape_bytes(&old->shape) != para_shape_bytes(&t->shape) || !same_whole(&old->shape, &t->shape))
-        return para_fail(err, PARA_ESHAPE, "%s: \"%s\" overwrites \"%s\" of another shape", n->name, t->name, old->name);
+        return para_fail(err, PARA_EINVAL, "%s: overwrites \"%s\", which is an output and must stay", n->name,
+                         old->name);
+    if (para_shape_bytes(&old->shape) != para_shape_bytes(&t->shape) || !para_shape_same_whole(&old->shape, &t->shape))
+        return para_fail(err, PARA_ESHAPE, "%s: \"%s\" overwrites \"%s\" of another shape", n->name, t->name,
+                         old->name);
     return 0;
 }
 
@@ -185,7 +177,8 @@ int para_graph_verify(const para_graph *g, para_error *err)
         for (int k = 0; k < n->n_out && status == 0; k++) {
             const para_tensor *t = n->out[k];
             if (t->producer != n || t->output != k || made_by[t->id] >= 0)
-                status = para_fail(err, PARA_EINVAL, "\"%s\" is not made once, as output %d of %s", t->name, k, n->name);
+                status =
+                    para_fail(err, PARA_EINVAL, "\"%s\" is not made once, as output %d of %s", t->name, k, n->name);
             else
                 status = check_update(n, t, err);
             made_by[t->id] = i;

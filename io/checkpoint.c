@@ -10,14 +10,14 @@
 #include "io/config.h"
 #include "io/folder.h"
 #include "io/safetensors.h"
+#include "io/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { NAME_BYTES = 160, AXES_BYTES = 160 };
-
-static const char PREFIX[] = "transformer.";
 
 /* A parameter or state of the graph and its place in a file. */
 struct value {
@@ -25,7 +25,7 @@ struct value {
     char name[NAME_BYTES];
     char axes[AXES_BYTES]; /* "(embd, 3 x heads x head_dim)" */
     para_entry expected;   /* as it is written; name and data not set */
-    para_entry found;      /* as it was read */
+    const struct para_weight *found;
 };
 
 struct values {
@@ -179,7 +179,7 @@ static int save_files(const char *folder, const para_gpt2 *model, const para_gra
     char path[PARA_PATH_BYTES];
     PARA_TRY(para_path(path, err, "%s/config.json", folder));
     PARA_TRY(para_config_save(path, model, err));
-    PARA_TRY(save_values(folder, "model.safetensors", g, s, PARA_PARAMETER, err));
+    PARA_TRY(save_values(folder, PARA_WEIGHTS_FILE, g, s, PARA_PARAMETER, err));
     if (!trainer)
         return 0;
     PARA_TRY(check_step(g, s, trainer, err));
@@ -191,7 +191,12 @@ static int save_files(const char *folder, const para_gpt2 *model, const para_gra
 int para_checkpoint_save(const char *dir, const para_gpt2 *model, const para_graph *g, para_session *s,
                          const para_trainer *trainer, para_error *err)
 {
-    static const char *const ours[] = {"config.json", "model.safetensors", "optimizer.safetensors", "trainer.json",
+    static const char *const ours[] = {"config.json",
+                                       PARA_WEIGHTS_FILE,
+                                       PARA_WEIGHTS_INDEX,
+                                       PARA_WEIGHTS_SHARDS,
+                                       "optimizer.safetensors",
+                                       "trainer.json",
                                        NULL};
     PARA_TRY(para_gpt2_check(model, err));
     struct para_new_folder folder;
@@ -214,33 +219,32 @@ int para_checkpoint_check(const char *dir, para_error *err)
 
 /* --- loading --- */
 
-static int find_tensor(const para_safetensors *f, const char *name)
+static int match_shape(const struct para_weight *w, const para_entry *want, const char *axes, para_error *err)
 {
-    int i = para_safetensors_find(f, name);
-    if (i < 0 && strncmp(name, PREFIX, sizeof PREFIX - 1) == 0)
-        i = para_safetensors_find(f, name + sizeof PREFIX - 1);
-    return i;
+    const para_entry *found = &w->entry;
+    bool same = found->rank == want->rank;
+    for (int d = 0; same && d < want->rank; d++)
+        same = found->shape[d] == want->shape[d];
+    char has[PARA_SHAPE_LIST], wanted[PARA_SHAPE_LIST];
+    if (!same)
+        return para_fail(err, PARA_ESHAPE, "%s: tensor \"%s\" has shape %s, expected %s = %s", w->path, found->name,
+                         para_shape_list(found->shape, found->rank, has),
+                         para_shape_list(want->shape, want->rank, wanted), axes);
+    return 0;
 }
 
-static int match(struct value *v, const para_safetensors *f, const char *path, para_error *err)
+static int match(struct value *v, const struct para_weights *weights, para_error *err)
 {
-    int i = find_tensor(f, v->name);
-    if (i < 0)
-        return para_fail(err, PARA_EFORMAT, "%s: has no tensor \"%s\"", path, v->name);
-    const para_entry *want = &v->expected;
-    v->found = para_safetensors_entry(f, i);
-    if (v->found.dtype != want->dtype)
-        return para_fail(err, PARA_EFORMAT, "%s: tensor \"%s\" is %s, expected %s", path, v->found.name,
-                         para_dtype_name(v->found.dtype), para_dtype_name(want->dtype));
-    bool same = v->found.rank == want->rank;
-    for (int d = 0; same && d < want->rank; d++)
-        same = v->found.shape[d] == want->shape[d];
-    char found[PARA_SHAPE_LIST], wanted[PARA_SHAPE_LIST];
-    if (!same)
-        return para_fail(err, PARA_ESHAPE, "%s: tensor \"%s\" has shape %s, expected %s = %s", path, v->found.name,
-                         para_shape_list(v->found.shape, v->found.rank, found),
-                         para_shape_list(want->shape, want->rank, wanted), v->axes);
-    return 0;
+    v->found = para_weights_find(weights, v->name);
+    para_dtype dtype = v->expected.dtype;
+    if (!v->found)
+        return para_fail(err, PARA_EFORMAT, "%s: has no tensor \"%s\" of type %s%s", weights->path, v->name,
+                         para_dtype_name(dtype), dtype == PARA_F32 ? ", f16 or bf16" : "");
+    if (!para_weight_converts(v->found, dtype))
+        return para_fail(err, PARA_EFORMAT, "%s: tensor \"%s\" is %s, expected %s%s", v->found->path,
+                         v->found->entry.name, para_dtype_name(v->found->entry.dtype), para_dtype_name(dtype),
+                         dtype == PARA_F32 ? ", f16 or bf16" : "");
+    return match_shape(v->found, &v->expected, v->axes, err);
 }
 
 /* Causal masks, which older files keep as tensors, and the head that is tied to wte carry nothing of their own. */
@@ -249,66 +253,81 @@ static bool is_known_extra(const char *name)
     return ends_with(name, ".attn.bias") || ends_with(name, ".attn.masked_bias") || strcmp(name, "lm_head.weight") == 0;
 }
 
-static int refuse_extras(const struct values *values, const para_safetensors *f, const char *path, para_error *err)
+static int refuse_extras(const struct values *values, const struct para_weights *weights, para_error *err)
 {
-    for (int i = 0; i < para_safetensors_count(f); i++) {
-        para_entry e = para_safetensors_entry(f, i);
-        bool used = is_known_extra(e.name);
+    for (int i = 0; i < weights->count; i++) {
+        const struct para_weight *w = &weights->items[i];
+        bool used = is_known_extra(w->entry.name);
         for (int k = 0; k < values->count && !used; k++)
-            used = strcmp(values->items[k].found.name, e.name) == 0;
+            used = values->items[k].found == w;
         if (!used)
             return para_fail(err, PARA_EFORMAT,
                              "%s: tensor \"%.120s\" has no place in this graph (another number of layers,"
                              " or another optimizer?)",
-                             path, e.name);
+                             w->path, w->entry.name);
     }
     return 0;
 }
 
-static int check_tied_head(const para_safetensors *f, const char *path, para_error *err)
+static int check_tied_head(const struct para_weights *weights, para_error *err)
 {
-    int head = para_safetensors_find(f, "lm_head.weight"), wte = find_tensor(f, "transformer.wte.weight");
-    if (head < 0 || wte < 0)
+    const struct para_weight *head = para_weights_find(weights, "lm_head.weight");
+    const struct para_weight *wte = para_weights_find(weights, "transformer.wte.weight");
+    if (!head || !wte)
         return 0;
-    para_entry a = para_safetensors_entry(f, head), b = para_safetensors_entry(f, wte);
-    if (a.bytes != b.bytes || memcmp(a.data, b.data, a.bytes) != 0)
-        return para_fail(err, PARA_ESUPPORT,
-                         "%s: tensor \"lm_head.weight\" differs from \"%s\", expected a head tied to it", path, b.name);
-    return 0;
+    const para_entry *a = &head->entry, *b = &wte->entry;
+    bool same = a->dtype == b->dtype && a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0;
+    para_safetensors_forget(a);
+    para_safetensors_forget(b);
+    return same ? 0
+                : para_fail(err, PARA_ESUPPORT,
+                            "%s: tensor \"lm_head.weight\" differs from \"%s\", expected a head tied to it", head->path,
+                            b->name);
 }
 
-/* A file and the values that it fills. */
+/* Weights and the values that they fill. */
 struct part {
-    para_safetensors *file;
+    struct para_weights weights;
     struct values values;
 };
 
 static void part_close(struct part *p)
 {
-    para_safetensors_close(p->file);
+    para_weights_close(&p->weights);
     free(p->values.items);
     *p = (struct part){0};
 }
 
-/* Open a file and match it with the graph; the session isn't touched yet. */
-static int part_open(struct part *p, const char *folder, const char *name, const para_graph *g, para_kind kind,
-                     para_error *err)
+/* Match weights with the graph; the session isn't touched yet. */
+static int part_match(struct part *p, const para_graph *g, para_kind kind, para_error *err)
 {
-    char path[PARA_PATH_BYTES];
-    PARA_TRY(para_path(path, err, "%s/%s", folder, name));
-    PARA_TRY(para_safetensors_open(&p->file, path, err));
     PARA_TRY(list_values(&p->values, g, kind, err));
     for (int i = 0; i < p->values.count; i++)
-        PARA_TRY(match(&p->values.items[i], p->file, path, err));
-    PARA_TRY(refuse_extras(&p->values, p->file, path, err));
-    return check_tied_head(p->file, path, err);
+        PARA_TRY(match(&p->values.items[i], &p->weights, err));
+    PARA_TRY(refuse_extras(&p->values, &p->weights, err));
+    return check_tied_head(&p->weights, err);
 }
 
+static int set_converted(para_session *s, const struct value *v, para_error *err)
+{
+    float *converted = malloc(v->expected.bytes);
+    if (!converted)
+        return para_fail_memory(err, v->found->path);
+    para_weight_convert(converted, v->found, (int64_t)(v->expected.bytes / sizeof *converted));
+    int status = para_session_set(s, v->base, converted, v->expected.bytes, err);
+    free(converted);
+    return status;
+}
+
+/* One tensor after another: no more than one is in memory beside the session's values. */
 static int part_set(const struct part *p, para_session *s, para_error *err)
 {
     for (int i = 0; i < p->values.count; i++) {
         const struct value *v = &p->values.items[i];
-        PARA_TRY(para_session_set(s, v->base, v->found.data, v->found.bytes, err));
+        const para_entry *e = &v->found->entry;
+        PARA_TRY(e->dtype == v->expected.dtype ? para_session_set(s, v->base, e->data, e->bytes, err)
+                                               : set_converted(s, v, err));
+        para_safetensors_forget(e);
     }
     return 0;
 }
@@ -317,12 +336,14 @@ static int part_set(const struct part *p, para_session *s, para_error *err)
 static int check_heads(const char *folder, const para_graph *g, para_error *err)
 {
     para_gpt2 model;
-    PARA_TRY(para_checkpoint_config(folder, &model, err));
+    char path[PARA_PATH_BYTES];
+    PARA_TRY(para_path(path, err, "%s/config.json", folder));
+    PARA_TRY(para_config_load(path, &model, err));
     for (int i = 0; i < para_graph_tensor_count(g); i++) {
         const para_tensor *t = para_graph_tensor(g, i);
         for (int d = 0; d < para_tensor_rank(t); d++)
             if (strcmp(para_tensor_dim(t, d).axis, "heads") == 0 && para_tensor_whole(t, d) != model.heads)
-                return para_fail(err, PARA_ESHAPE, "%s/config.json: n_head is %lld, the graph has %lld heads", folder,
+                return para_fail(err, PARA_ESHAPE, "%s: n_head is %lld, the graph has %lld heads", path,
                                  (long long)model.heads, (long long)para_tensor_whole(t, d));
     }
     return 0;
@@ -337,9 +358,9 @@ static int load_trainer(para_trainer *out, const struct part *optimizer, const c
     for (int i = 0; i < optimizer->values.count; i++) {
         const struct value *v = &optimizer->values.items[i];
         int32_t step;
-        if (strcmp(v->base, PARA_STEP) != 0 || v->found.bytes != sizeof step)
+        if (strcmp(v->base, PARA_STEP) != 0 || v->found->entry.bytes != sizeof step)
             continue;
-        memcpy(&step, v->found.data, sizeof step);
+        memcpy(&step, v->found->entry.data, sizeof step);
         if (step != out->step)
             return para_fail(err, PARA_EFORMAT, "%s: step is %lld, optimizer.safetensors has %d; expected the same",
                              path, (long long)out->step, step);
@@ -351,9 +372,13 @@ static int load_parts(struct part *model, struct part *optimizer, const char *fo
                       para_session *s, para_trainer *trainer, para_error *err)
 {
     para_trainer loaded = {0};
-    PARA_TRY(part_open(model, folder, "model.safetensors", g, PARA_PARAMETER, err));
+    PARA_TRY(para_weights_open(&model->weights, folder, err));
+    PARA_TRY(part_match(model, g, PARA_PARAMETER, err));
     if (trainer) {
-        PARA_TRY(part_open(optimizer, folder, "optimizer.safetensors", g, PARA_STATE, err));
+        char path[PARA_PATH_BYTES];
+        PARA_TRY(para_path(path, err, "%s/optimizer.safetensors", folder));
+        PARA_TRY(para_weights_open_file(&optimizer->weights, path, err));
+        PARA_TRY(part_match(optimizer, g, PARA_STATE, err));
         PARA_TRY(load_trainer(&loaded, optimizer, folder, err));
     }
     PARA_TRY(part_set(model, s, err));
@@ -363,12 +388,52 @@ static int load_parts(struct part *model, struct part *optimizer, const char *fo
     return 0;
 }
 
+/* Sizes that the weights don't bear out are told before anyone builds a graph, or makes room, by them. */
+static int check_sizes(const para_gpt2 *m, const struct para_weights *weights, para_error *err)
+{
+    char last[NAME_BYTES];
+    snprintf(last, sizeof last, "transformer.h.%lld.mlp.c_fc.weight", (long long)m->layers - 1);
+    const struct {
+        const char *name, *axes;
+        para_entry expected;
+    } sizes[] = {{"transformer.wte.weight", "(vocab_size, n_embd)", {.rank = 2, .shape = {m->vocab, m->embd}}},
+                 {"transformer.wpe.weight", "(n_positions, n_embd)", {.rank = 2, .shape = {m->context, m->embd}}},
+                 {last, "(n_embd, n_inner)", {.rank = 2, .shape = {m->embd, m->ff}}}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        const struct para_weight *w = para_weights_find(weights, sizes[i].name);
+        if (!w)
+            return para_fail(err, PARA_EFORMAT, "%s: has no tensor \"%s\", expected by config.json", weights->path,
+                             sizes[i].name);
+        PARA_TRY(match_shape(w, &sizes[i].expected, sizes[i].axes, err));
+    }
+    return 0;
+}
+
+static bool has_weights(const char *folder)
+{
+    char file[PARA_PATH_BYTES], index[PARA_PATH_BYTES];
+    return para_path(file, NULL, "%s/" PARA_WEIGHTS_FILE, folder) == 0 &&
+           para_path(index, NULL, "%s/" PARA_WEIGHTS_INDEX, folder) == 0 &&
+           (access(file, F_OK) == 0 || access(index, F_OK) == 0);
+}
+
 int para_checkpoint_config(const char *dir, para_gpt2 *out, para_error *err)
 {
     char folder[PARA_PATH_BYTES], path[PARA_PATH_BYTES];
+    para_gpt2 model;
     PARA_TRY(para_folder_find(folder, dir, err));
     PARA_TRY(para_path(path, err, "%s/config.json", folder));
-    return para_config_load(path, out, err);
+    PARA_TRY(para_config_load(path, &model, err));
+    if (has_weights(folder)) {
+        struct para_weights weights = {0};
+        int status = para_weights_open(&weights, folder, err);
+        if (status == 0)
+            status = check_sizes(&model, &weights, err);
+        para_weights_close(&weights);
+        PARA_TRY(status);
+    }
+    *out = model;
+    return 0;
 }
 
 int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer, para_error *err)

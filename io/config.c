@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,26 @@ static const struct {
 } flags[] = {{"tie_word_embeddings", true},
              {"scale_attn_weights", true},
              {"scale_attn_by_inverse_layer_idx", false},
-             {"add_cross_attention", false}};
+             {"add_cross_attention", false},
+             {"is_encoder_decoder", false}};
+
+/* Fields that mean a model that this one isn't, unless they are absent, null or empty. */
+static const char *const foreign[] = {"auto_map", "pruned_heads", "quantization_config"};
+
+/* Both ways to name a size: GPT-2's own and that of all models. */
+static const struct size_name {
+    const char *own, *general;
+} layers = {"n_layer", "num_hidden_layers"}, heads = {"n_head", "num_attention_heads"},
+  embd = {"n_embd", "hidden_size"}, vocab = {"vocab_size", NULL}, context = {"n_positions", "max_position_embeddings"},
+  inner = {"n_inner", NULL};
+
+/* The first of either form is written. Three names of the tanh form differ in the order of their products. */
+static const struct {
+    const char *name;
+    bool erf;
+} activations[] = {{"gelu_new", false}, {"gelu", true}, {"gelu_pytorch_tanh", false}, {"gelu_fast", false}};
+
+static const double ABSENT_DROPOUT = 0.1; /* as transformers has it */
 
 enum { GPT2_VOCAB = 50257, GPT2_END_OF_TEXT = 50256 };
 
@@ -24,14 +44,14 @@ enum { GPT2_VOCAB = 50257, GPT2_END_OF_TEXT = 50256 };
 int para_config_save(const char *path, const para_gpt2 *model, para_error *err)
 {
     json_t *end = model->vocab == GPT2_VOCAB ? json_integer(GPT2_END_OF_TEXT) : json_null();
-    json_t *config =
-        json_pack("{s:[s], s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:O, s:O, s:s}",
-                  "architectures", "GPT2LMHeadModel", "model_type", "gpt2", "n_layer", (json_int_t)model->layers,
-                  "n_head", (json_int_t)model->heads, "n_embd", (json_int_t)model->embd, "n_inner",
-                  (json_int_t)model->ff, "vocab_size", (json_int_t)model->vocab, "n_positions",
-                  (json_int_t)model->context, "activation_function", "gelu_new", "layer_norm_epsilon", model->norm_eps,
-                  "embd_pdrop", model->dropout, "resid_pdrop", model->dropout, "attn_pdrop", 0.0, "initializer_range",
-                  0.02, "bos_token_id", end, "eos_token_id", end, "torch_dtype", "float32");
+    json_t *config = json_pack(
+        "{s:[s], s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:O, s:O, s:s}", "architectures",
+        "GPT2LMHeadModel", "model_type", "gpt2", "n_layer", (json_int_t)model->layers, "n_head",
+        (json_int_t)model->heads, "n_embd", (json_int_t)model->embd, "n_inner", (json_int_t)model->ff, "vocab_size",
+        (json_int_t)model->vocab, "n_positions", (json_int_t)model->context, "activation_function",
+        activations[model->gelu_erf].name, "layer_norm_epsilon", model->norm_eps, "embd_pdrop", model->dropout,
+        "resid_pdrop", model->dropout, "attn_pdrop", model->attn_dropout, "initializer_range", 0.02, "bos_token_id",
+        end, "eos_token_id", end, "torch_dtype", "float32");
     json_decref(end);
     for (size_t i = 0; config && i < sizeof flags / sizeof flags[0]; i++)
         json_object_set_new(config, flags[i].name, json_boolean(flags[i].expected));
@@ -48,13 +68,23 @@ static int fail_field(para_error *err, const char *path, const char *field, cons
     return PARA_EFORMAT;
 }
 
-static int read_size(int64_t *out, const json_t *config, const char *field, const char *path, para_error *err)
+/* The value of a size, under either name; where both are given they must agree. */
+static const json_t *find_size(const json_t *config, struct size_name name)
 {
-    const json_t *value = json_object_get(config, field);
+    const json_t *own = json_object_get(config, name.own);
+    return own || !name.general ? own : json_object_get(config, name.general);
+}
+
+static int read_size(int64_t *out, const json_t *config, struct size_name name, const char *path, para_error *err)
+{
+    const json_t *value = find_size(config, name);
     if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > INT32_MAX)
-        return fail_field(err, path, field, value, "a whole number of at least 1");
+        return fail_field(err, path, name.own, value, "a whole number from 1 to 2147483647");
     *out = json_integer_value(value);
-    return 0;
+    const json_t *general = name.general ? json_object_get(config, name.general) : NULL;
+    char expected[80];
+    snprintf(expected, sizeof expected, "%s's %lld", name.own, (long long)*out);
+    return !general || json_equal(general, value) ? 0 : fail_field(err, path, name.general, general, expected);
 }
 
 static int read_number(double *out, const json_t *config, const char *field, double absent, const char *path,
@@ -67,40 +97,74 @@ static int read_number(double *out, const json_t *config, const char *field, dou
     return 0;
 }
 
+static int read_activation(bool *erf, const json_t *config, const char *path, para_error *err)
+{
+    const json_t *value = json_object_get(config, "activation_function");
+    const char *name = value ? json_string_value(value) : activations[0].name;
+    for (size_t i = 0; name && i < sizeof activations / sizeof activations[0]; i++)
+        if (strcmp(name, activations[i].name) == 0) {
+            *erf = activations[i].erf;
+            return 0;
+        }
+    return fail_field(err, path, "activation_function", value,
+                      "\"gelu_new\" (or \"gelu_pytorch_tanh\", \"gelu_fast\"), or \"gelu\"");
+}
+
+static bool is_empty(const json_t *value)
+{
+    return !value || json_is_null(value) || (json_is_object(value) && json_object_size(value) == 0);
+}
+
+/* reorder_and_upcast_attn changes the order of roundings in half precision alone, so both of its values are good.
+ * What no rule names doesn't change the logits: tokens for generation, heads for classification, the type in memory. */
 static int check_kind(const json_t *config, const char *path, para_error *err)
 {
     const json_t *type = json_object_get(config, "model_type");
     if (!json_is_string(type) || strcmp(json_string_value(type), "gpt2") != 0)
         return fail_field(err, path, "model_type", type, "\"gpt2\"");
-    const json_t *activation = json_object_get(config, "activation_function");
-    const char *name = json_string_value(activation);
-    if (activation && (!name || (strcmp(name, "gelu_new") != 0 && strcmp(name, "gelu_pytorch_tanh") != 0)))
-        return fail_field(err, path, "activation_function", activation, "\"gelu_new\"");
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         const json_t *flag = json_object_get(config, flags[i].name);
         if (flag && (!json_is_boolean(flag) || json_is_true(flag) != flags[i].expected))
             return fail_field(err, path, flags[i].name, flag, flags[i].expected ? "true" : "false");
     }
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+        const json_t *value = json_object_get(config, foreign[i]);
+        if (!is_empty(value))
+            return fail_field(err, path, foreign[i], value, "none: a plain GPT-2");
+    }
     return 0;
 }
 
-/* One dropout stands for both of the file's: that of the residual branches. The file's dropout of attention
- * weights has none here; it matters to training alone. */
+/* Dropout matters to training alone. One number stands for both the embeddings' and the residual branches'. */
+static int read_dropout(para_gpt2 *m, const json_t *config, const char *path, para_error *err)
+{
+    double embeddings;
+    PARA_TRY(read_number(&m->dropout, config, "resid_pdrop", ABSENT_DROPOUT, path, err));
+    PARA_TRY(read_number(&embeddings, config, "embd_pdrop", ABSENT_DROPOUT, path, err));
+    PARA_TRY(read_number(&m->attn_dropout, config, "attn_pdrop", ABSENT_DROPOUT, path, err));
+    char expected[80];
+    snprintf(expected, sizeof expected, "resid_pdrop's %g", m->dropout);
+    return embeddings == m->dropout
+               ? 0
+               : fail_field(err, path, "embd_pdrop", json_object_get(config, "embd_pdrop"), expected);
+}
+
 static int read_config(para_gpt2 *m, const json_t *config, const char *path, para_error *err)
 {
     PARA_TRY(check_kind(config, path, err));
-    PARA_TRY(read_size(&m->layers, config, "n_layer", path, err));
-    PARA_TRY(read_size(&m->heads, config, "n_head", path, err));
-    PARA_TRY(read_size(&m->embd, config, "n_embd", path, err));
-    PARA_TRY(read_size(&m->vocab, config, "vocab_size", path, err));
-    PARA_TRY(read_size(&m->context, config, "n_positions", path, err));
-    const json_t *inner = json_object_get(config, "n_inner");
-    if (!inner || json_is_null(inner))
+    PARA_TRY(read_activation(&m->gelu_erf, config, path, err));
+    PARA_TRY(read_size(&m->layers, config, layers, path, err));
+    PARA_TRY(read_size(&m->heads, config, heads, path, err));
+    PARA_TRY(read_size(&m->embd, config, embd, path, err));
+    PARA_TRY(read_size(&m->vocab, config, vocab, path, err));
+    PARA_TRY(read_size(&m->context, config, context, path, err));
+    const json_t *ff = json_object_get(config, inner.own);
+    if (!ff || json_is_null(ff))
         m->ff = 4 * m->embd; /* as transformers has it */
     else
-        PARA_TRY(read_size(&m->ff, config, "n_inner", path, err));
+        PARA_TRY(read_size(&m->ff, config, inner, path, err));
     PARA_TRY(read_number(&m->norm_eps, config, "layer_norm_epsilon", 1e-5, path, err));
-    PARA_TRY(read_number(&m->dropout, config, "resid_pdrop", 0, path, err));
+    PARA_TRY(read_dropout(m, config, path, err));
     para_error why;
     int status = para_gpt2_check(m, &why);
     return status < 0 ? para_fail(err, PARA_EFORMAT, "%.200s: %.250s", path, why.message) : 0;

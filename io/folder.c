@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,7 +146,7 @@ static int carry_name(void *user, const char *folder, const char *name, para_err
 {
     const struct carry *c = user;
     for (const char *const *r = c->replaced; *r; r++)
-        if (strcmp(name, *r) == 0)
+        if (fnmatch(*r, name, 0) == 0)
             return 0;
     char from[PARA_PATH_BYTES], to[PARA_PATH_BYTES];
     PARA_TRY(para_path(from, err, "%s/%s", folder, name));

@@ -16,8 +16,8 @@ struct para_new_folder {
 /* Make an empty DIR.paragraph-new, removing what a crash left there. Refuses a DIR that holds folders: they would be
  * lost. */
 int para_new_folder_begin(struct para_new_folder *f, const char *path, para_error *err);
-/* Put it in DIR's place; the old folder's other files than those named in `replaced` (NULL-terminated) move
- * along. A crash at any instant leaves the old folder or the new one. A failed commit has abandoned. */
+/* Put it in DIR's place; the old folder's other files than those of the patterns in `replaced` (as of a shell;
+ * NULL-terminated) move along. A crash at any instant leaves the old folder or the new one. A failed commit has abandoned. */
 int para_new_folder_commit(struct para_new_folder *f, const char *const replaced[], para_error *err);
 /* Remove DIR.paragraph-new. */
 void para_new_folder_abandon(struct para_new_folder *f);

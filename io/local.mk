@@ -21,4 +21,6 @@ libinternal_la_SOURCES += io/tokenizer.c
 libinternal_la_SOURCES += io/utf8.h
 libinternal_la_SOURCES += io/vocabulary.c
 libinternal_la_SOURCES += io/vocabulary.h
+libinternal_la_SOURCES += io/weights.c
+libinternal_la_SOURCES += io/weights.h
 endif

@@ -282,3 +282,11 @@ int para_safetensors_find(const para_safetensors *f, const char *name)
     const para_entry *e = para_strmap_get(&f->names, name);
     return e ? (int)(e - f->entries) : -1;
 }
+
+/* The first and the last page may hold other tensors too; they are read again from the file if need be. */
+void para_safetensors_forget(const para_entry *e)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)e->data / page * page;
+    if (e->bytes > 0)
+        madvise((void *)begin, (uintptr_t)e->data + e->bytes - begin, MADV_DONTNEED);
+}

@@ -18,6 +18,9 @@ bool para_safetensors_bytes(const int64_t *shape, int rank, size_t element_bytes
 enum { PARA_SHAPE_LIST = 192 };
 char *para_shape_list(const int64_t *shape, int rank, char buffer[PARA_SHAPE_LIST]);
 
+/* Take the pages of a tensor out of memory until they are read again. */
+void para_safetensors_forget(const para_entry *e);
+
 /* As para_safetensors_write(), one tensor in memory at a time: `fetch` fills a buffer with the data of entry i,
  * whose `data` isn't read. */
 typedef int (*para_entry_fetch)(void *user, int i, void *buffer, para_error *err);

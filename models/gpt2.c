@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MOST_LAYERS = 4096 }; /* more would take minutes to build, and say that something is wrong */
+
 static const double INITIAL_SPREAD = 0.02;
 
 int para_gpt2_preset(para_gpt2 *out, const char *name, para_error *err)
@@ -55,6 +57,9 @@ int para_gpt2_check(const para_gpt2 *model, para_error *err)
         if (sizes[i].value < 1 || sizes[i].value > INT32_MAX)
             return para_fail(err, PARA_ERANGE, "gpt2: %s is %lld, expected 1 to %d", sizes[i].name,
                              (long long)sizes[i].value, INT32_MAX);
+    if (model->layers > MOST_LAYERS)
+        return para_fail(err, PARA_ERANGE, "gpt2: layers is %lld, expected 1 to %d", (long long)model->layers,
+                         MOST_LAYERS);
     if (model->embd % model->heads != 0)
         return para_fail(err, PARA_ERANGE, "gpt2: embd is %lld, expected a multiple of heads, %lld",
                          (long long)model->embd, (long long)model->heads);
@@ -66,6 +71,9 @@ int para_gpt2_check(const para_gpt2 *model, para_error *err)
                          (long long)model->vocab);
     if (!(model->dropout >= 0 && model->dropout < 1))
         return para_fail(err, PARA_ERANGE, "gpt2: dropout is %g, expected at least 0 and less than 1", model->dropout);
+    if (!(model->attn_dropout >= 0 && model->attn_dropout < 1))
+        return para_fail(err, PARA_ERANGE, "gpt2: attn_dropout is %g, expected at least 0 and less than 1",
+                         model->attn_dropout);
     if (!(model->norm_eps > 0 && model->norm_eps < 1))
         return para_fail(err, PARA_ERANGE, "gpt2: norm_eps is %g, expected more than 0 and less than 1",
                          model->norm_eps);
@@ -143,7 +151,8 @@ static para_tensor *mlp(const struct build *b, para_tensor *x)
 {
     const para_dim *fc = PARA_DIMS({"embd", b->m->embd}, {"ff", b->m->ff});
     const para_dim *proj = PARA_DIMS({"ff", b->m->ff}, {"embd", b->m->embd});
-    para_tensor *y = para_gelu(b->g, linear(b, x, "mlp.fc", "embd", 1, fc, INITIAL_SPREAD));
+    para_tensor *y = linear(b, x, "mlp.fc", "embd", 1, fc, INITIAL_SPREAD);
+    y = b->m->gelu_erf ? para_gelu_erf(b->g, y) : para_gelu(b->g, y);
     return dropout(b, linear(b, para_name(y, "mlp.gelu"), "mlp.proj", "ff", 1, proj, residual_spread(b)));
 }
 
@@ -156,15 +165,20 @@ static para_tensor *layer(const struct build *b, para_tensor *x)
 static para_tensor *embed(const struct build *b, para_tensor *tokens, para_tensor *wte, para_tensor *wpe, int64_t seq)
 {
     para_tensor *token = para_embedding(b->g, wte, tokens, "vocab");
-    para_tensor *places = b->position ? para_arange_from(b->g, b->position, "seq", seq, b->m->context)
-                                      : para_arange(b->g, "seq", seq);
+    para_tensor *places =
+        b->position ? para_arange_from(b->g, b->position, "seq", seq, b->m->context) : para_arange(b->g, "seq", seq);
     para_tensor *position = para_embedding(b->g, wpe, places, "context");
     return dropout(b, para_add(b->g, para_name(token, "token"), para_name(position, "position")));
 }
 
-static int check_build(const para_gpt2 *m, int64_t batch, int64_t seq, para_error *err)
+static int check_build(const para_gpt2 *m, int64_t batch, int64_t seq, bool training, para_error *err)
 {
     PARA_TRY(para_gpt2_check(m, err));
+    if (training && m->attn_dropout > 0)
+        return para_fail(err, PARA_ESUPPORT,
+                         "gpt2: attn_dropout (attn_pdrop) is %g, expected 0: attention weights can't be dropped in"
+                         " training; give the dropout to train with (--dropout) to leave them whole",
+                         m->attn_dropout);
     if (batch < 1)
         return para_fail(err, PARA_ERANGE, "gpt2: batch is %lld, expected at least 1", (long long)batch);
     if (seq < 1 || seq > m->context)
@@ -205,7 +219,7 @@ para_gpt2_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t b
     para_gpt2_graph out = {0};
     para_error err;
     para_tensor *wte;
-    if (check_build(model, batch, seq, &err) < 0) {
+    if (check_build(model, batch, seq, training, &err) < 0) {
         para_graph_fail(g, &err);
         return out;
     }
@@ -236,7 +250,7 @@ para_gpt2_graph para_gpt2_build_cached(para_graph *g, const para_gpt2 *model, in
     para_gpt2_graph out = {0};
     para_error err;
     para_tensor *wte;
-    if (check_build(model, batch, seq, &err) < 0) {
+    if (check_build(model, batch, seq, false, &err) < 0) {
         para_graph_fail(g, &err);
         return out;
     }

@@ -5,8 +5,8 @@
  *   v = beta2 v + (1 - beta2) g^2
  *   p = p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps),  t = step + 1
  * in the order of operations of PyTorch's. Element by element, so every axis is parallel. */
-#include "ops/need.h"
 #include "base/simd.h"
+#include "ops/need.h"
 #include "ops/table.h"
 
 enum { P, G, M, V, LR, STEP, SCALE };
@@ -91,6 +91,7 @@ const struct para_op para_op_adamw = {
               {"beta2", PARA_ATTR_FLOAT},
               {"eps", PARA_ATTR_FLOAT},
               {"weight_decay", PARA_ATTR_FLOAT}},
+    .inputs = {7, 7},
     .infer = infer,
     .cost = cost,
     .updates = {1 + P, 1 + M, 1 + V},

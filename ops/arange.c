@@ -33,6 +33,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_arange = {
     .name = "arange",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"extent", PARA_ATTR_INT}, {"limit", PARA_ATTR_INT}},
+    .inputs = {0, 1},
     .infer = infer,
     .cost = para_cost_move,
     .cpu = cpu,

@@ -47,7 +47,8 @@ static void make_scores(const struct para_attend *a, const float *q, int64_t row
 }
 
 /* o (rows, D) += p (rows, cols) v (cols, D) */
-static void add_values(const struct para_attend *a, const float *p, int64_t rows, const float *v, int64_t cols, float *o)
+static void add_values(const struct para_attend *a, const float *p, int64_t rows, const float *v, int64_t cols,
+                       float *o)
 {
     if (rows <= PARA_SKINNY_ROWS)
         para_skinny_add_product(rows, a->width, cols, p, cols, v, a->kv_ld, o, a->o_ld);

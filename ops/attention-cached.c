@@ -24,7 +24,8 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
     for (int d = 0; d < RANK && fits; d++)
         fits = d == SEQ || d == PLANES || strcmp(cache->dim[d].axis, qkv->dim[d].axis) == 0;
     if (!fits || qkv->dim[PLANES].whole != 3 || cache->dim[PLANES].whole != 2)
-        return para_fail(err, PARA_ESHAPE, "qkv is %s and the cache is %s, expected (batch, seq, qkv, heads, head_dim), "
+        return para_fail(err, PARA_ESHAPE,
+                         "qkv is %s and the cache is %s, expected (batch, seq, qkv, heads, head_dim), "
                          "qkv of extent 3, and (batch, cache, kv, heads, head_dim), kv of extent 2",
                          para_shape_text(qkv, qkv_text), para_shape_text(cache, cache_text));
     out[0] = (struct para_shape){.dtype = PARA_F32};
@@ -142,6 +143,7 @@ static int cpu(const struct para_call *c)
 
 const struct para_op para_op_attention_cached = {
     .name = "attention_cached",
+    .inputs = {3, 3},
     .infer = infer,
     .role = role,
     .cost = cost,

@@ -240,6 +240,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_attention = {
     .name = "attention",
     .attrs = {{"causal", PARA_ATTR_INT}},
+    .inputs = {2, 2},
     .infer = infer,
     .role = role,
     .follows = follows,
@@ -443,6 +444,7 @@ static int backward_cpu(const struct para_call *c)
 const struct para_op para_op_attention_backward = {
     .name = "attention_backward",
     .attrs = {{"causal", PARA_ATTR_INT}},
+    .inputs = {5, 5},
     .infer = backward_infer,
     .role = backward_role,
     .follows = follows,

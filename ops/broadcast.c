@@ -4,9 +4,9 @@
 
 #include <paragraph/ops.h>
 
+#include "base/simd.h"
 #include "ops/dims.h"
 #include "ops/need.h"
-#include "base/simd.h"
 #include "ops/table.h"
 #include "ops/walk.h"
 
@@ -63,6 +63,7 @@ static int cpu(const struct para_call *c)
 
 const struct para_op para_op_broadcast = {
     .name = "broadcast",
+    .inputs = {2, 2},
     .infer = infer,
     .grad = grad,
     .cost = cost,
@@ -75,26 +76,14 @@ para_tensor *para_broadcast(para_graph *g, para_tensor *x, para_tensor *like)
     return para_apply(&para_op_broadcast, g, PARA_IN(x, like), NULL);
 }
 
-/* Append the axes of s that `other` has (or lacks) to a list of words. */
-static void list_axes(const struct para_shape *s, const struct para_shape *other, bool has, char *list)
-{
-    list[0] = '\0';
-    for (int d = 0; d < s->rank; d++) {
-        if ((para_shape_find(other, s->dim[d].axis) >= 0) != has)
-            continue;
-        strcat(list, list[0] ? " " : "");
-        strcat(list, s->dim[d].axis);
-    }
-}
-
 para_tensor *para_reduce_to(para_graph *g, para_tensor *x, const para_tensor *like)
 {
     if (!x)
         return NULL;
     char missing[PARA_AXES_TEXT], kept[PARA_AXES_TEXT], order[PARA_AXES_TEXT];
-    list_axes(&x->shape, &like->shape, false, missing);
-    list_axes(&x->shape, &like->shape, true, kept);
-    list_axes(&like->shape, &x->shape, true, order);
+    para_axes_list(&x->shape, &like->shape, false, missing);
+    para_axes_list(&x->shape, &like->shape, true, kept);
+    para_axes_list(&like->shape, &x->shape, true, order);
     para_tensor *sum = missing[0] ? para_reduce_sum(g, x, missing) : x;
     return strcmp(kept, order) == 0 ? sum : para_permute(g, sum, order);
 }

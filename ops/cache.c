@@ -22,7 +22,8 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
     for (int d = 0; d < RANK && fits; d++)
         fits = d == SEQ || d == PLANES || strcmp(cache->dim[d].axis, qkv->dim[d].axis) == 0;
     if (!fits || cache->dim[PLANES].whole != 2 || qkv->dim[PLANES].whole != 3)
-        return para_fail(err, PARA_ESHAPE, "the cache is %s and qkv is %s, expected (batch, cache, kv, heads, head_dim), "
+        return para_fail(err, PARA_ESHAPE,
+                         "the cache is %s and qkv is %s, expected (batch, cache, kv, heads, head_dim), "
                          "kv of extent 2, and (batch, seq, qkv, heads, head_dim), qkv of extent 3",
                          para_shape_text(cache, cache_text), para_shape_text(qkv, qkv_text));
     return para_infer_like(n, 0, out);
@@ -63,6 +64,7 @@ static void cost(const para_node *n, struct para_cost *c)
 const struct para_op para_op_cache_append = {
     .name = "cache_append",
     .updates = {1},
+    .inputs = {3, 3},
     .infer = infer,
     .role = role,
     .cost = cost,

@@ -3,8 +3,8 @@
  * NaN 0. Element by element, so every axis is parallel. */
 #include <paragraph/ops.h>
 
-#include "ops/need.h"
 #include "base/simd.h"
+#include "ops/need.h"
 #include "ops/table.h"
 
 /* The type called `name`, or -1. */
@@ -18,7 +18,6 @@ static int dtype_of(const char *name)
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_inputs(n, 1, err));
     int to = dtype_of(n->attr[0].s), from = (int)n->in[0]->shape.dtype;
     if (to < 0)
         return para_fail(err, PARA_EINVAL, "type is \"%s\", expected f32, f16, bf16 or i32", n->attr[0].s);
@@ -146,6 +145,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_cast = {
     .name = "cast",
     .attrs = {{"dtype", PARA_ATTR_STRING}},
+    .inputs = {1, 1},
     .infer = infer,
     .grad = grad,
     .cpu = cpu,

@@ -29,6 +29,7 @@ static int scale_cpu(const struct para_call *c)
 
 const struct para_op para_op_norm = {
     .name = "norm",
+    .inputs = {1, 1},
     .infer = infer,
     .cpu = norm_cpu,
 };
@@ -36,6 +37,7 @@ const struct para_op para_op_norm = {
 const struct para_op para_op_clip_scale = {
     .name = "clip_scale",
     .attrs = {{"max_norm", PARA_ATTR_FLOAT}},
+    .inputs = {1, 1},
     .infer = infer,
     .cpu = scale_cpu,
 };

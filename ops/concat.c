@@ -25,7 +25,6 @@ static int need_alike(const para_node *n, int i, int position, para_error *err)
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
     int64_t position = n->attr[0].i, whole = 0;
-    PARA_TRY(para_need_inputs(n, 1, err));
     if (position < 0 || position >= n->in[0]->shape.rank)
         return para_fail(err, PARA_EAXIS, "axis number %lld, expected 0 to %d", (long long)position,
                          n->in[0]->shape.rank - 1);
@@ -81,6 +80,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_concat = {
     .name = "concat",
     .attrs = {{"position", PARA_ATTR_INT}, {"as", PARA_ATTR_STRING}},
+    .inputs = {1, 0},
     .infer = infer,
     .role = role,
     .grad = grad,

@@ -2,9 +2,9 @@
  *   targets (R) -> count (); every axis is reduced */
 #include <paragraph/ops.h>
 
+#include "base/simd.h"
 #include "graph/op.h"
 #include "ops/need.h"
-#include "base/simd.h"
 
 #include <inttypes.h>
 
@@ -41,6 +41,7 @@ static int count_cpu(const struct para_call *c)
 const struct para_op para_op_count_targets = {
     .name = "count_targets",
     .attrs = {{"ignore", PARA_ATTR_INT}},
+    .inputs = {1, 1},
     .infer = count_infer,
     .role = reduced,
     .cpu = count_cpu,
@@ -148,6 +149,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_cross_entropy = {
     .name = "cross_entropy",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"ignore", PARA_ATTR_INT}},
+    .inputs = {4, 4},
     .infer = infer,
     .role = reduced,
     .grad = grad,
@@ -226,6 +228,7 @@ static int backward_cpu(const struct para_call *c)
 const struct para_op para_op_cross_entropy_backward = {
     .name = "cross_entropy_backward",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"ignore", PARA_ATTR_INT}},
+    .inputs = {5, 5},
     .infer = backward_infer,
     .cost = backward_cost,
     .reference = backward_reference,

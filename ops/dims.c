@@ -25,21 +25,18 @@ bool para_dims_write(para_graph *g, const para_dim *dims, char buffer[PARA_DIMS_
     return true;
 }
 
-int para_dims_append(const para_node *n, const char *list, struct para_shape *s, para_error *err)
+int para_dims_append(const para_node *n, int a, struct para_shape *s, para_error *err)
 {
-    char axis[PARA_MAX_AXIS_NAME + 1], number[PARA_MAX_AXIS_NAME + 1];
-    for (int i = 0; para_word(list, i, axis); i += 2) {
-        char *end = number;
-        long long whole = para_word(list, i + 1, number) ? strtoll(number, &end, 10) : 0;
+    const char *axis, *number;
+    for (int i = 0; (axis = para_node_word(n, a, i)); i += 2) {
+        char *end = NULL;
+        long long whole = (number = para_node_word(n, a, i + 1)) ? strtoll(number, &end, 10) : 0;
         if (whole < 1 || *end)
             return para_fail(err, PARA_ERANGE, "dimensions are \"%s\", expected each axis with an extent of at least 1",
-                             list);
+                             n->attr[a].s);
         if (s->rank == PARA_MAX_RANK)
             return para_fail(err, PARA_ESHAPE, "the result has more than %d dimensions", PARA_MAX_RANK);
-        const char *own = para_axis_intern(n->graph, axis, whole, n->name);
-        if (!own)
-            return para_fail(err, PARA_ESHAPE, "%s", n->graph->error.message);
-        para_shape_append(s, own, whole);
+        para_shape_append(s, axis, whole);
     }
     return 0;
 }
@@ -60,4 +57,13 @@ void para_dims_axes(const char *list, char buffer[PARA_AXES_TEXT])
     buffer[0] = '\0';
     for (int i = 0; used < PARA_AXES_TEXT && para_word(list, i, word); i += 2)
         used += (size_t)snprintf(buffer + used, PARA_AXES_TEXT - used, "%s%s", i ? " " : "", word);
+}
+
+void para_axes_list(const struct para_shape *s, const struct para_shape *other, bool has, char buffer[PARA_AXES_TEXT])
+{
+    size_t used = 0;
+    buffer[0] = '\0';
+    for (int d = 0; d < s->rank; d++)
+        if ((para_shape_find(other, s->dim[d].axis) >= 0) == has)
+            used += (size_t)snprintf(buffer + used, PARA_AXES_TEXT - used, "%s%s", used ? " " : "", s->dim[d].axis);
 }

@@ -12,13 +12,16 @@ enum {
 /* Write a list, keeping an error in the graph and returning false for too many dimensions or too long a name. */
 bool para_dims_write(para_graph *g, const para_dim *dims, char buffer[PARA_DIMS_TEXT]);
 
-/* Append a list's dimensions to s, whose axes are the node's graph's own copies; or fail. */
-int para_dims_append(const para_node *n, const char *list, struct para_shape *s, para_error *err);
+/* Append the dimensions that the node's attribute number a lists to s, or fail. */
+int para_dims_append(const para_node *n, int a, struct para_shape *s, para_error *err);
 
 /* Whether a list has this axis. */
 bool para_dims_have(const char *list, const char *axis);
 
 /* Write the axes' names of a list of dimensions, "heads head_dim". */
 void para_dims_axes(const char *list, char buffer[PARA_AXES_TEXT]);
+
+/* Write the axes of s that `other` has, or lacks, in s's order: "heads head_dim". */
+void para_axes_list(const struct para_shape *s, const struct para_shape *other, bool has, char buffer[PARA_AXES_TEXT]);
 
 #endif

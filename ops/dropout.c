@@ -5,8 +5,8 @@
 #include <paragraph/ops.h>
 
 #include "base/philox.h"
-#include "ops/need.h"
 #include "base/simd.h"
+#include "ops/need.h"
 #include "ops/table.h"
 
 enum { BLOCK = 64 }; /* counters drawn at once, four elements each */
@@ -134,6 +134,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_dropout = {
     .name = "dropout",
     .attrs = {{"p", PARA_ATTR_FLOAT}, {"stream", PARA_ATTR_INT}},
+    .inputs = {2, 2},
     .infer = infer,
     .grad = grad,
     .cost = cost,

@@ -86,6 +86,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_embedding = {
     .name = "embedding",
     .attrs = {{"axis", PARA_ATTR_STRING}},
+    .inputs = {2, 2},
     .infer = infer,
     .role = role,
     .grad = grad,
@@ -176,6 +177,7 @@ static int backward_cpu(const struct para_call *c)
 const struct para_op para_op_embedding_backward = {
     .name = "embedding_backward",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"extent", PARA_ATTR_INT}},
+    .inputs = {2, 2},
     .infer = backward_infer,
     .role = backward_role,
     .cost = backward_cost,

@@ -8,7 +8,7 @@
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
     out[0] = (struct para_shape){.dtype = PARA_F32};
-    PARA_TRY(para_dims_append(n, n->attr[0].s, &out[0], err));
+    PARA_TRY(para_dims_append(n, 0, &out[0], err));
     return 1;
 }
 
@@ -25,6 +25,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_fill = {
     .name = "fill",
     .attrs = {{"dims", PARA_ATTR_STRING}, {"value", PARA_ATTR_FLOAT}},
+    .inputs = {0, PARA_NO_INPUTS},
     .infer = infer,
     .cost = para_cost_move,
     .cpu = cpu,

@@ -4,8 +4,8 @@
  * Element by element, so every axis is parallel. */
 #include <paragraph/ops.h>
 
-#include "graph/op.h"
 #include "base/simd.h"
+#include "graph/op.h"
 
 static const double K = 0.79788456080286535588, A = 0.044715;
 
@@ -78,6 +78,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_gelu = {
     .name = "gelu",
     .attrs = {{"form", PARA_ATTR_STRING}},
+    .inputs = {1, 1},
     .infer = infer,
     .grad = grad,
     .cost = cost,
@@ -127,6 +128,7 @@ static int backward_cpu(const struct para_call *c)
 const struct para_op para_op_gelu_backward = {
     .name = "gelu_backward",
     .attrs = {{"form", PARA_ATTR_STRING}},
+    .inputs = {2, 2},
     .infer = backward_infer,
     .cost = cost,
     .reference = backward_reference,

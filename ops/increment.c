@@ -20,6 +20,7 @@ static int cpu(const struct para_call *c)
 
 const struct para_op para_op_increment = {
     .name = "increment",
+    .inputs = {1, 1},
     .infer = infer,
     .updates = {1},
     .cpu = cpu,

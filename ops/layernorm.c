@@ -4,8 +4,8 @@
  * Every axis but C is parallel; a norm needs the whole of C. */
 #include <paragraph/ops.h>
 
-#include "graph/op.h"
 #include "base/simd.h"
+#include "graph/op.h"
 
 extern const struct para_op para_op_layernorm, para_op_layernorm_backward;
 
@@ -132,6 +132,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_layernorm = {
     .name = "layernorm",
     .attrs = {{"eps", PARA_ATTR_FLOAT}},
+    .inputs = {3, 3},
     .infer = infer,
     .role = role,
     .grad = grad,
@@ -249,6 +250,7 @@ static int backward_cpu(const struct para_call *c)
 
 const struct para_op para_op_layernorm_backward = {
     .name = "layernorm_backward",
+    .inputs = {5, 5},
     .infer = backward_infer,
     .role = backward_role,
     .cost = backward_cost,

@@ -11,7 +11,7 @@
 #include <paragraph/ops.h>
 
 #include "base/checked.h"
-#include "graph/op.h"
+#include "ops/dims.h"
 #include "ops/skinny.h"
 
 #include <cblas.h>
@@ -44,24 +44,13 @@ struct plan {
     struct matrix matrix[3];
 };
 
-static int64_t stride_of(const struct para_shape *s, const char *axis)
-{
-    int64_t stride = 1;
-    for (int i = s->rank - 1; i >= 0; i--) {
-        if (strcmp(s->dim[i].axis, axis) == 0)
-            return stride;
-        stride *= s->dim[i].extent;
-    }
-    return 0;
-}
-
 static void add_axis(struct group *g, const struct para_shape *const s[3], const struct para_extent *dim)
 {
     if (dim->extent == 1)
         return;
     g->extent[g->rank] = dim->extent;
     for (int k = 0; k < 3; k++)
-        g->stride[k][g->rank] = stride_of(s[k], dim->axis);
+        g->stride[k][g->rank] = para_shape_stride(s[k], dim->axis);
     g->total *= dim->extent;
     g->rank++;
 }
@@ -226,22 +215,6 @@ static enum para_role role(const para_node *n, const char *axis, int output, con
     return para_word_in(axis, n->attr[0].s) ? PARA_REDUCE : PARA_PARALLEL;
 }
 
-/* Room for a list of a tensor's axes. */
-struct axis_list {
-    char s[PARA_MAX_RANK * (PARA_MAX_AXIS_NAME + 1) + 1];
-};
-
-/* The axes of s that `other` (may be NULL) lacks. */
-static struct axis_list list_axes(const struct para_shape *s, const struct para_shape *other)
-{
-    struct axis_list list = {""};
-    size_t used = 0;
-    for (int i = 0; i < s->rank; i++)
-        if (!other || para_shape_find(other, s->dim[i].axis) < 0)
-            used += (size_t)snprintf(list.s + used, sizeof list.s - used, "%s%s", used ? " " : "", s->dim[i].axis);
-    return list;
-}
-
 static bool same_axes(const struct para_shape *s, const struct para_shape *t)
 {
     for (int i = 0; i < s->rank && i < t->rank; i++)
@@ -255,13 +228,15 @@ static para_tensor *operand_gradient(para_graph *g, const para_tensor *x, para_t
 {
     if (!dy || !para_wants_grad(g, x))
         return NULL;
-    struct axis_list contract = list_axes(&w->shape, &x->shape), order = list_axes(&x->shape, NULL);
+    char contract[PARA_AXES_TEXT], order[PARA_AXES_TEXT];
+    para_axes_list(&w->shape, &x->shape, false, contract);
+    para_axes_list(&x->shape, &x->shape, true, order);
     struct para_shape shape;
-    if (default_axes(&dy->shape, &w->shape, contract.s, &shape) && same_axes(&shape, &x->shape))
-        return para_apply(&para_op_matmul, g, PARA_IN(dy, w), PARA_ATTRS({.s = contract.s}, {.s = ""}));
-    if (default_axes(&w->shape, &dy->shape, contract.s, &shape) && same_axes(&shape, &x->shape))
-        return para_apply(&para_op_matmul, g, PARA_IN(w, dy), PARA_ATTRS({.s = contract.s}, {.s = ""}));
-    return para_apply(&para_op_matmul, g, PARA_IN(dy, w), PARA_ATTRS({.s = contract.s}, {.s = order.s}));
+    if (default_axes(&dy->shape, &w->shape, contract, &shape) && same_axes(&shape, &x->shape))
+        return para_apply(&para_op_matmul, g, PARA_IN(dy, w), PARA_ATTRS({.s = contract}, {.s = ""}));
+    if (default_axes(&w->shape, &dy->shape, contract, &shape) && same_axes(&shape, &x->shape))
+        return para_apply(&para_op_matmul, g, PARA_IN(w, dy), PARA_ATTRS({.s = contract}, {.s = ""}));
+    return para_apply(&para_op_matmul, g, PARA_IN(dy, w), PARA_ATTRS({.s = contract}, {.s = order}));
 }
 
 static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para_tensor *dx[])
@@ -425,6 +400,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_matmul = {
     .name = "matmul",
     .attrs = {{"contract", PARA_ATTR_STRING}, {"order", PARA_ATTR_STRING}},
+    .inputs = {2, 2},
     .infer = infer,
     .role = role,
     .grad = grad,

@@ -25,7 +25,6 @@ static void dims_of(const struct para_shape *x, const char *axes, para_dim dims[
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_inputs(n, 1, err));
     const struct para_shape *x = &n->in[0]->shape;
     const char *axes = n->attr[0].s, *merged = n->attr[1].s;
     char axis[PARA_MAX_AXIS_NAME + 1];
@@ -80,6 +79,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_merge = {
     .name = "merge",
     .attrs = {{"axes", PARA_ATTR_STRING}, {"merged", PARA_ATTR_STRING}},
+    .inputs = {1, 1},
     .infer = infer,
     .role = role,
     .grad = grad,
@@ -93,7 +93,7 @@ static int apart_infer(const para_node *n, struct para_shape out[], para_error *
     PARA_TRY(dim);
     const struct para_shape *x = &n->in[0]->shape;
     struct para_shape parts = {.dtype = x->dtype};
-    PARA_TRY(para_dims_append(n, n->attr[1].s, &parts, err));
+    PARA_TRY(para_dims_append(n, 1, &parts, err));
     int64_t whole = parts.rank > 0;
     for (int d = 0; d < parts.rank; d++)
         if (!para_mul_i64(whole, parts.dim[d].whole, &whole))
@@ -133,6 +133,7 @@ static int apart_grad(para_graph *g, const para_node *n, para_tensor *const dy[]
 const struct para_op para_op_unmerge = {
     .name = "unmerge",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"dims", PARA_ATTR_STRING}},
+    .inputs = {1, 1},
     .infer = apart_infer,
     .role = apart_role,
     .grad = apart_grad,

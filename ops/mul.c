@@ -2,9 +2,9 @@
  * Element by element, so every axis is parallel; the sum over repeats in db is a node of its own. */
 #include <paragraph/ops.h>
 
+#include "base/simd.h"
 #include "ops/broadcast.h"
 #include "ops/need.h"
-#include "base/simd.h"
 #include "ops/table.h"
 #include "ops/walk.h"
 
@@ -63,6 +63,7 @@ static int cpu(const struct para_call *c)
 
 const struct para_op para_op_mul = {
     .name = "mul",
+    .inputs = {2, 2},
     .infer = infer,
     .grad = grad,
     .reference = reference,

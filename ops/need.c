@@ -13,7 +13,6 @@ int para_need_scalar(const para_node *n, int i, para_dtype dtype, para_error *er
 
 int para_need_axis(const para_node *n, int i, const char *axis, para_error *err)
 {
-    PARA_TRY(para_need_inputs(n, i + 1, err));
     int dim = para_shape_find(&n->in[i]->shape, axis);
     char text[PARA_SHAPE_TEXT];
     if (dim < 0)

@@ -8,8 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { NAME_TEXT = 512 };
-
 /* What both optimizers hand to each update. */
 struct optimizer {
     para_graph *g;
@@ -30,9 +28,9 @@ para_sgd_options para_sgd_default(void)
 }
 
 /* Open a scope given in full in place of those that are open, which are returned. */
-static char *enter(para_graph *g, char *scope)
+static const char *enter(para_graph *g, const char *scope)
 {
-    char *open = g->scope;
+    const char *open = g->scope;
     g->scope = scope;
     return open;
 }
@@ -42,8 +40,7 @@ para_tensor *para_step(para_graph *g)
     const para_tensor *step = para_graph_find(g, PARA_STEP);
     if (step)
         return g->tensors[step->id];
-    char top[] = "";
-    char *open = enter(g, top);
+    const char *open = enter(g, "");
     para_tensor *made = para_state(g, PARA_STEP, PARA_I32, PARA_SCALAR, (para_init){PARA_INIT_FILL, 0, 0});
     enter(g, open);
     return made;
@@ -72,16 +69,21 @@ static int check_common(const para_schedule *s, double weight_decay, double clip
     return need(clip >= 0 && isfinite(clip), "clip", clip, "at least 0 (0: no clipping)", err);
 }
 
+/* "<parameter>.suffix"; NULL with the error kept. */
+static const char *join_name(para_graph *g, const para_tensor *param, const char *suffix)
+{
+    const char *name = para_arena_format(&g->arena, "%s.%s", param->name, suffix);
+    return name ? name : para_graph_error(g, PARA_ENOMEM, "out of memory: appending an optimizer");
+}
+
 /* Make a node in the scope of `grad`'s, so that it is placed with the layer, under the parameter's name. */
 static para_node *apply_beside(struct optimizer *o, const struct para_op *op, para_tensor *const in[], int n_in,
                                const union para_attr attr[], const para_tensor *param, const char *suffix)
 {
-    char scope[NAME_TEXT], name[NAME_TEXT], top[] = "";
-    snprintf(scope, sizeof scope, "%s", para_grad(o->g, param)->producer->scope);
-    snprintf(name, sizeof name, "%s.%s", param->name, suffix);
-    char *open = enter(o->g, scope);
-    para_node *n = para_apply_node(op, o->g, in, n_in, attr);
-    enter(o->g, top);
+    const char *name = join_name(o->g, param, suffix);
+    const char *open = enter(o->g, para_grad(o->g, param)->producer->scope);
+    para_node *n = name ? para_apply_node(op, o->g, in, n_in, attr) : NULL;
+    enter(o->g, "");
     bool named = n && para_name(n->out[0], name);
     enter(o->g, open);
     return named ? n : NULL;
@@ -123,8 +125,7 @@ static int begin(struct optimizer *o, para_graph *g, const para_schedule *s, dou
             apply_beside(o, &para_op_sumsq, PARA_IN(para_grad(g, o->param[i])), NULL, o->param[i], "grad.sumsq");
         square[i] = n ? n->out[0] : NULL;
     }
-    char scope[] = "optimizer";
-    char *open = enter(g, scope);
+    const char *open = enter(g, "optimizer");
     o->lr = para_apply(
         &para_op_schedule, g, PARA_IN(o->step),
         PARA_ATTRS({.s = kinds[s->kind]}, {.f = s->lr}, {.f = s->min_lr}, {.i = s->warmup}, {.i = s->steps}));
@@ -138,8 +139,7 @@ static int begin(struct optimizer *o, para_graph *g, const para_schedule *s, dou
 
 static int finish(struct optimizer *o, para_error *err)
 {
-    char scope[] = "optimizer";
-    char *open = enter(o->g, scope);
+    const char *open = enter(o->g, "optimizer");
     para_apply(&para_op_increment, o->g, PARA_IN(o->step), NULL);
     enter(o->g, open);
     if (o->g->error.code)
@@ -150,13 +150,12 @@ static int finish(struct optimizer *o, para_error *err)
 /* A state like the parameter, all zeros, called "<parameter>.suffix". */
 static para_tensor *moment(struct optimizer *o, const para_tensor *param, const char *suffix)
 {
-    char name[NAME_TEXT], top[] = "";
+    const char *name = join_name(o->g, param, suffix);
     para_dim dims[PARA_MAX_RANK + 1] = {{NULL, 0}};
     for (int d = 0; d < param->shape.rank; d++)
         dims[d] = (para_dim){param->shape.dim[d].axis, param->shape.dim[d].whole};
-    snprintf(name, sizeof name, "%s.%s", param->name, suffix);
-    char *open = enter(o->g, top);
-    para_tensor *state = para_state(o->g, name, PARA_F32, dims, (para_init){PARA_INIT_FILL, 0, 0});
+    const char *open = enter(o->g, "");
+    para_tensor *state = name ? para_state(o->g, name, PARA_F32, dims, (para_init){PARA_INIT_FILL, 0, 0}) : NULL;
     enter(o->g, open);
     return state;
 }

@@ -1,9 +1,9 @@
 /* permute: y = x with its axes in another order, outermost first. Every axis is parallel. */
 #include <paragraph/ops.h>
 
+#include "base/simd.h"
 #include "ops/dims.h"
 #include "ops/need.h"
-#include "base/simd.h"
 #include "ops/table.h"
 #include "ops/walk.h"
 
@@ -11,7 +11,6 @@ enum { BLOCK = 16 }; /* a block of 16 x 16 elements is read and written by whole
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_inputs(n, 1, err));
     const struct para_shape *x = &n->in[0]->shape;
     if (para_dtype_bytes(x->dtype) != sizeof(uint32_t))
         return para_fail(err, PARA_ESHAPE, "\"%s\" is %s, expected f32 or i32", n->in[0]->name,
@@ -131,6 +130,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_permute = {
     .name = "permute",
     .attrs = {{"order", PARA_ATTR_STRING}},
+    .inputs = {1, 1},
     .infer = infer,
     .grad = grad,
     .cost = para_cost_move,

@@ -2,9 +2,9 @@
  * The listed axes are reduced, parts being combined by max; the others are parallel. */
 #include <paragraph/ops.h>
 
+#include "base/simd.h"
 #include "ops/need.h"
 #include "ops/reduce.h"
-#include "base/simd.h"
 #include "ops/table.h"
 #include "ops/walk.h"
 
@@ -67,6 +67,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_reduce_max = {
     .name = "reduce_max",
     .attrs = {{"axes", PARA_ATTR_STRING}},
+    .inputs = {1, 1},
     .infer = para_reduce_infer,
     .role = para_reduce_role,
     .combine = &para_op_max,
@@ -107,6 +108,7 @@ static int count_cpu(const struct para_call *c)
 
 const struct para_op para_op_reduce_max_count = {
     .name = "reduce_max_count",
+    .inputs = {2, 2},
     .infer = count_infer,
     .role = count_role,
     .cost = para_reduce_cost,
@@ -140,6 +142,7 @@ static int backward_cpu(const struct para_call *c)
 
 const struct para_op para_op_reduce_max_backward = {
     .name = "reduce_max_backward",
+    .inputs = {4, 4},
     .infer = backward_infer,
     .cpu = backward_cpu,
 };

@@ -2,10 +2,10 @@
  * The listed axes are reduced, the others parallel. Added up in double. */
 #include <paragraph/ops.h>
 
+#include "base/simd.h"
 #include "ops/broadcast.h"
 #include "ops/need.h"
 #include "ops/reduce.h"
-#include "base/simd.h"
 #include "ops/table.h"
 #include "ops/walk.h"
 
@@ -105,6 +105,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_reduce_sum = {
     .name = "reduce_sum",
     .attrs = {{"axes", PARA_ATTR_STRING}},
+    .inputs = {1, 1},
     .infer = para_reduce_infer,
     .role = para_reduce_role,
     .grad = grad,

@@ -40,6 +40,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_rename = {
     .name = "rename",
     .attrs = {{"from", PARA_ATTR_STRING}, {"to", PARA_ATTR_STRING}},
+    .inputs = {1, 1},
     .infer = infer,
     .role = role,
     .grad = grad,

@@ -1,8 +1,8 @@
 /* scale: y = factor x. Element by element, so every axis is parallel. */
 #include <paragraph/ops.h>
 
-#include "graph/op.h"
 #include "base/simd.h"
+#include "graph/op.h"
 #include "ops/table.h"
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
@@ -44,6 +44,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_scale = {
     .name = "scale",
     .attrs = {{"factor", PARA_ATTR_FLOAT}},
+    .inputs = {1, 1},
     .infer = infer,
     .grad = grad,
     .reference = reference,

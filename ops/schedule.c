@@ -48,6 +48,7 @@ const struct para_op para_op_schedule = {
               {"min_lr", PARA_ATTR_FLOAT},
               {"warmup", PARA_ATTR_INT},
               {"steps", PARA_ATTR_INT}},
+    .inputs = {1, 1},
     .infer = infer,
     .cpu = cpu,
 };

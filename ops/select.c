@@ -45,6 +45,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_select = {
     .name = "select",
     .attrs = {{"axis", PARA_ATTR_STRING}},
+    .inputs = {2, 2},
     .infer = infer,
     .role = role,
     .cost = para_cost_move,

@@ -2,8 +2,8 @@
  *   sgd:          p = p - lr (scale g + weight_decay p)
  *   sgd_momentum: v = momentum v + (scale g + weight_decay p), p = p - lr v
  * where scale is the clipping scale. */
-#include "ops/need.h"
 #include "base/simd.h"
+#include "ops/need.h"
 #include "ops/table.h"
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
@@ -50,6 +50,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_sgd = {
     .name = "sgd",
     .attrs = {{"weight_decay", PARA_ATTR_FLOAT}},
+    .inputs = {4, 4},
     .infer = infer,
     .cost = cost,
     .updates = {1},
@@ -105,6 +106,7 @@ static int momentum_cpu(const struct para_call *c)
 const struct para_op para_op_sgd_momentum = {
     .name = "sgd_momentum",
     .attrs = {{"momentum", PARA_ATTR_FLOAT}, {"weight_decay", PARA_ATTR_FLOAT}},
+    .inputs = {5, 5},
     .infer = momentum_infer,
     .cost = cost,
     .updates = {1, 3},

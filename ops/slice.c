@@ -53,6 +53,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_slice = {
     .name = "slice",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"as", PARA_ATTR_STRING}, {"start", PARA_ATTR_INT}, {"count", PARA_ATTR_INT}},
+    .inputs = {1, 1},
     .infer = infer,
     .role = role,
     .grad = grad,
@@ -100,6 +101,7 @@ const struct para_op para_op_slice_backward = {
               {"as", PARA_ATTR_STRING},
               {"start", PARA_ATTR_INT},
               {"extent", PARA_ATTR_INT}},
+    .inputs = {1, 1},
     .infer = backward_infer,
     .role = role,
     .grad = backward_grad,

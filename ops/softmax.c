@@ -4,10 +4,10 @@
  * Where all elements are -inf, so is y. */
 #include <paragraph/ops.h>
 
+#include "base/simd.h"
 #include "graph/op.h"
 #include "ops/highest.h"
 #include "ops/need.h"
-#include "base/simd.h"
 
 extern const struct para_op para_op_logsumexp, para_op_logsumexp_combine, para_op_softmax, para_op_softmax_backward;
 
@@ -133,6 +133,7 @@ static int logsumexp_cpu(const struct para_call *c)
 const struct para_op para_op_logsumexp = {
     .name = "logsumexp",
     .attrs = {{"axis", PARA_ATTR_STRING}},
+    .inputs = {1, 1},
     .infer = logsumexp_infer,
     .role = logsumexp_role,
     .combine = &para_op_logsumexp_combine,
@@ -175,6 +176,7 @@ static int combine_cpu(const struct para_call *c)
 
 const struct para_op para_op_logsumexp_combine = {
     .name = "logsumexp_combine",
+    .inputs = {1, 0},
     .infer = combine_infer,
     .cost = combine_cost,
     .cpu = combine_cpu,
@@ -253,6 +255,7 @@ static int softmax_cpu(const struct para_call *c)
 
 const struct para_op para_op_softmax = {
     .name = "softmax",
+    .inputs = {2, 2},
     .infer = softmax_infer,
     .grad = softmax_grad,
     .cost = exp_cost,
@@ -294,6 +297,7 @@ static int backward_cpu(const struct para_call *c)
 
 const struct para_op para_op_softmax_backward = {
     .name = "softmax_backward",
+    .inputs = {3, 3},
     .infer = backward_infer,
     .cost = backward_cost,
     .cpu = backward_cpu,

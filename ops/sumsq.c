@@ -1,7 +1,7 @@
 /* sumsq: y () = the sum of the squares of all of x. Every axis is reduced: parts give partial sums.
  * Added up in double within a tile; the gradient norm is made of it. */
-#include "graph/op.h"
 #include "base/simd.h"
+#include "graph/op.h"
 #include "ops/table.h"
 
 #include <paragraph/ops.h>
@@ -60,6 +60,7 @@ static int cpu(const struct para_call *c)
 
 const struct para_op para_op_sumsq = {
     .name = "sumsq",
+    .inputs = {1, 1},
     .infer = infer,
     .role = role,
     .grad = grad,

@@ -10,8 +10,6 @@
 
 static int gather_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    if (n->n_in == 0)
-        return para_fail(err, PARA_EINVAL, "no inputs, expected the tiles of \"%s\"", n->attr[0].s);
     PARA_TRY(para_need_axis(n, 0, n->attr[0].s, err));
     for (int i = 1; i < n->n_in; i++)
         PARA_TRY(para_need_same(n, 0, i, err));
@@ -60,6 +58,7 @@ const struct para_op para_op_gather = {
     .name = "gather",
     .retiles = PARA_GATHERS,
     .attrs = {{"axis", PARA_ATTR_STRING}},
+    .inputs = {1, 0},
     .infer = gather_infer,
     .role = role,
     .cost = para_cost_move,
@@ -70,6 +69,7 @@ const struct para_op para_op_tile = {
     .name = "tile",
     .retiles = PARA_CUTS,
     .attrs = {{"axis", PARA_ATTR_STRING}},
+    .inputs = {1, 1},
     .infer = tile_infer,
     .role = role,
     .cost = para_cost_move,

@@ -1,21 +1,11 @@
 /* Walking two tensors of which one has some or all of the other's axes. */
 #include "ops/walk.h"
 
-/* Elements between neighbours along an axis of a dense tile; 0 if it lacks the axis. */
-static int64_t stride_of(const struct para_shape *s, const char *axis)
-{
-    int dim = para_shape_find(s, axis);
-    int64_t stride = dim < 0 ? 0 : 1;
-    for (int d = dim + 1; stride && d < s->rank; d++)
-        stride *= s->dim[d].extent;
-    return stride;
-}
-
 void para_walk_begin(struct para_walk *w, const struct para_shape *full, const struct para_shape *part)
 {
     *w = (struct para_walk){.rank = 0, .rows = 1};
     for (int d = 0; d < full->rank; d++) {
-        int64_t extent = full->dim[d].extent, stride = stride_of(part, full->dim[d].axis);
+        int64_t extent = full->dim[d].extent, stride = para_shape_stride(part, full->dim[d].axis);
         if (extent == 1)
             continue;
         int last = w->rank - 1;
@@ -41,7 +31,7 @@ int64_t para_part_offset(const struct para_shape *full, const struct para_shape 
 {
     int64_t offset = 0;
     for (int d = full->rank - 1; d >= 0; d--) {
-        offset += e % full->dim[d].extent * stride_of(part, full->dim[d].axis);
+        offset += e % full->dim[d].extent * para_shape_stride(part, full->dim[d].axis);
         e /= full->dim[d].extent;
     }
     return offset;

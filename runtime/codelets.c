@@ -23,7 +23,7 @@ static uint32_t footprint(struct starpu_task *task)
     const para_node *n = *(para_node *const *)task->cl_arg;
     uint32_t h = 2166136261u;
     for (int k = 0; k < n->n_in + n->n_out; k++) {
-        const struct para_shape *s = &(k < n->n_in ? n->in[k] : n->out[k - n->n_in])->shape;
+        const struct para_shape *s = &para_node_operand(n, k)->shape;
         h = mix(h, (uint32_t)s->rank);
         for (int d = 0; d < s->rank; d++)
             h = mix(h, (uint32_t)s->dim[d].extent);

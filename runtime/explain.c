@@ -46,7 +46,8 @@ static void print_path(const para_plan *p, const int *path, int length, double c
 static void print_memory(const para_plan_summary *s, FILE *out)
 {
     const double mib = 1.0 / (1 << 20);
-    fprintf(out, "memory: %.1f MiB = parameters %.1f + state %.1f + inputs %.1f + intermediates %.1f (%.1f without reuse)\n",
+    fprintf(out,
+            "memory: %.1f MiB = parameters %.1f + state %.1f + inputs %.1f + intermediates %.1f (%.1f without reuse)\n",
             (double)s->peak_bytes * mib, (double)s->parameter_bytes * mib, (double)s->state_bytes * mib,
             (double)s->input_bytes * mib, (double)s->intermediate_bytes * mib,
             (double)s->intermediate_bytes_unshared * mib);
@@ -58,13 +59,13 @@ static void print_bound(const para_parallelism *m, int workers, FILE *out)
     double shared = m->work / workers;
     double bound = m->critical > shared ? m->critical : shared;
     fprintf(out, "lower bound on %d worker%s: %.3f ms, set by the %s (work / workers %.3f ms, critical path %.3f ms)\n",
-            workers, workers == 1 ? "" : "s", bound * 1e-6, m->critical > shared ? "critical path" : "work", shared * 1e-6,
-            m->critical * 1e-6);
+            workers, workers == 1 ? "" : "s", bound * 1e-6, m->critical > shared ? "critical path" : "work",
+            shared * 1e-6, m->critical * 1e-6);
     if (m->critical > shared)
         fprintf(out, "more workers than %.1f don't help; a finer split would\n", m->average_width);
 }
 
-/* What each group has: nodes, a share of the work, the parameters that its nodes read. */
+/* What each stage, a group of workers, has: nodes, a share of the work, the parameters that its nodes read. */
 static void print_groups(const para_plan *p, double work, FILE *out)
 {
     for (int group = 0; group < p->groups; group++) {
@@ -84,7 +85,7 @@ static void print_groups(const para_plan *p, double work, FILE *out)
                     read_here = p->g->nodes[i]->in[k] == v && p->g->nodes[i]->place == group;
             bytes += read_here ? para_shape_bytes(&v->shape) : 0;
         }
-        fprintf(out, "group %d: %d nodes, %.1f %% of the work, %.1f MiB of parameters\n", group, nodes,
+        fprintf(out, "stage %d: %d nodes, %.1f %% of the work, %.1f MiB of parameters\n", group, nodes,
                 work > 0 ? 100.0 * ns / work : 0.0, (double)bytes / (1 << 20));
     }
 }
@@ -97,13 +98,14 @@ int para_plan_explain(const para_plan *p, int workers, FILE *out, para_error *er
         free(path);
         return para_fail(err, PARA_ERANGE, "%d workers, expected at least 1", workers);
     }
-    int status = path ? para_deps_measure(p->deps, p->cost_ns, &m, path, err) : para_fail_memory(err, "explaining a plan");
+    int status =
+        path ? para_deps_measure(p->deps, p->cost_ns, &m, path, err) : para_fail_memory(err, "explaining a plan");
     if (status == 0) {
         para_plan_summary s = para_plan_summarize(p);
         fprintf(out, "tasks: %d, edges: %d, buffers: %d\n", s.tasks, s.edges, s.buffers);
         fprintf(out, "splits: %s\n", p->g->splits[0] ? p->g->splits : "none");
-        fprintf(out, "work: %.3f ms on one worker at nominal rates, %.3f GFLOP, %.3f GB\n", m.work * 1e-6, s.flops * 1e-9,
-                s.bytes * 1e-9);
+        fprintf(out, "work: %.3f ms on one worker at nominal rates, %.3f GFLOP, %.3f GB\n", m.work * 1e-6,
+                s.flops * 1e-9, s.bytes * 1e-9);
         fprintf(out, "critical path: %.3f ms, %d nodes\n", m.critical * 1e-6, m.path_length);
         fprintf(out, "width: %.2f on average, %d at most\n", m.average_width, m.peak_width);
         print_bound(&m, workers, out);

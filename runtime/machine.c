@@ -10,11 +10,12 @@
 #include <ftw.h>
 #include <hwloc.h>
 #include <starpu.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static bool is_open;
+static atomic_flag is_open = ATOMIC_FLAG_INIT;
 
 para_machine_options para_machine_default(void)
 {
@@ -48,8 +49,11 @@ static int find_home(para_machine *m, para_error *err)
     return setenv("STARPU_HOME", m->home, 1) == 0 ? 0 : para_fail_memory(err, "setting STARPU_HOME");
 }
 
-static void drop_home(para_machine *m)
+/* Leave the environment as it was, and no folder of ours. */
+static void restore(para_machine *m)
 {
+    if (m->silenced)
+        unsetenv("STARPU_SILENT");
     if (!m->home[0])
         return;
     nftw(m->home, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
@@ -83,8 +87,10 @@ static void log_workers(const para_machine *m, int wanted)
 {
     int asked = wanted > 0 ? wanted : m->cores;
     if (m->workers < asked && asked > STARPU_MAXCPUS)
-        para_log(PARA_LOG_WARNING, "%d workers instead of %d: this StarPU was built for at most %d; scripts/build-starpu "
-                 "builds one without that limit", m->workers, asked, STARPU_MAXCPUS);
+        para_log(PARA_LOG_WARNING,
+                 "%d workers instead of %d: this StarPU was built for at most %d; scripts/build-starpu "
+                 "builds one without that limit",
+                 m->workers, asked, STARPU_MAXCPUS);
     else if (m->workers < asked)
         para_log(PARA_LOG_WARNING, "%d workers instead of %d: this machine has %d cores for StarPU", m->workers, asked,
                  m->cores);
@@ -133,13 +139,9 @@ static int start(para_machine *m, const para_machine_options *options, para_erro
     struct starpu_conf conf;
     const char *scheduler = NULL;
     PARA_TRY(find_scheduler(&scheduler, options->scheduler, err));
-    int status = find_home(m, err);
-    if (status < 0) {
-        drop_home(m);
-        return status;
-    }
-    if (!options->verbose)
-        setenv("STARPU_SILENT", "1", 0);
+    PARA_TRY(find_home(m, err));
+    if (!options->verbose && !getenv("STARPU_SILENT"))
+        m->silenced = setenv("STARPU_SILENT", "1", 1) == 0;
     starpu_conf_init(&conf);
     conf.ncuda = 0;
     conf.nopencl = 0;
@@ -147,11 +149,7 @@ static int start(para_machine *m, const para_machine_options *options, para_erro
     if (options->workers > 0)
         conf.ncpus = options->workers;
     conf.precedence_over_environment_variables = 1; /* of STARPU_NCPU */
-    status = init_starpu(&conf, err);
-    if (status < 0) {
-        drop_home(m);
-        return status;
-    }
+    PARA_TRY(init_starpu(&conf, err));
     m->workers = (int)starpu_cpu_worker_get_count();
     m->memories = (int)starpu_memory_nodes_get_count();
     int version[3];
@@ -165,28 +163,35 @@ static int start(para_machine *m, const para_machine_options *options, para_erro
     return 0;
 }
 
+/* What opening made before StarPU ran; m may be NULL. */
+static void end(para_machine *m)
+{
+    if (m) {
+        restore(m);
+        para_codelets_free(m->codelets);
+        free(m);
+    }
+    atomic_flag_clear(&is_open);
+}
+
 int para_machine_open(para_machine **out, const para_machine_options *options, para_error *err)
 {
     para_machine_options own = options ? *options : para_machine_default();
-    if (is_open)
-        return para_fail(err, PARA_EINVAL, "a machine is open already; one may be open in a process at a time");
     if (own.workers < 0)
         return para_fail(err, PARA_ERANGE, "%d workers, expected 0 (one per core) or more", own.workers);
+    if (atomic_flag_test_and_set(&is_open))
+        return para_fail(err, PARA_EINVAL, "a machine is open already; one may be open in a process at a time");
     para_machine *m = calloc(1, sizeof *m);
-    if (!m)
-        return para_fail_memory(err, "opening the machine");
-    read_topology(m);
-    int status = para_codelets_new(&m->codelets, para_task_run, err);
-    if (status == 0)
+    int status = m ? para_codelets_new(&m->codelets, para_task_run, err) : para_fail_memory(err, "opening the machine");
+    if (status == 0) {
+        read_topology(m);
         status = start(m, &own, err);
-    if (status < 0) {
-        para_codelets_free(m->codelets);
-        free(m);
-        return status;
     }
-    is_open = true;
-    *out = m;
-    return 0;
+    if (status == 0)
+        *out = m;
+    else
+        end(m);
+    return status;
 }
 
 void para_machine_close(para_machine *m)
@@ -194,10 +199,7 @@ void para_machine_close(para_machine *m)
     if (!m)
         return;
     starpu_shutdown();
-    drop_home(m);
-    para_codelets_free(m->codelets);
-    free(m);
-    is_open = false;
+    end(m);
 }
 
 int para_machine_workers(const para_machine *m)

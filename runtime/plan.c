@@ -80,7 +80,9 @@ void para_plan_free(para_plan *p)
 para_plan_summary para_plan_summarize(const para_plan *p)
 {
     const para_graph *g = p->g;
-    para_plan_summary s = {.tasks = g->n_nodes, .edges = para_deps_edge_count(p->deps), .buffers = p->buffers.count,
+    para_plan_summary s = {.tasks = g->n_nodes,
+                           .edges = para_deps_edge_count(p->deps),
+                           .buffers = p->buffers.count,
                            .scratch_bytes = p->scratch_bytes,
                            .intermediate_bytes_unshared = p->buffers.unshared_bytes};
     for (int b = 0; b < p->buffers.count; b++)

@@ -8,12 +8,12 @@
 
 struct para_plan {
     const para_graph *g;
-    para_deps *deps;            /* of values, storage and shared buffers */
+    para_deps *deps; /* of values, storage and shared buffers */
     struct para_buffers buffers;
-    double *cost_ns;            /* by node, nominal */
-    int *priority;              /* by node: longest path to the end of the run, microseconds */
-    size_t scratch_bytes;       /* the most any node needs */
-    int groups;                 /* worker groups that nodes are placed on; 0: none are */
+    double *cost_ns;      /* by node, nominal */
+    int *priority;        /* by node: longest path to the end of the run, microseconds */
+    size_t scratch_bytes; /* the most any node needs */
+    int groups;           /* worker groups that nodes are placed on; 0: none are */
 };
 
 #endif

@@ -60,8 +60,10 @@ static void initialize(para_session *s)
     for (int i = 0; i < s->g->n_tensors; i++) {
         const para_tensor *t = s->g->tensors[i];
         int buffer = s->plan->buffers.of[i];
-        if ((t->kind == PARA_PARAMETER || t->kind == PARA_STATE) && !s->store.borrowed[buffer])
-            para_fill_initial(t, s->options.seed, s->store.data[s->plan->buffers.of[i]]);
+        bool kept = t->kind == PARA_PARAMETER || t->kind == PARA_STATE;
+        bool drawn = t->init.kind != PARA_INIT_FILL;
+        if (kept && !s->store.borrowed[buffer] && !(drawn && s->options.no_draws))
+            para_fill_initial(t, s->options.seed, s->store.data[buffer]);
     }
 }
 
@@ -91,8 +93,10 @@ static int find_shared(const para_session *other, const para_tensor *t, int *buf
     if (*buffer == -1)
         return 0;
     char text[PARA_SHAPE_TEXT];
-    return para_fail(err, PARA_ESHAPE, "\"%s\" is %s, which the session to share with has in another shape or other "
-                     "tiles; split both graphs alike", t->name, para_shape_text(&t->shape, text));
+    return para_fail(err, PARA_ESHAPE,
+                     "\"%s\" is %s, which the session to share with has in another shape or other "
+                     "tiles; split both graphs alike",
+                     t->name, para_shape_text(&t->shape, text));
 }
 
 /* Make memory: own buffers, and those that another session lends. */
@@ -123,11 +127,27 @@ static int make_store(para_session *s, para_error *err)
     return status;
 }
 
+/* Inputs that nodes read, or that are outputs, must be set before the first run. */
+static int note_inputs(para_session *s, para_error *err)
+{
+    s->is_set = malloc((size_t)s->g->n_tensors + 1);
+    if (!s->is_set)
+        return para_fail_memory(err, "making a session");
+    for (int i = 0; i < s->g->n_tensors; i++)
+        s->is_set[i] = s->g->tensors[i]->kind != PARA_INPUT || !s->g->tensors[i]->is_output;
+    for (int i = 0; i < s->g->n_nodes; i++)
+        for (int k = 0; k < s->g->nodes[i]->n_in; k++)
+            if (s->g->nodes[i]->in[k]->kind == PARA_INPUT)
+                s->is_set[s->g->nodes[i]->in[k]->id] = false;
+    return 0;
+}
+
 static int prepare(para_session *s, para_error *err)
 {
     PARA_TRY(para_plan_new(&s->plan, s->g, err));
     PARA_TRY(make_store(s, err));
     initialize(s);
+    PARA_TRY(note_inputs(s, err));
     if (s->options.profile) {
         s->samples = calloc((size_t)s->g->n_nodes + 1, sizeof *s->samples);
         if (!s->samples)
@@ -170,6 +190,7 @@ void para_session_free(para_session *s)
     free(s->scratch);
     free(s->operands);
     free(s->samples);
+    free(s->is_set);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
@@ -186,8 +207,8 @@ static const para_tensor *find_value(const para_session *s, const char *name, si
         para_fail(err, PARA_ESHAPE, "\"%s\" takes %zu bytes, got %zu", name, para_shape_whole_bytes(&t->shape), bytes);
         return NULL;
     }
-    para_fail(err, PARA_ENAME, "no %s is called \"%s\"", write ? "input, parameter or state" :
-              "input, parameter, state or output", name);
+    para_fail(err, PARA_ENAME, "no %s is called \"%s\"",
+              write ? "input, parameter or state" : "input, parameter, state or output", name);
     return NULL;
 }
 
@@ -207,6 +228,7 @@ int para_session_set(para_session *s, const char *name, const void *data, size_t
             return para_fail(err, PARA_EDEVICE, "\"%s\" can't be brought to main memory", name);
         para_tile_take(&t->shape, s->store.data[buffer], data);
         release(s, buffer);
+        s->is_set[i] = true;
     }
     return 0;
 }
@@ -231,20 +253,31 @@ int para_session_get(para_session *s, const char *name, void *data, size_t bytes
     return 0;
 }
 
+static int check_ready(const para_session *s, para_error *err)
+{
+    if (s->broken)
+        return para_fail(err, PARA_EDEVICE, "the session is broken since a run failed: %s", s->error.message);
+    for (int i = 0; i < s->g->n_tensors; i++)
+        if (!s->is_set[i])
+            return para_fail(err, PARA_EINVAL, "input \"%s\" was never set", s->g->tensors[i]->base);
+    return 0;
+}
+
 int para_session_run(para_session *s, para_error *err)
 {
+    PARA_TRY(check_ready(s, err));
     s->status = 0;
     s->run_began_ns = para_now_ns();
     int status = 0;
     if (s->tasks)
-        status = para_tasks_run(s, err);
+        status = para_tasks_run(s);
     else
         para_serial_run(s);
     s->counters.run_ns = para_now_ns() - s->run_began_ns;
     s->counters.runs++;
-    if (status == 0 && s->status < 0)
-        status = para_fail(err, s->status, "%s", s->error.message);
-    return status;
+    if (status < 0 || s->status < 0)
+        return para_fail(err, s->error.code, "%s", s->error.message);
+    return 0;
 }
 
 para_session_counters para_session_count(const para_session *s)

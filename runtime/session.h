@@ -15,16 +15,18 @@ struct para_session {
     para_session_options options;
     para_plan *plan;
     struct para_store store;
-    int *shared;              /* by buffer number: the other session's buffer, or -1; NULL without options.share */
-    struct para_tasks *tasks; /* on StarPU */
+    int *shared;               /* by buffer number: the other session's buffer, or -1; NULL without options.share */
+    bool *is_set;              /* by tensor id: an input that has been set, or is no input that a node reads */
+    struct para_tasks *tasks;  /* on StarPU */
     void *scratch, **operands; /* serial: kernel scratch, and room for one node's addresses */
-    para_sample *samples;     /* by node id; NULL without profile */
+    para_sample *samples;      /* by node id; NULL without profile */
     para_session_counters counters;
     double run_began_ns;
-    pthread_mutex_t lock;     /* of the error */
-    int status;               /* of the current run */
-    int failed_node;          /* the first in program order */
+    pthread_mutex_t lock; /* of the error */
+    int status;           /* of the current run */
+    int failed_node;      /* the first in program order */
     para_error error;
+    bool broken; /* a task was refused: `error` says which, and nothing runs any more */
 };
 
 double para_now_ns(void);
@@ -39,7 +41,8 @@ void para_serial_run(para_session *s);
 /* StarPU: register every buffer, make every task and declare the plan's edges, once; submit all and wait. */
 int para_tasks_new(para_session *s, para_error *err);
 void para_tasks_free(struct para_tasks *t);
-int para_tasks_run(para_session *s, para_error *err);
+/* A task that StarPU refuses breaks the session; s->error says which. */
+int para_tasks_run(para_session *s);
 /* What every codelet runs. */
 void para_task_run(void *buffers[], void *argument);
 /* Hold a buffer in main memory for the caller, for reading or writing; then let it go. */

@@ -27,7 +27,8 @@ int para_store_new(struct para_store *out, const struct para_buffers *b, void *c
         s.data[i] = aligned_alloc(ALIGNMENT, bytes);
         if (!s.data[i]) {
             para_store_free(&s);
-            return para_fail(err, PARA_ENOMEM, "out of memory: a buffer of %zu bytes", bytes);
+            return para_fail(err, PARA_ENOMEM, "out of memory: a buffer of %.3f GiB",
+                             (double)bytes / (1 << 30));
         }
         if (b->keep[i])
             memset(s.data[i], 0, bytes);

@@ -5,8 +5,8 @@
 #include "runtime/plan.h"
 
 struct para_store {
-    void **data;     /* by buffer number, aligned to 64 bytes */
-    bool *borrowed;  /* by buffer number: another session's memory */
+    void **data;    /* by buffer number, aligned to 64 bytes */
+    bool *borrowed; /* by buffer number: another session's memory */
     int count;
 };
 

@@ -16,8 +16,8 @@ struct task {
     starpu_data_handle_t *handles; /* each buffer once, with its accesses */
     enum starpu_data_access_mode *modes;
     int n_handles;
-    int *slot;        /* inputs, then outputs: which of the handles */
-    void **in, **out; /* filled at each run */
+    int *slot;         /* inputs, then outputs: which of the handles */
+    void **in, **out;  /* filled at each run */
     uint32_t *workers; /* a bit per worker allowed; NULL: all */
     unsigned worker_words;
 };
@@ -99,14 +99,15 @@ static void renew(struct para_tasks *ts, bool implicit)
     }
 }
 
-int para_tasks_run(para_session *s, para_error *err)
+int para_tasks_run(para_session *s)
 {
     struct para_tasks *ts = s->tasks;
     for (int i = 0; i < ts->n_tasks; i++) {
         int status = starpu_task_submit(ts->tasks[i].starpu);
         if (status != 0) {
-            starpu_task_wait_for_all();
-            return para_fail(err, PARA_EDEVICE, "%s: StarPU refuses the task: %s", ts->tasks[i].node->name,
+            starpu_task_wait_for_all(); /* those before it, which wait for none after it */
+            s->broken = true;
+            return para_fail(&s->error, PARA_EDEVICE, "%s: StarPU refuses the task: %s", ts->tasks[i].node->name,
                              strerror(-status));
         }
     }
@@ -176,7 +177,7 @@ static void name_buffers(struct task *t, const struct para_tasks *ts, const para
 {
     const para_node *n = t->node;
     for (int k = 0; k < n->n_in + n->n_out; k++) {
-        const para_tensor *tensor = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+        const para_tensor *tensor = para_node_operand(n, k);
         starpu_data_handle_t handle = ts->handles[p->buffers.of[tensor->id]];
         int slot = 0;
         while (slot < t->n_handles && t->handles[slot] != handle)

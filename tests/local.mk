@@ -4,10 +4,11 @@ TESTS = $(check_PROGRAMS) $(dist_check_SCRIPTS)
 dist_check_SCRIPTS += scripts/check-includes
 dist_check_SCRIPTS += tests/check-symbols
 if IO
+dist_check_SCRIPTS += tests/test-bad-input.sh
 dist_check_SCRIPTS += tests/test-cli.sh
 endif
 
-# Tests find their files by $srcdir, and big data, if there is any, by $PARA_DATA. StarPU keeps its files here.
+# Tests find their files by $srcdir, and big data by $PARA_DATA; without it they skip. StarPU keeps its files here.
 # hwloc's search for PCI devices, which no test needs, leaks.
 AM_TESTS_ENVIRONMENT = \
 	STARPU_HOME='$(abs_top_builddir)/tests/starpu'; export STARPU_HOME; $(MKDIR_P) "$$STARPU_HOME"; \
@@ -15,13 +16,25 @@ AM_TESTS_ENVIRONMENT = \
 	HWLOC_COMPONENTS=-pci; export HWLOC_COMPONENTS; \
 	OPENBLAS_NUM_THREADS=1; export OPENBLAS_NUM_THREADS; \
 	PARAGRAPH='$(abs_top_builddir)/paragraph$(EXEEXT)'; export PARAGRAPH; \
-	PARA_DATA="$${PARA_DATA:-$(abs_top_srcdir)/../shared/data}"; export PARA_DATA; \
 	BUILD_CC='$(CC) $(CMOCKA_CFLAGS) $(AM_CFLAGS) $(CFLAGS) $(AM_LDFLAGS) $(LDFLAGS)'; export BUILD_CC; \
 	CMOCKA_LIBS='$(CMOCKA_LIBS)'; export CMOCKA_LIBS; \
 	LSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/leaks.txt:print_suppressions=0'; export LSAN_OPTIONS; \
 	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS;
 EXTRA_DIST += tests/leaks.txt
 EXTRA_DIST += tests/golden/gpt2-small.safetensors
+EXTRA_DIST += tests/golden/hf-bf16/config.json
+EXTRA_DIST += tests/golden/hf-bf16/model.safetensors
+EXTRA_DIST += tests/golden/hf-expected.safetensors
+EXTRA_DIST += tests/golden/hf-f16/config.json
+EXTRA_DIST += tests/golden/hf-f16/model.safetensors
+EXTRA_DIST += tests/golden/hf-f32/config.json
+EXTRA_DIST += tests/golden/hf-f32/model.safetensors
+EXTRA_DIST += tests/golden/hf-sharded/config.json
+EXTRA_DIST += tests/golden/hf-sharded/model-00001-of-00004.safetensors
+EXTRA_DIST += tests/golden/hf-sharded/model-00002-of-00004.safetensors
+EXTRA_DIST += tests/golden/hf-sharded/model-00003-of-00004.safetensors
+EXTRA_DIST += tests/golden/hf-sharded/model-00004-of-00004.safetensors
+EXTRA_DIST += tests/golden/hf-sharded/model.safetensors.index.json
 EXTRA_DIST += tests/golden/make-golden.py
 EXTRA_DIST += tests/golden/make-tokenizer-golden.py
 EXTRA_DIST += tests/golden/ops.safetensors
@@ -36,7 +49,11 @@ EXTRA_DIST += tests/golden/tokenizer-small-plain.bin
 EXTRA_DIST += tests/golden/tokenizer-small-special.bin
 EXTRA_DIST += tests/golden/tokenizer-small/merges.txt
 EXTRA_DIST += tests/golden/tokenizer-small/vocab.json
+EXTRA_DIST += tests/interop/compare-models.py
 EXTRA_DIST += tests/interop/compare-tokenizers.py
+EXTRA_DIST += tests/interop/folders.py
+EXTRA_DIST += tests/interop/make-golden.py
+EXTRA_DIST += tests/interop/run
 
 # make installcheck, after make install (with the same DESTDIR): a program built by pkg-config alone, and what else must
 # be there.
@@ -60,6 +77,8 @@ check_LTLIBRARIES = libsupport.la
 libsupport_la_SOURCES =
 libsupport_la_SOURCES += tests/conflicts.c
 libsupport_la_SOURCES += tests/conflicts.h
+libsupport_la_SOURCES += tests/dumps.c
+libsupport_la_SOURCES += tests/dumps.h
 libsupport_la_SOURCES += tests/graph-text.c
 libsupport_la_SOURCES += tests/graph-text.h
 libsupport_la_SOURCES += tests/op-cases.c
@@ -97,13 +116,20 @@ EXTRA_PROGRAMS = tests/train-digest
 check_DATA = tests/train-digest$(EXEEXT)
 CLEANFILES += tests/train-digest$(EXEEXT)
 
-# Calls of the allocator are counted.
-tests_test_session_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
+# Calls of the allocator are counted, and StarPU is made to refuse tasks.
+tests_test_session_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc \
+	-Wl,--wrap=starpu_task_submit
 if IO
+libsupport_la_SOURCES += tests/checkpoint.c
+libsupport_la_SOURCES += tests/checkpoint.h
 check_PROGRAMS += tests/test-checkpoint
+check_PROGRAMS += tests/test-config
 check_PROGRAMS += tests/test-dataset
 check_PROGRAMS += tests/test-dump
+check_PROGRAMS += tests/test-folder
 check_PROGRAMS += tests/test-golden
+check_PROGRAMS += tests/test-graph-file
+check_PROGRAMS += tests/test-hf
 check_PROGRAMS += tests/test-pretoken
 check_PROGRAMS += tests/test-safetensors
 check_PROGRAMS += tests/test-tokenizer

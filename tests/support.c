@@ -170,6 +170,19 @@ char *test_file(const char *name)
     return path;
 }
 
+char *data_file(const char *name)
+{
+    const char *data = getenv("PARA_DATA");
+    char *path = data && *data ? path_join(data, name) : NULL;
+    if (path && access(path, R_OK) == 0)
+        return path;
+    print_message("to run it, set PARA_DATA to a folder that has %s%s%s\n", name, path ? "; there is no " : "",
+                  path ? path : "");
+    free(path);
+    skip();
+    return NULL;
+}
+
 void *read_whole(const char *path, size_t *bytes)
 {
     FILE *f = fopen(path, "rb");

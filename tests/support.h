@@ -56,6 +56,9 @@ void temp_dir_remove(char *path);
 char *path_join(const char *path, const char *name);
 /* The path of a file under tests/, wherever the build folder lies: the environment's `srcdir` says; to be freed. */
 char *test_file(const char *name);
+/* The path of a file of the folder that the environment's PARA_DATA names, to be freed. Without it the test is skipped,
+ * saying how to run it. */
+char *data_file(const char *name);
 /* What a file holds, to be freed, with a zero byte behind; fails if it can't be read. */
 void *read_whole(const char *path, size_t *bytes);
 

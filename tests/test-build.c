@@ -51,6 +51,36 @@ static void ops_without_a_name_are_numbered(void **state)
     para_graph_free(g);
 }
 
+/* No name is cut, however long: not in scopes, gradients, optimizers, or tiles. */
+static void long_names_are_kept(void **state)
+{
+    (void)state;
+    char scope[1501] = "", name[2000];
+    memset(scope, 's', sizeof scope - 1);
+    para_graph *g = para_graph_new(), *cut = NULL;
+    para_error err = {0};
+    para_scope_push(g, "%s", scope);
+    para_tensor *w = para_param(g, "w", PARA_DIMS({"rows", 4}), (para_init){PARA_INIT_FILL, 1, 0});
+    para_tensor *y = para_gelu(g, w), *z = para_gelu(g, y);
+    para_tensor *loss = para_name(para_reduce_sum(g, z, ""), "loss");
+    para_scope_pop(g);
+    must(para_graph_backward(g, loss, &err), err);
+    must(para_graph_adamw(g, NULL, &err), err);
+    must(para_graph_seal(g, &err), err);
+    static const char *const made[] = {"w", "gelu", "gelu.2", "loss", "loss.grad.broadcast", "w.m", "w.adamw"};
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+        snprintf(name, sizeof name, "%s.%s", scope, made[i]);
+        if (!para_graph_find(g, name))
+            fail_msg("no tensor is called <scope>.%s", made[i]);
+    }
+    assert_string_equal(para_grad(g, w)->producer->scope, scope);
+    must(para_graph_split(&cut, g, "rows", 2, &err), err);
+    snprintf(name, sizeof name, "%s.w.adamw[rows=1]", scope);
+    assert_string_equal(node_of(cut, name)->scope, scope);
+    para_graph_free(cut);
+    para_graph_free(g);
+}
+
 static void names_are_taken_once(void **state)
 {
     (void)state;
@@ -255,14 +285,23 @@ static void graphs_can_be_walked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scopes_go_before_names), cmocka_unit_test(ops_without_a_name_are_numbered),
-        cmocka_unit_test(names_are_taken_once),   cmocka_unit_test(scopes_are_closed_as_often_as_opened),
-        cmocka_unit_test(errors_stick),           cmocka_unit_test(a_model_can_fail),
-        cmocka_unit_test(an_axis_has_one_extent), cmocka_unit_test(states_are_floats_or_counts),
-        cmocka_unit_test(updates_are_versions),   cmocka_unit_test(overwritten_versions_are_not_read),
-        cmocka_unit_test(graphs_do_not_mix),      cmocka_unit_test(sealed_graphs_stay_as_they_are),
-        cmocka_unit_test(graphs_can_be_walked),   cmocka_unit_test(names_of_all_outputs_are_taken_once),
-        cmocka_unit_test(bad_arguments_are_refused), cmocka_unit_test(an_updated_value_is_read_once),
+        cmocka_unit_test(scopes_go_before_names),
+        cmocka_unit_test(ops_without_a_name_are_numbered),
+        cmocka_unit_test(names_are_taken_once),
+        cmocka_unit_test(scopes_are_closed_as_often_as_opened),
+        cmocka_unit_test(errors_stick),
+        cmocka_unit_test(a_model_can_fail),
+        cmocka_unit_test(an_axis_has_one_extent),
+        cmocka_unit_test(states_are_floats_or_counts),
+        cmocka_unit_test(updates_are_versions),
+        cmocka_unit_test(overwritten_versions_are_not_read),
+        cmocka_unit_test(graphs_do_not_mix),
+        cmocka_unit_test(sealed_graphs_stay_as_they_are),
+        cmocka_unit_test(graphs_can_be_walked),
+        cmocka_unit_test(names_of_all_outputs_are_taken_once),
+        cmocka_unit_test(bad_arguments_are_refused),
+        cmocka_unit_test(an_updated_value_is_read_once),
+        cmocka_unit_test(long_names_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,6 +82,11 @@ close() {
         paste left right | awk '{ d = $1 - $2; if (d > 1e-5 || d < -1e-5) exit 1 }'
 }
 
+# Two numbers must agree within 1e-5.
+same_value() {
+    awk -v a="$1" -v b="$2" 'BEGIN { d = a - b; exit !(a > 0 && d < 1e-5 && d > -1e-5) }'
+}
+
 same_losses() {
     values loss "$1" >left
     values loss "$2" >right
@@ -92,8 +97,11 @@ same_losses() {
 
 check_usage() {
     refuses 2 "usage: paragraph COMMAND"
-    refuses 2 'no command is called "trian"; there are info' trian
+    refuses 2 'no command is called "trian"; did you mean train? there are info' trian
     refuses 2 "there is no option --hed" dump --hed 2
+    refuses 2 "there is no option --stepz; did you mean --steps?" train --data text --stepz=2
+    refuses 2 "there is no option --hep; did you mean --help?" dump --hep
+    refuses 2 '--layers is "10001", expected a whole number from 1 to 10000' dump --layers 10001
     refuses 2 '--layers is "x", expected a whole number from 1' dump --layers x
     refuses 2 '--layers is "0", expected a whole number from 1' dump --layers=0
     refuses 2 '--layers is "99999999999999999999", expected' dump --layers 99999999999999999999
@@ -106,7 +114,8 @@ check_usage() {
     refuses 2 "--data lacks its value" train --data --json
     refuses 2 '--lr is "nan", expected a number' train --data text --lr nan
     refuses 2 "--init begins a run and --resume goes on" train --data text --init a --resume b
-    refuses 2 "the model comes from --resume" train --data text --resume a --layers 2
+    refuses 2 "--best needs --val" train --data text --best b
+    refuses 2 "--out and --best are both b" train --data text --val text --out b --best b
     refuses 2 "--eval-every needs --val" train --data text --eval-every 2
     refuses 2 "--save-every needs --out" train --data text --save-every 2
     refuses 2 "--warmup is 9, expected less than --steps, 9" train --data text --warmup 9 --steps 9
@@ -120,10 +129,18 @@ check_usage() {
     refuses 2 "--explain is for reading" plan --explain --json
     refuses 2 "--prompt is empty" generate --model m --prompt ""
     refuses 2 "--greedy takes the likeliest" generate --model m --prompt a --greedy --top-k 3
+    refuses 2 "--greedy takes the likeliest" generate --model m --prompt a --temperature 0
+    refuses 2 "--stream writes one text" generate --model m --prompt a --stream --continuations 2
+    refuses 2 "expected a name that ends in .tok16" tokenize --tokenizer tokens --data text -o ids
+    refuses 1 "none: can't open" tokenize --tokenizer "$tokens" --data none -o ids.tok16
+    check "nothing half-written is left" [ -z "$(ls ids* 2>/dev/null)" ]
+    refuses 1 "vocab.json" tokenize --tokenizer wide --data text -o ids.tok16
     refuses 1 "none: can't open" train --data none
     refuses 1 "none: is no folder" eval --model none --data text
     refuses 1 "none: is no folder" generate --model none --prompt a
     refuses 1 "none: can't be opened" dump --graph none
+    refuses 1 "text: not a graph that dump --format json wrote" plan --graph text
+    refuses 1 "there is no tokenizer" generate --model wide --prompt a
     refuses 1 "none/out.paragraph-new: can't make the folder" train --data text --out none/out
     refuses 1 "text: exists and isn't a folder" train --data text --out text
     refuses 2 '--out: "" can'"'"'t be replaced' train --data text --out ""
@@ -148,7 +165,7 @@ check_help() {
 $("$paragraph" --version)
 VERSION
     commands=$(sed -nE 's/^  ([a-z]+) .*/\1/p' out)
-    check "seven commands are listed" [ "$(echo "$commands" | wc -l)" -eq 7 ]
+    check "eight commands are listed" [ "$(echo "$commands" | wc -l)" -eq 8 ]
     for command in $commands; do
         "$paragraph" "$command" --help >out 2>err
         check "$command --help succeeds" [ $? -eq 0 ]
@@ -191,10 +208,11 @@ check_completion() {
         echo "skipped: no bash to check completion with"
         return
     fi
-    check "commands" completes "train" paragraph tr
+    check "commands" completes "tokenize train" paragraph t
     check "all commands" completes "$(echo $commands) help --help --version" paragraph ""
     check "commands after help" completes "dump" paragraph help d
     check "options" completes "--schedule --scheduler" paragraph train --sch
+    check "a file to write" completes ":default" paragraph tokenize -o ""
     check "words of a choice" completes "random sequential" paragraph train --order ""
     check "words of a choice after =" completes "linear" paragraph train --schedule = li
     check "nothing for a number" completes "" paragraph train --steps ""
@@ -217,22 +235,35 @@ train() {
     "$paragraph" train $steps "$@" >"$file" 2>err
 }
 
-# A run that is killed by SIGTERM after some steps, and goes on to have the losses of one that was not.
-check_kill() {
-    : >before
-    "$paragraph" train $steps $sizes --steps 1000000 --out killed >before 2>killed.err &
+# stopped FILE ARGUMENT...: train, tell it by SIGTERM to stop once it has done some steps, and return how it exits. Its
+# JSON goes to FILE, its messages to FILE.err.
+stopped() {
+    file=$1
+    shift
+    : >"$file"
+    "$paragraph" train $steps $sizes --steps 1000000 "$@" >"$file" 2>"$file.err" &
     run=$!
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
-        [ "$(wc -l <before)" -lt 3 ] || break
+        [ "$(wc -l <"$file")" -lt 3 ] || break
         sleep 1
     done
     kill -TERM "$run"
     wait "$run"
+}
+
+# A run that is killed by SIGTERM after some steps, and goes on to have the losses of one that was not.
+check_kill() {
+    stopped unsaved
     check "a run that was told to stop exits with 1" [ $? -eq 1 ]
-    check "it says how to go on" grep -q -- "--resume killed goes on" killed.err
+    check "it says where, and that nothing is saved" \
+        grep -q "stopped after step $(wc -l <unsaved) of 1000000; nothing is saved" unsaved.err
+    stopped before --out killed
+    check "a run that was told to stop exits with 1" [ $? -eq 1 ]
+    check "it says how to go on" grep -q -- "--resume killed goes on" before.err
     done_steps=$(wc -l <before)
     all=$((done_steps + 4))
     check "going on" train after --resume killed --steps $all
+    check "it says that its description is needed again" grep -q "its data, batch, steps and rates again" before.err
     check "the rest of the steps" [ "$(wc -l <after)" -eq 4 ]
     check "the whole run" train whole $sizes --steps $all
     cat before after >parts
@@ -243,7 +274,8 @@ check_kill() {
     check "it has the same losses within 1e-5" close other after
     check "going on in stages" train other --resume killed --steps $all --split batch=2 --stages 2
     check "it has the same losses within 1e-5" close other after
-    refuses 2 "--seed is 8, but the run in killed began with 7" train --data text --batch 4 --resume killed --steps $all --seed 8
+    refuses 2 "--seed is 8, but the run in killed began with 7" train --data text --batch 4 --resume killed \
+        --steps $all --seed 8
 }
 
 check_training() {
@@ -256,6 +288,17 @@ check_training() {
     for file in config.json model.safetensors optimizer.safetensors trainer.json; do
         check "the checkpoint has $file" [ -s "model/$file" ]
     done
+    check "its output folder is refused to another run" ends 2 \
+        "model holds a model of 8 steps; --resume model goes on, --overwrite replaces it" train $steps --out model
+    check "sizes that differ from the folder's" ends 2 \
+        "the model comes from --resume model: 2 layers, 2 heads, 16 wide" train --data text --resume model --layers 3
+    check "sizes that say the same" train same --resume model --steps 9 $sizes
+    check "the parameters are shared with the evaluation" ends 0 "" eval --model model --data held --json
+    check "its loss is the run's" same_value "$(values loss out)" "$(values val_loss run | tail -n 1)"
+    check "the best model" train again --out model --overwrite --best best --val held --eval-every 2 --steps 8 $sizes
+    least=$(values val_loss again | LC_ALL=C sort -g | head -n 1)
+    check "it is evaluated" ends 0 "" eval --model best --data held --json
+    check "its loss is the least" same_value "$(values loss out)" "$least"
     check "training in another order" train sequential --order sequential --steps 8 $sizes
     check "other windows give other losses" [ "$(values loss sequential)" != "$(values loss run)" ]
     check "beginning with a model" train begun --init model --steps 3
@@ -275,26 +318,95 @@ check_eval() {
     check "logits have a header and a row of 256 per token" \
         [ "$(wc -c <logits.npy)" -eq $((128 + windows * 8 * 256 * 4)) ]
     check "the header has the shape" grep -qaF "'shape': ($((windows * 8)), 256)" logits.npy
+    "$paragraph" eval --model model --data short --logits none.npy >out 2>err
+    check "a text too short fails" [ $? -eq 1 ]
+    check "no file of logits is left" [ ! -e none.npy ]
     check "perplexity is the loss's exponential" awk -v l="$(values loss eval)" -v p="$(values perplexity eval)" \
         'BEGIN { d = exp(l) / p - 1; exit !(d < 1e-9 && d > -1e-9) }'
 }
 
+# generate FILE ARGUMENT...: continue a prompt with the model; what is printed goes to FILE.
+generate() {
+    file=$1
+    shift
+    "$paragraph" generate --model model --prompt "The graph" "$@" >"$file" 2>err
+}
+
+# Numbers, texts and tokens alone, of lines of JSON.
+texts() {
+    sed 's/,"tokens_per_s":.*//' "$1"
+}
+
 check_generate() {
-    "$paragraph" generate --model model --prompt "The graph" -n 20 --seed 3 >one 2>err
-    check "generate" [ $? -eq 0 ]
+    check "generate" generate one -n 20 --seed 3
     check "the prompt, 20 bytes and a newline" [ "$(wc -c <one)" -eq 30 ]
     check "the prompt comes first" [ "$(head -c 9 one)" = "The graph" ]
-    "$paragraph" generate --model model --prompt "The graph" -n 20 --seed 3 --workers 1 >two 2>err
+    check "one worker" generate two -n 20 --seed 3 --workers 1
     check "the same seed gives the same text on one worker" cmp one two
-    "$paragraph" generate --model model --prompt "The graph" -n 20 --seed 4 >two 2>err
+    check "a stream" generate two -n 20 --seed 3 --stream
+    check "a stream has the same text" cmp one two
+    check "another seed" generate two -n 20 --seed 4
     check "another seed gives another text" sh -c '! cmp -s one two'
-    "$paragraph" generate --model model --prompt "The graph" -n 20 --greedy >one 2>err
-    "$paragraph" generate --model model --prompt "The graph" -n 20 --top-k 1 --seed 9 >two 2>err
+    check "greedy" generate one -n 20 --greedy
+    check "the likeliest of one" generate two -n 20 --top-k 1 --seed 9
     check "the likeliest of one is the greedy choice" cmp one two
-    "$paragraph" generate --model model --prompt "The graph" -n 20 --top-p 0 --temperature 2 >two 2>err
+    check "the fewest tokens" generate two -n 20 --top-p 0 --temperature 2
     check "the fewest tokens are the greedy choice" cmp one two
+    check "the fewest of some" generate two -n 20 --top-p 0 --top-k 5 --temperature 2
+    check "the fewest of some are the greedy choice" cmp one two
+    check "splits and stages" generate two -n 20 --greedy --split heads=2,ff=3,vocab=3 --stages 2
     "$paragraph" generate --model model --prompt "xxxxxxxxxxxxThe graph" -n 20 --greedy >two 2>err
     check "tokens past the context don't count" [ "$(tail -c 21 one)" = "$(tail -c 21 two)" ]
+    check "batch is 1" ends 2 "--split batch=2" generate --model model --prompt a --split batch=2
+}
+
+# 18 continuations, 16 of them side by side and then 2, of a text that outgrows the context of 8 tokens.
+check_continuations() {
+    check "18 continuations" generate all -n 20 --continuations 18 --seed 5 --top-p 0.9 --json
+    check "a line for each" [ "$(wc -l <all)" -eq 18 ]
+    check "its lines are JSON" json_lines all "continuation text tokens tokens_per_s"
+    for number in 0 1 15 16 17; do
+        check "continuation $number alone" generate alone -n 20 --first $number --seed 5 --top-p 0.9 --json
+        check "continuation $number is the text that it is alone" \
+            [ "$(texts alone)" = "$(texts all | sed -n $((number + 1))p)" ]
+    done
+    check "no two are the same" [ "$(sed 's/^[^,]*,//' all | texts /dev/stdin | sort -u | wc -l)" -eq 18 ]
+    check "without a number it is number 0" generate one -n 20 --seed 5 --top-p 0.9 --json
+    check "it is number 0" [ "$(texts one)" = "$(texts all | head -n 1)" ]
+    check "as text" generate two -n 20 --seed 5 --top-p 0.9 --continuations 2
+    check "each has its number" [ "$(grep -ac -- "--- continuation [01] ---" two)" -eq 2 ]
+}
+
+# A model that reads by a tokenizer, which stays beside it.
+check_tokenizer() {
+    "$paragraph" tokenize --tokenizer "$tokens" --data text text -o text.tok16 --json >counts 2>err
+    check "tokenize" [ $? -eq 0 ]
+    check "its line is JSON" json_lines counts "files bytes tokens seconds bytes_per_s"
+    check "all bytes are read" [ "$(values bytes counts)" -eq $((2 * $(wc -c <text))) ]
+    check "two bytes for a token" [ "$(wc -c <text.tok16)" -eq $((2 * $(values tokens counts))) ]
+    check "fewer tokens than bytes" [ "$(values tokens counts)" -lt "$(values bytes counts)" ]
+    printf '<|endoftext|>' >special
+    "$paragraph" tokenize --tokenizer "$tokens" --data special -o special.tok16 --specials >out 2>err
+    check "a special token is one" [ "$(wc -c <special.tok16)" -eq 2 ]
+    check "training by a tokenizer" train encoded $sizes --tokenizer "$tokens" --steps 4 --out bpe
+    check "the model has the tokenizer's vocabulary" grep -q '"vocab_size": 600' bpe/config.json
+    check "vocab.json goes along" cmp "$tokens/vocab.json" bpe/vocab.json
+    check "merges.txt goes along" cmp "$tokens/merges.txt" bpe/merges.txt
+    "$paragraph" tokenize --tokenizer "$tokens" --data text -o text.tok16 >out 2>err
+    "$paragraph" train --batch 4 --schedule constant --warmup 2 --dropout 0.1 --seed 7 --json $sizes \
+        --tokenizer "$tokens" --data text.tok16 --steps 4 >ids 2>err
+    check "ids of a file and ids of a text are the same data" same_losses encoded ids
+    check "going on finds the tokenizer" train on --resume bpe --steps 6
+    check "going on" [ "$(wc -l <on)" -eq 2 ]
+    check "eval finds the tokenizer" ends 0 "" eval --model bpe --data text --json
+    cp out evaluated
+    check "eval of ids" ends 0 "" eval --model bpe --data text.tok16 --json
+    check "ids and text have the same loss" cmp out evaluated
+    "$paragraph" generate --model bpe --prompt "The graph" -n 5 --json >out 2>err
+    check "generate finds it" [ $? -eq 0 ]
+    check "as many tokens as asked for" [ "$(sed 's/.*"tokens":.//; s/].*//' out | tr , '\n' | wc -l)" -eq 5 ]
+    check "a tokenizer with more tokens than the model" ends 1 \
+        "the tokenizer has 600 tokens, the model a vocabulary of 256" eval --model model --data text --tokenizer "$tokens"
 }
 
 check_dump() {
@@ -318,7 +430,9 @@ check_dump() {
 intermediate_bytes_unshared scratch_bytes peak_bytes flops bytes work_ns critical_ns bound_ns average_width peak_width \
 path_length"
     check "a line per node on the path" [ "$(values path_length plan)" -eq $(($(wc -l <plan) - 1)) ]
-    "$paragraph" plan --graph graph.json --split none --explain >explain 2>err
+    "$paragraph" plan --graph graph.json --json >plan 2>err
+    check "plan of a graph file tells the splits that it has" grep -q '^{"splits":"batch=2",' plan
+    "$paragraph" plan --graph graph.json --explain >explain 2>err
     check "plan --explain names the critical path" grep -q "critical path" explain
 }
 
@@ -341,10 +455,13 @@ memory_gbs"
         -v r="$(values ratio bench)" 'BEGIN { d = s / f / r - 1; exit !(r > 0 && d < 1e-9 && d > -1e-9) }'
     "$paragraph" bench $sizes --seq 8 --steps 2 --repeat 1 >bench 2>err
     check "bench lists ops" grep -q "^matmul " bench
+    check "bench names the sizes that change its preset" grep -q "^gpt2-124m, layers 2, heads 2, embd 16," bench
 }
 
 cat "$top/LICENSE" "$top/LICENSE" >text
+tail -c +$((8 * $(wc -c <text) / 10 + 1)) text >held
 printf abc >short
+tokens=$top/tests/golden/tokenizer-small
 mkdir wide
 cat >wide/config.json <<'CONFIG'
 {"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 4, "n_positions": 8, "vocab_size": 300}
@@ -357,6 +474,8 @@ check_training
 check_kill
 check_eval
 check_generate
+check_continuations
+check_tokenizer
 check_dump
 check_measures
 echo "$checks checks, $wrong failed"

@@ -221,6 +221,42 @@ static void no_folder_at_all_is_an_error(void **state)
     para_machine_close(m);
 }
 
+/* STARPU_SILENT is ours while the machine is open, unless someone has set it. */
+static void silence_ends_with_the_machine(void **state)
+{
+    (void)state;
+    const char *set = getenv("STARPU_SILENT");
+    char *kept = set ? strdup(set) : NULL;
+    unsetenv("STARPU_SILENT");
+    para_machine *m = machine_of(1);
+    assert_string_equal(getenv("STARPU_SILENT"), "1");
+    para_machine_close(m);
+    assert_null(getenv("STARPU_SILENT"));
+    setenv("STARPU_SILENT", "7", 1);
+    m = machine_of(1);
+    para_machine_close(m);
+    assert_string_equal(getenv("STARPU_SILENT"), "7");
+    if (kept)
+        setenv("STARPU_SILENT", kept, 1);
+    else
+        unsetenv("STARPU_SILENT");
+    free(kept);
+}
+
+/* A machine that doesn't open leaves the way free. */
+static void a_failure_opens_nothing(void **state)
+{
+    (void)state;
+    para_machine *m = NULL;
+    para_machine_options options = para_machine_default();
+    options.scheduler = "nonesuch";
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(para_machine_open(&m, &options, NULL), PARA_ENAME);
+    m = machine_of(1);
+    assert_works(m);
+    para_machine_close(m);
+}
+
 static int listen(void **state)
 {
     (void)state;
@@ -242,6 +278,8 @@ int main(void)
         cmocka_unit_test(one_at_a_time),
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(too_many_workers_are_logged),
+        cmocka_unit_test(silence_ends_with_the_machine),
+        cmocka_unit_test(a_failure_opens_nothing),
         cmocka_unit_test_setup_teardown(homes_that_cannot_be_written_are_replaced, change, restore),
         cmocka_unit_test_setup_teardown(no_folder_at_all_is_an_error, change, restore),
     };

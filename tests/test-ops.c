@@ -460,6 +460,36 @@ static void every_op_is_covered(void **state)
     assert_int_equal(missing, 0);
 }
 
+/* An op of the table says how many inputs it takes, and gets no others. */
+static void numbers_of_inputs_are_checked(void **state)
+{
+    (void)state;
+    for (int k = 0; para_op_table[k]; k++) {
+        const struct para_op *op = para_op_table[k];
+        int most = op->inputs[1] == PARA_NO_INPUTS ? 0 : op->inputs[1];
+        union para_attr attr[PARA_MAX_ATTRS] = {{0}};
+        if (op->inputs[0] == 0 && op->inputs[1] == 0)
+            fail_msg("op %s doesn't say how many inputs it takes", op->name);
+        for (int a = 0; a < PARA_MAX_ATTRS && op->attrs[a].name; a++)
+            if (op->attrs[a].type == PARA_ATTR_STRING)
+                attr[a].s = "n";
+        for (int count = 0; count < 10; count++) {
+            if (count >= op->inputs[0] && (count <= most || op->inputs[1] == 0))
+                continue;
+            para_graph *g = graph_open("x:input[n=4]");
+            para_tensor *in[10];
+            para_error err = {0};
+            for (int i = 0; i < count; i++)
+                in[i] = g->tensors[0];
+            assert_null(para_apply_node(op, g, in, count, attr));
+            assert_int_equal(para_graph_seal(g, &err), PARA_EINVAL);
+            assert_graph(g, strstr(err.message, "input") != NULL && strstr(err.message, op->name) != NULL,
+                         "%s of %d inputs says \"%s\"", op->name, count, err.message);
+            para_graph_free(g);
+        }
+    }
+}
+
 enum { MAX_TESTS = 1024 };
 static struct CMUnitTest tests[MAX_TESTS];
 static char names[MAX_TESTS][96];
@@ -489,11 +519,12 @@ static void add_rows(void)
 
 int main(void)
 {
-    if (4 * op_case_count + bad_case_count + 3 > MAX_TESTS)
+    if (4 * op_case_count + bad_case_count + 4 > MAX_TESTS)
         return 1;
     add_rows();
     add_test("refused at run time", "bad ids", bad_ids_make_the_run_fail, NULL);
     add_test("makes no node", "dropout of nothing", dropout_of_nothing_is_its_input, NULL);
+    add_test("checked", "numbers of inputs", numbers_of_inputs_are_checked, NULL);
     add_test("covered", "every op", every_op_is_covered, NULL);
     return _cmocka_run_group_tests("ops", tests, test_count, NULL, NULL);
 }

@@ -183,12 +183,21 @@ static void bad_places_are_refused(void **state)
     (void)state;
     para_graph *g = layers((int[]){64, 64}, 2), *out = NULL;
     para_error err = {0};
-    assert_refused(para_graph_stage(&out, g, 0, &err), PARA_ERANGE, out, &err, "stages 0: expected 1 to 3");
-    assert_refused(para_graph_stage(&out, g, 4, &err), PARA_ERANGE, out, &err, "stages 4: expected 1 to 3");
+    assert_refused(para_graph_stage(&out, g, 0, &err), PARA_ERANGE, out, &err, "stages 0: expected at least 1");
+    assert_refused(para_graph_stage(&out, g, 4, &err), PARA_ERANGE, out, &err,
+                   "stages 4: at most 3 here: embed, 2 layers");
     assert_refused(para_graph_place(&out, g, "layer.7", 0, &err), PARA_ENAME, out, &err, "no node is of that scope");
     assert_refused(para_graph_place(&out, g, "ff0=1", 0, &err), PARA_ENAME, out, &err, "no node is of that part");
     assert_refused(para_graph_place(&out, g, "embed", -1, &err), PARA_ERANGE, out, &err,
                    "group -1, expected 0 or more");
+    para_graph_free(g);
+    g = graph_of("x:input[4]; push(\"layer.0\"); a = gelu(x); pop(); push(\"head\"); b = gelu(a); pop();"
+                 "push(\"layer.7.mlp\"); c = gelu(b); pop()");
+    assert_refused(para_graph_stage(&out, g, 9, &err), PARA_ERANGE, out, &err,
+                   "stages 9: at most 3 here: 1 layer, head, 1 layer");
+    para_graph_free(g);
+    g = graph_of("x:input[4]; a = gelu(x)");
+    assert_refused(para_graph_stage(&out, g, 1, &err), PARA_ERANGE, out, &err, "stages 1: the graph has no scopes");
     para_graph_free(g);
     g = graph_open("x:input[rows=4]; z:input[cols=4]; y = gelu(x); add(y, z)"); /* its last node failed */
     assert_refused(para_graph_place(&out, g, "", 0, &err), PARA_EINVAL, out, &err, "the graph is not sealed");

@@ -1,9 +1,11 @@
 /* Sessions: values by name, errors that name their node, replay without allocation, and what the profile shows.
  *
  * The linker's --wrap (tests/local.mk) sends the library's and this program's calls of the allocator through the
- * counters below; StarPU's own are not counted. */
+ * counters below; StarPU's own are not counted. It also lets tasks be refused. */
+#include "tests/graph-text.h"
 #include "tests/training.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -44,6 +46,20 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
 {
     atomic_fetch_add(&allocations, 1);
     return __real_aligned_alloc(alignment, bytes);
+}
+
+static atomic_long submissions_left = -1; /* until StarPU is made to refuse tasks; negative: it isn't */
+
+struct starpu_task;
+int __real_starpu_task_submit(struct starpu_task *task);
+int __wrap_starpu_task_submit(struct starpu_task *task);
+
+int __wrap_starpu_task_submit(struct starpu_task *task)
+{
+    if (atomic_load(&submissions_left) == 0)
+        return -ENODEV;
+    atomic_fetch_sub(&submissions_left, 1);
+    return __real_starpu_task_submit(task);
 }
 
 struct fixture {
@@ -198,6 +214,66 @@ static void kernel_errors_name_their_node(void **state)
     check_kernel_error(f, NULL, &unsplit);
     check_kernel_error(f, f->m, &unsplit);
     check_kernel_error(f, f->m, &combined);
+}
+
+/* --- inputs --- */
+
+/* The first run asks for every input that a node reads, by its whole name; what is set stays. */
+static void check_inputs(para_machine *m, const char *split)
+{
+    static const float x[4] = {1, 2, 3, 4}, b[4] = {10, 20, 30, 40};
+    para_error err = {0};
+    para_graph *g =
+        graph_of("x:input[rows=4]; label:input[rows=4]; unread:input[rows=4]; y = add(x, label); output(y)");
+    para_graph *cut = cut_graph(g, &(struct plan_case){split, 0});
+    para_session *s = NULL;
+    must(para_session_new(&s, cut, m, NULL, &err), err);
+    set_value(s, "x", x, sizeof x);
+    assert_int_equal(para_session_run(s, &err), PARA_EINVAL);
+    assert_string_equal(err.message, "input \"label\" was never set");
+    assert_int_equal(para_session_count(s).runs, 0);
+    set_value(s, "label", b, sizeof b);
+    for (int run = 1; run < 4; run++) {
+        run_once(s);
+        float *y = get_floats(s, "y", 4);
+        for (int i = 0; i < 4; i++)
+            assert_float_equal(y[i], x[i] + b[i], 0);
+        free(y);
+    }
+    para_session_free(s);
+    para_graph_free(cut);
+    para_graph_free(g);
+}
+
+static void inputs_must_be_set_once(void **state)
+{
+    const struct fixture *f = *state;
+    check_inputs(NULL, "");
+    check_inputs(NULL, "rows=2");
+    check_inputs(f->m, "");
+    check_inputs(f->m, "rows=2");
+}
+
+/* A task that StarPU refuses breaks the session: later runs say so, and it can be freed. Others go on. */
+static void refused_tasks_break_the_session(void **state)
+{
+    const struct fixture *f = *state;
+    para_error err = {0};
+    para_session *s = training_session(f->g, f->g, f->m, false), *other = training_session(f->g, f->g, f->m, false);
+    training_step(s, f->g, 0);
+    atomic_store(&submissions_left, 5);
+    assert_int_equal(para_session_run(s, &err), PARA_EDEVICE);
+    atomic_store(&submissions_left, -1);
+    assert_text(err.message, "StarPU refuses the task: No such device");
+    assert_text(err.message, f->g->nodes[5]->name);
+    for (int run = 0; run < 2; run++) {
+        assert_int_equal(para_session_run(s, &err), PARA_EDEVICE);
+        assert_text(err.message, "the session is broken since a run failed");
+        assert_text(err.message, f->g->nodes[5]->name);
+    }
+    training_step(other, f->g, 0);
+    para_session_free(s);
+    para_session_free(other);
 }
 
 /* --- replay --- */
@@ -496,14 +572,39 @@ static int end(void **state)
     return 0;
 }
 
+/* no_draws begins drawn values as zeros and leaves fills as they are. */
+static void draws_can_be_left_out(void **state)
+{
+    (void)state;
+    para_graph *g = para_graph_new();
+    para_error err;
+    para_param(g, "drawn", PARA_DIMS({"n", 3}), (para_init){PARA_INIT_NORMAL, 1, 2});
+    para_param(g, "filled", PARA_DIMS({"n", 3}), (para_init){PARA_INIT_FILL, 5, 0});
+    must(para_graph_seal(g, &err), err);
+    para_session_options options = para_session_default();
+    options.no_draws = true;
+    para_session *s = NULL;
+    must(para_session_new(&s, g, NULL, &options, &err), err);
+    float *drawn = get_floats(s, "drawn", 3), *filled = get_floats(s, "filled", 3);
+    for (int e = 0; e < 3; e++)
+        assert_true(drawn[e] == 0 && filled[e] == 5);
+    free(drawn);
+    free(filled);
+    para_session_free(s);
+    para_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(draws_can_be_left_out),
         cmocka_unit_test(values_go_by_whole_names),
         cmocka_unit_test(beginnings_do_not_depend_on_splits),
         cmocka_unit_test(wrong_names_and_sizes_are_refused),
         cmocka_unit_test(open_graphs_are_refused),
         cmocka_unit_test(kernel_errors_name_their_node),
+        cmocka_unit_test(inputs_must_be_set_once),
+        cmocka_unit_test(refused_tasks_break_the_session),
         cmocka_unit_test(replay_makes_nothing),
         cmocka_unit_test(replay_leaves_the_heap_alone),
         cmocka_unit_test(implicit_order_gives_the_same_bits),

@@ -181,7 +181,11 @@ static void bad_splits_are_refused(void **state)
     assert_refused(g, "rows", 0, PARA_ERANGE, "rows=0: expected 1 to 4 parts");
     assert_refused(g, "rows", 5, PARA_ERANGE, "expected 1 to 4 parts");
     para_graph *cut = split_of(g, "rows=4");
-    assert_refused(cut, "rows", 2, PARA_EAXIS, "has been split before");
+    assert_refused(cut, "rows", 2, PARA_EAXIS, "has been split before (rows=4)");
+    para_graph *once = split_of(g, "rows=1,cols=2");
+    assert_refused(once, "rows", 1, PARA_EAXIS, "has been split before (rows=1,cols=2)");
+    assert_refused(once, "cols", 3, PARA_EAXIS, "has been split before");
+    para_graph_free(once);
     para_graph_free(cut);
     para_graph_free(g);
     g = graph_open("x:input[rows=4]");
@@ -345,8 +349,10 @@ static void kept_values_are_not_updated_in_copies(void **state)
                                           "y (cache_append): overwrites \"s.gather\", a copy of what \"s\" keeps"};
     for (int k = 0; k < 2; k++) {
         char text[256];
-        snprintf(text, sizeof text, "s:state[b=2,s=8,kv=2,h=2,d=3]; x:input[b=2,t=3,qkv=3,h=2,d=3]; i:count[]; %s"
-                 "y = cache_append(s, x, i)", reader[k]);
+        snprintf(text, sizeof text,
+                 "s:state[b=2,s=8,kv=2,h=2,d=3]; x:input[b=2,t=3,qkv=3,h=2,d=3]; i:count[]; %s"
+                 "y = cache_append(s, x, i)",
+                 reader[k]);
         para_graph *g = graph_of(text), *cut = NULL;
         para_error err = {0};
         assert_int_equal(para_graph_split(&cut, g, "s", 2, &err), PARA_EINVAL);

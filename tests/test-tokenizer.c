@@ -90,21 +90,6 @@ static void golden_ids(void **state)
     assert_golden(p->t, p->invalid, p->invalid_bytes, false, "tokenizer-small-invalid.bin");
 }
 
-/* A file of $PARA_DATA, to be freed; skips the test without it. */
-static char *data_file(const char *name)
-{
-    const char *data = getenv("PARA_DATA");
-    char *path = path_join(data ? data : "", name);
-    FILE *f = fopen(path, "rb");
-    if (!f) {
-        print_message("%s isn't there (PARA_DATA names the folder)\n", path);
-        free(path);
-        skip();
-    }
-    fclose(f);
-    return path;
-}
-
 static para_tokenizer *open_gpt2(void)
 {
     char *path = data_file("gpt2-tokenizer/merges.txt");

@@ -68,6 +68,21 @@ static void contract_nothing(para_graph *g)
     node(g, "y")->attr[0].s = "nowhere";
 }
 
+static void list_other_axes(para_graph *g)
+{
+    node(g, "f")->words[0] = "never\0004\0";
+}
+
+static void list_other_extents(para_graph *g)
+{
+    node(g, "f")->words[0] = "rows\0005\0";
+}
+
+static void lose_inputs(para_graph *g)
+{
+    node(g, "b")->n_in = 0;
+}
+
 static void make_twice(para_graph *g)
 {
     node(g, "b")->out[0] = tensor(g, "a");
@@ -123,6 +138,7 @@ struct breakage {
 
 static const char chain[] = "x:input[4]; a = gelu(x); b = gelu(a)";
 static const char product[] = "x:input[rows=2,cols=3]; w:param[cols=3]; y = matmul(x, w, \"cols\")";
+static const char filled[] = "f = fill(\"rows=4\", 1)";
 static const char update[] = "w:param[4]; d:input[4]; lr:input[]; r = gelu(w); w' = sgd(w, d, lr, lr, 0)";
 static const char update_of_result[] = "x:input[4]; lr:input[]; a = gelu(x); b = sgd(a, x, lr, lr, 0)";
 
@@ -135,6 +151,9 @@ static const struct breakage breakages[] = {
     {chain, change_type, PARA_ESHAPE, "output 0 is i32 (n4 4), expected f32 (n4 4)"},
     {chain, change_axis, PARA_ESHAPE, "output 0 is f32 (other 4), expected f32 (n4 4)"},
     {product, contract_nothing, PARA_EAXIS, "y (matmul): contract is \"nowhere\""},
+    {filled, list_other_axes, PARA_ESHAPE, "f (fill): output 0 is f32 (rows 4), expected f32 (never 4)"},
+    {filled, list_other_extents, PARA_ESHAPE, "f (fill): output 0 is f32 (rows 4), expected f32 (rows 5)"},
+    {chain, lose_inputs, PARA_EINVAL, "b (gelu): 0 inputs, expected 1"},
     {chain, make_twice, PARA_EINVAL, "is not made once"},
     {chain, miscount_output, PARA_EINVAL, "\"b\" is not made once, as output 0 of b"},
     {update, read_after_update, PARA_EINVAL, "r: reads \"w\" after w' has overwritten it"},
@@ -151,11 +170,13 @@ static void assert_broken(para_graph *g, const struct breakage *b)
     para_error err = {0};
     must(para_graph_verify(g, &err), err);
     b->damage(g);
+    size_t axes = g->axes.count, names = g->names.count;
     int status = para_graph_verify(g, &err);
     if (status != b->code || !strstr(err.message, b->message))
         fail_msg("%s: \"%s\", expected %s: \"%s\"", para_status_name(status), err.message, para_status_name(b->code),
                  b->message);
     assert_int_equal(para_graph_verify(g, NULL), b->code);
+    assert_true(g->axes.count == axes && g->names.count == names && g->error.code == 0); /* it only looks */
     para_graph_free(g);
 }
 
@@ -212,7 +233,7 @@ static const struct breakage tile_breakages[] = {
      "n (layernorm): \"a[cols=0]\" has a tile of axis \"cols\", expected all of it"},
     {norm, swap_gathered, PARA_ESHAPE, "\"a[cols=1]\" doesn't fit as input 0 along axis \"cols\""},
     {norm, lose_gathered, PARA_ESHAPE, "its inputs don't make up \"a.gather\""},
-    {norm, gather_nothing, PARA_EINVAL, "no inputs"},
+    {norm, gather_nothing, PARA_EINVAL, "0 inputs, expected at least 1"},
     {norm, cut_past_the_end, PARA_ESHAPE, "\"n\" doesn't fit as input 0"},
 };
 

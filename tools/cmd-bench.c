@@ -38,6 +38,7 @@ struct op_share {
 struct bench {
     const struct bench_options *o;
     para_gpt2 model;
+    char name[MODEL_NAME]; /* of the model */
     para_graph *graph;
     para_machine *machine;
     para_session *session;
@@ -157,7 +158,7 @@ static int set_random(struct bench *b, const char *name, uint64_t stream)
     size_t count = (size_t)(b->o->batch * b->o->seq);
     int32_t *ids = calloc(count, sizeof *ids);
     if (!ids)
-        return out_of_memory();
+        return out_of_memory("a batch", (double)(count * sizeof *ids));
     for (size_t i = 0; i < count; i++)
         ids[i] = (int32_t)(para_draw(1, stream, i) % (uint32_t)b->model.vocab);
     int status = para_session_set(b->session, name, ids, count * sizeof *ids, &err);
@@ -172,7 +173,10 @@ static int prepare(struct bench *b)
     para_adamw_options adamw = para_adamw_default();
     adamw.clip = 1.0;
     adamw.weight_decay = 0.1;
-    TRY(model_from_options(&b->model, &o->model));
+    struct model_options own = o->model;
+    own.preset = own.preset ? own.preset : "gpt2-124m";
+    TRY(model_from_options(&b->model, &own));
+    model_name(&own, b->name);
     TRY(machine_open(&b->machine, &o->machine));
     struct graph_wish wish = {.model = &b->model,
                               .batch = o->batch,
@@ -193,7 +197,9 @@ static int prepare(struct bench *b)
     b->gflops = calloc((size_t)o->repeat, sizeof *b->gflops);
     b->gbs = calloc((size_t)o->repeat, sizeof *b->gbs);
     b->busy_ns = calloc((size_t)para_machine_workers(b->machine), sizeof *b->busy_ns);
-    return b->step_ms && b->floor_ms && b->gflops && b->gbs && b->busy_ns ? EXIT_DONE : out_of_memory();
+    return b->step_ms && b->floor_ms && b->gflops && b->gbs && b->busy_ns
+               ? EXIT_DONE
+               : out_of_memory("the measurements", (double)(o->repeat * (o->steps + 3)) * sizeof(double));
 }
 
 static int more_time_first(const void *left, const void *right)
@@ -222,19 +228,18 @@ static void print_ops(struct bench *b)
 static void report(struct bench *b)
 {
     const struct bench_options *o = b->o;
-    const char *preset = o->model.preset;
     int workers = para_machine_workers(b->machine);
     double step = median(b->step_ms, b->measured), floor = median(b->floor_ms, o->repeat);
     double gflops = median(b->gflops, o->repeat), gbs = median(b->gbs, o->repeat);
     if (o->json) {
         fputs("{\"preset\":", stdout);
-        json_string(stdout, preset);
+        json_string(stdout, b->name);
         printf(",\"workers\":%d,\"step_ms\":%.17g,\"floor_ms\":%.17g,\"ratio\":%.17g,\"peak_rss_bytes\":%zu,"
                "\"sgemm_gflops\":%.17g,\"memory_gbs\":%.17g}\n",
                workers, step, floor, step / floor, b->peak_rss_bytes, gflops, gbs);
         return;
     }
-    printf("%s, batch %lld, seq %lld, %d worker%s, splits %s\n", preset, (long long)o->batch, (long long)o->seq,
+    printf("%s, batch %lld, seq %lld, %d worker%s, splits %s\n", b->name, (long long)o->batch, (long long)o->seq,
            workers, workers == 1 ? "" : "s", b->splits[0] ? b->splits : "none");
     printf("step   %10.3f ms (median of %lld, %.3f to %.3f)\n", step, (long long)b->measured, b->step_ms[0],
            b->step_ms[b->measured - 1]);
@@ -275,23 +280,19 @@ static const struct option_group bench_groups[] = {
     {0},
 };
 
-static const struct bench_options bench_defaults = {.batch = 4,
-                                                    .seq = 64,
-                                                    .steps = 3,
-                                                    .repeat = 3,
-                                                    .model = {.preset = "gpt2-124m"},
-                                                    .split = {.split = "auto", .stages = 1}};
+static const struct bench_options bench_defaults = {
+    .batch = 4, .seq = 64, .steps = 3, .repeat = 3, .split = {.split = "auto", .stages = 1}};
 
 const struct command command_bench = {
     .name = "bench",
     .summary = "time a training step against the measured floor",
     .text =
         "Time a training step (random tokens, AdamW, clipping) and, in turns with it, the rates of matrix products and "
-        "of "
-        "memory on all workers at once. The floor is the time that the step's products and AdamW's traffic take at "
+        "of memory on all workers at once. The floor is the time that the step's products and AdamW's traffic take at "
         "these "
         "rates. Medians are printed, then where the time goes, by op, and each worker's idle share.\n\n"
-        "JSON keys: preset, workers, step_ms, floor_ms, ratio, peak_rss_bytes (of training), sgemm_gflops, memory_gbs.",
+        "JSON keys: preset (and the sizes that change it), workers, step_ms, floor_ms, ratio, peak_rss_bytes (of "
+        "training), sgemm_gflops, memory_gbs.",
     .groups = bench_groups,
     .defaults = &bench_defaults,
     .bytes = sizeof bench_defaults,

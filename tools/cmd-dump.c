@@ -1,8 +1,8 @@
 /* paragraph dump: write a graph as text, DOT or JSON. */
 #include "tools/commands.h"
+#include "tools/newfile.h"
 #include "tools/source.h"
 
-#include <errno.h>
 #include <string.h>
 
 struct dump_options {
@@ -36,13 +36,9 @@ static int write_graph(const para_graph *g, FILE *out, const struct dump_options
 
 static int write_file(const para_graph *g, const struct dump_options *o)
 {
-    FILE *out = fopen(o->output, "w");
-    if (!out)
-        return failed("%s: can't be opened: %s", o->output, strerror(errno));
-    int code = write_graph(g, out, o);
-    if (fclose(out) != 0 && code == EXIT_DONE)
-        code = failed("%s: can't be written: %s", o->output, strerror(errno));
-    return code;
+    struct new_file file;
+    TRY(new_file_open(&file, o->output));
+    return new_file_close(&file, write_graph(g, file.stream, o));
 }
 
 static int run(const void *parsed)
@@ -51,7 +47,7 @@ static int run(const void *parsed)
     para_graph *g;
     if (o->fold && strcmp(o->format, "json") == 0)
         return misused("--fold is for text and dot; json is the whole graph");
-    TRY(source_graph(&g, &o->source, NULL));
+    TRY(source_graph(&g, &o->source, 0, NULL));
     int code = o->output ? write_file(g, o) : write_graph(g, stdout, o);
     para_graph_free(g);
     return code;

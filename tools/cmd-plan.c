@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static const char NOMINAL_RATES[] = "nominal rates: 60 GFLOP/s and 8 GB/s per worker";
+
 struct plan_options {
     struct source_options source;
     int64_t workers;
@@ -44,7 +46,7 @@ static int study_plan(struct study *s)
     s->cost_ns = calloc((size_t)nodes + 1, sizeof *s->cost_ns);
     s->path = calloc((size_t)nodes + 1, sizeof *s->path);
     if (!s->cost_ns || !s->path)
-        return out_of_memory();
+        return out_of_memory("the nodes' costs", 12.0 * nodes);
     for (int i = 0; i < nodes; i++)
         s->cost_ns[i] = para_plan_cost_ns(s->plan, i);
     s->summary = para_plan_summarize(s->plan);
@@ -75,15 +77,18 @@ static void print_json(const struct study *s)
            m->flops, m->bytes, p->work, p->critical, bound_ns(s), p->average_width, p->peak_width, p->path_length);
 }
 
+/* In the words of para_plan_explain(), which says more. */
 static void print_text(const struct study *s)
 {
     const para_parallelism *p = &s->parallelism;
+    printf("tasks: %d, edges: %d, buffers: %d\n", s->summary.tasks, s->summary.edges, s->summary.buffers);
     printf("splits: %s\n", s->splits[0] ? s->splits : "none");
-    printf("tasks: %d, edges: %d, buffers: %d, memory %.1f MiB\n", s->summary.tasks, s->summary.edges,
-           s->summary.buffers, (double)s->summary.peak_bytes / (1 << 20));
-    printf("work %.3f ms, critical path %.3f ms, width %.2f on average, %d at most\n", p->work * 1e-6,
-           p->critical * 1e-6, p->average_width, p->peak_width);
-    printf("at least %.3f ms on %d worker%s\n", bound_ns(s) * 1e-6, s->workers, s->workers == 1 ? "" : "s");
+    printf("work: %.3f ms on one worker at nominal rates, %.3f GFLOP, %.3f GB\n", p->work * 1e-6,
+           s->summary.flops * 1e-9, s->summary.bytes * 1e-9);
+    printf("critical path: %.3f ms, %d nodes\n", p->critical * 1e-6, p->path_length);
+    printf("width: %.2f on average, %d at most\n", p->average_width, p->peak_width);
+    printf("lower bound on %d worker%s: %.3f ms\n", s->workers, s->workers == 1 ? "" : "s", bound_ns(s) * 1e-6);
+    printf("memory: %.1f MiB\n", (double)s->summary.peak_bytes / (1 << 20));
 }
 
 static void print_path(const struct study *s, bool json)
@@ -116,6 +121,8 @@ static int print_study(const struct study *s, const struct plan_options *o)
         print_text(s);
     else if (para_plan_explain(s->plan, s->workers, stdout, &err) < 0)
         return broken(&err);
+    if (!o->json)
+        puts(NOMINAL_RATES);
     if (o->path)
         print_path(s, o->json);
     return EXIT_DONE;
@@ -125,12 +132,15 @@ static int run(const void *parsed)
 {
     const struct plan_options *o = parsed;
     para_graph *g;
+    struct plan_options own = *o;
     struct study s = {.workers = (int)o->workers};
     if (o->explain && o->json)
         return misused("--explain is for reading; it doesn't go with --json");
     if (s.workers == 0)
         s.workers = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    TRY(source_graph(&g, &o->source, s.splits));
+    if (!own.source.split.split)
+        own.source.split.split = own.source.graph ? "none" : "auto";
+    TRY(source_graph(&g, &own.source, s.workers, s.splits));
     s.graph = g;
     int code = study_plan(&s);
     code = code ? code : print_study(&s, o);
@@ -147,14 +157,15 @@ static const struct option_group plan_groups[] = {
     {0},
 };
 
-static const struct plan_options plan_defaults = {.source.split = {.split = "auto", .stages = 1}};
+static const struct plan_options plan_defaults = {.source.split.stages = 1};
 
 const struct command command_plan = {
     .name = "plan",
     .summary = "tell what a graph costs and what bounds its time, without running it",
     .text = "Plan a graph and print its tasks, memory, work, critical path and width. Times come from each node's "
-            "operations "
-            "and bytes at nominal rates; begins along the path are sums of these.\n\n"
+            "operations and bytes at nominal rates, 60 GFLOP/s and 8 GB/s per worker; begins along the path are sums "
+            "of these. A model is split as train splits it (--split auto), a graph file no further than it is, unless "
+            "--split says otherwise.\n\n"
             "JSON keys: splits, workers, tasks, edges, buffers, parameter_bytes, state_bytes, input_bytes, "
             "intermediate_bytes, "
             "intermediate_bytes_unshared, scratch_bytes, peak_bytes, flops, bytes, work_ns, critical_ns, bound_ns, "

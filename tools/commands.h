@@ -5,6 +5,7 @@
 #include "tools/options.h"
 
 extern const struct command command_info;
+extern const struct command command_tokenize;
 extern const struct command command_train;
 extern const struct command command_eval;
 extern const struct command command_generate;

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { BYTES_VOCAB = 256 };
-
 static void print_message(const char *format, va_list arguments)
 {
     fputs("paragraph: ", stderr);
@@ -52,23 +50,52 @@ int broken(const para_error *err)
     return failed("%s", err->message);
 }
 
-int out_of_memory(void)
+int out_of_memory(const char *what, double bytes)
 {
-    return failed("memory ran out");
+    return failed("memory ran out: %s takes %.3f GiB", what, bytes / (1 << 30));
+}
+
+/* The bytes of the well-formed UTF-8 character that `text` begins with, 0 if there is none (Unicode, table 3-7). */
+static size_t utf8_length(const unsigned char *text, size_t count)
+{
+    unsigned lead = text[0];
+    if (lead < 0x80)
+        return 1;
+    if (lead < 0xc2 || lead > 0xf4)
+        return 0;
+    size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    unsigned low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    unsigned high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    if (length > count || text[1] < low || text[1] > high)
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if (text[i] < 0x80 || text[i] > 0xbf)
+            return 0;
+    return length;
+}
+
+void json_bytes(FILE *out, const void *bytes, size_t count)
+{
+    const unsigned char *s = bytes, *end = s + count;
+    fputc('"', out);
+    while (s < end) {
+        size_t length = utf8_length(s, (size_t)(end - s));
+        if (length == 0)
+            fputs("\\ufffd", out);
+        else if (*s == '"' || *s == '\\')
+            fprintf(out, "\\%c", *s);
+        else if (*s < 0x20 || *s == 0x7f)
+            fprintf(out, "\\u%04x", *s);
+        else
+            fwrite(s, length, 1, out);
+        s += length ? length : 1;
+    }
+    fputc('"', out);
 }
 
 void json_string(FILE *out, const char *string)
 {
-    fputc('"', out);
-    for (const unsigned char *s = (const unsigned char *)string; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            fprintf(out, "\\%c", *s);
-        else if (*s < 0x20)
-            fprintf(out, "\\u%04x", *s);
-        else
-            fputc(*s, out);
-    }
-    fputc('"', out);
+    json_bytes(out, string, strlen(string));
 }
 
 double now_s(void)
@@ -104,14 +131,15 @@ int machine_open(para_machine **out, const struct machine_options *options)
 
 const struct option model_option_table[] = {
     {"preset", OPTION_TEXT, offsetof(struct model_options, preset), "P",
-     "a model by name: tiny, gpt2-124m, gpt2-355m; the options below change it (without any: tiny)", 0, 0, false},
-    {"layers", OPTION_COUNT, offsetof(struct model_options, layers), "N", "number of layers", 1, INT32_MAX, false},
-    {"heads", OPTION_COUNT, offsetof(struct model_options, heads), "N", "attention heads", 1, INT32_MAX, false},
-    {"embd", OPTION_COUNT, offsetof(struct model_options, embd), "N", "width, a multiple of heads", 1, INT32_MAX,
-     false},
+     "a model by name: tiny, gpt2-124m, gpt2-355m; the options below change it (without it: tiny, or, for bench, "
+     "gpt2-124m)",
+     0, 0, false},
+    {"layers", OPTION_COUNT, offsetof(struct model_options, layers), "N", "number of layers", 1, 10000, false},
+    {"heads", OPTION_COUNT, offsetof(struct model_options, heads), "N", "attention heads", 1, 10000, false},
+    {"embd", OPTION_COUNT, offsetof(struct model_options, embd), "N", "width, a multiple of heads", 1, 1000000, false},
     {"ff", OPTION_COUNT, offsetof(struct model_options, ff), "N",
-     "width of the feed-forward part; 4 x embd if embd alone is given", 1, INT32_MAX, false},
-    {"context", OPTION_COUNT, offsetof(struct model_options, context), "N", "longest sequence", 1, INT32_MAX, false},
+     "width of the feed-forward part; 4 x embd if embd alone is given", 1, 10000000, false},
+    {"context", OPTION_COUNT, offsetof(struct model_options, context), "N", "longest sequence", 1, 10000000, false},
     {0},
 };
 
@@ -137,6 +165,19 @@ int model_from_options(para_gpt2 *out, const struct model_options *o)
     return EXIT_DONE;
 }
 
+void model_name(const struct model_options *o, char name[MODEL_NAME])
+{
+    const struct {
+        const char *name;
+        int64_t value;
+    } sizes[] = {{"layers", o->layers}, {"heads", o->heads}, {"embd", o->embd}, {"ff", o->ff}, {"context", o->context}};
+    size_t used = (size_t)snprintf(name, MODEL_NAME, "%.32s", o->preset ? o->preset : "tiny");
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        if (sizes[i].value)
+            used +=
+                (size_t)snprintf(name + used, MODEL_NAME - used, ", %s %lld", sizes[i].name, (long long)sizes[i].value);
+}
+
 int model_from_folder(para_gpt2 *out, const char *folder)
 {
     para_error err;
@@ -147,10 +188,11 @@ int model_from_folder(para_gpt2 *out, const char *folder)
 
 const struct option split_option_table[] = {
     {"split", OPTION_TEXT, offsetof(struct split_options, split), "LIST",
-     "axes to split and into how many parts, as in batch=2,heads=2; auto: by a rule that knows the graph and the number "
-     "of workers; none: not at all", 0, 0, false},
+     "axes to split and into how many parts, as in batch=2,heads=2, of batch, seq, embd, qkv, heads, head_dim, ff, "
+     "vocab, context; auto: by a rule that knows the graph and the number of workers; none: not at all",
+     0, 0, false},
     {"stages", OPTION_COUNT, offsetof(struct split_options, stages), "N",
-     "place the layers on the workers in N groups, balanced by cost; with --split batch=M a pipeline", 1, 65536, false},
+     "place the layers on the workers in N stages, balanced by cost; with --split batch=M a pipeline", 1, 65536, false},
     {0},
 };
 
@@ -192,7 +234,9 @@ int graph_cut(para_graph **g, const struct split_options *options, int workers, 
 
 static int build(para_graph *g, const struct graph_wish *wish, para_error *err)
 {
-    para_gpt2_graph made = para_gpt2_build(g, wish->model, wish->batch, wish->seq, wish->use != GRAPH_LOGITS);
+    bool loss = wish->use != GRAPH_LOGITS;
+    para_gpt2_graph made = wish->use == GRAPH_CACHED ? para_gpt2_build_cached(g, wish->model, wish->batch, wish->seq)
+                                                     : para_gpt2_build(g, wish->model, wish->batch, wish->seq, loss);
     int status = 0;
     if (wish->use == GRAPH_LOSS_AND_LOGITS && made.logits)
         para_output(made.logits);
@@ -208,31 +252,11 @@ int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen)
     para_error err;
     para_graph *g = para_graph_new();
     if (!g)
-        return out_of_memory();
+        return out_of_memory("a graph", 0);
     int code = build(g, wish, &err) < 0 ? refused("", &err) : graph_cut(&g, wish->split, wish->workers, chosen);
     if (code == EXIT_DONE)
         *out = g;
     else
         para_graph_free(g);
     return code;
-}
-
-/* --- data --- */
-
-bool data_is_ids(const char *path)
-{
-    size_t length = strlen(path);
-    return length >= 6 && strcmp(path + length - 6, ".tok16") == 0;
-}
-
-int data_open(para_dataset **out, const struct option_files *files, const para_gpt2 *model)
-{
-    para_error err;
-    for (int i = 0; i < files->count; i++)
-        if (!data_is_ids(files->paths[i]) && model->vocab != BYTES_VOCAB)
-            return failed(
-                "%s: is read as bytes, for which the model's vocabulary is %lld, expected %d (or token ids in a file "
-                "named *.tok16)",
-                files->paths[i], (long long)model->vocab, BYTES_VOCAB);
-    return para_dataset_open(out, files->paths, files->count, model->vocab, &err) < 0 ? broken(&err) : EXIT_DONE;
 }

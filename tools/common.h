@@ -32,9 +32,11 @@ int misused(const char *format, ...) PARA_PRINTF(1, 2);
 int refused(const char *lead, const para_error *err);
 /* As above, but the arguments came from a file: EXIT_FAILED. */
 int broken(const para_error *err);
-int out_of_memory(void);
+/* Say what there is no memory for, and how much it takes. */
+int out_of_memory(const char *what, double bytes);
 
-/* Print a string as JSON, quoted. */
+/* Print bytes as a JSON string, quoted; what isn't UTF-8 becomes U+FFFD. */
+void json_bytes(FILE *out, const void *bytes, size_t count);
 void json_string(FILE *out, const char *string);
 
 /* Seconds of a clock that doesn't jump. */
@@ -49,6 +51,7 @@ extern const struct option machine_option_table[];
 int machine_open(para_machine **out, const struct machine_options *options);
 
 /* A model by preset, changed by single numbers; 0 and NULL mean not given. */
+enum { MODEL_NAME = 160 };
 struct model_options {
     const char *preset;
     int64_t layers, heads, embd, ff, context;
@@ -56,6 +59,8 @@ struct model_options {
 extern const struct option model_option_table[];
 bool model_options_given(const struct model_options *options);
 int model_from_options(para_gpt2 *out, const struct model_options *options);
+/* "tiny, layers 2, embd 16": the preset and what changes it. */
+void model_name(const struct model_options *options, char name[MODEL_NAME]);
 /* Read the model of a checkpoint folder. */
 int model_from_folder(para_gpt2 *out, const char *folder);
 
@@ -65,7 +70,7 @@ struct split_options {
 };
 extern const struct option split_option_table[];
 
-enum graph_use { GRAPH_LOGITS, GRAPH_LOSS, GRAPH_LOSS_AND_LOGITS, GRAPH_TRAINING };
+enum graph_use { GRAPH_LOGITS, GRAPH_CACHED, GRAPH_LOSS, GRAPH_LOSS_AND_LOGITS, GRAPH_TRAINING };
 
 /* The graph of a model for some use; `adamw` for training alone. */
 struct graph_wish {
@@ -81,9 +86,5 @@ struct graph_wish {
 int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen);
 /* Split and place *g, which is replaced. */
 int graph_cut(para_graph **g, const struct split_options *options, int workers, char *chosen);
-
-/* Open token files for a model: text is read as bytes, which takes a vocabulary of 256. */
-int data_open(para_dataset **out, const struct option_files *files, const para_gpt2 *model);
-bool data_is_ids(const char *path);
 
 #endif

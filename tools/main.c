@@ -2,12 +2,14 @@
 #include "tools/commands.h"
 #include "tools/common.h"
 #include "tools/help.h"
+#include "tools/near.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const struct command *const commands[] = {
-    &command_info, &command_train, &command_eval, &command_generate, &command_dump, &command_plan, &command_bench, NULL,
+    &command_info, &command_tokenize, &command_train, &command_eval, &command_generate,
+    &command_dump, &command_plan,     &command_bench, NULL,
 };
 
 static const struct command *find_command(const char *name)
@@ -21,11 +23,14 @@ static const struct command *find_command(const char *name)
 static int unknown_command(const char *name)
 {
     char names[128] = "";
+    struct near near = near_begin(name, strlen(name));
     for (int i = 0; commands[i]; i++) {
+        near_try(&near, commands[i]->name);
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", commands[i]->name);
     }
-    return misused("no command is called \"%s\"; there are %s", name, names);
+    return misused("no command is called \"%s\"; %s%s%sthere are %s", name, near.best ? "did you mean " : "",
+                   near.best ? near.best : "", near.best ? "? " : "", names);
 }
 
 static int run_command(const struct command *command, int argc, char *const argv[])
@@ -33,7 +38,7 @@ static int run_command(const struct command *command, int argc, char *const argv
     bool help;
     void *options = malloc(command->bytes);
     if (!options)
-        return out_of_memory();
+        return out_of_memory("the options", (double)command->bytes);
     memcpy(options, command->defaults, command->bytes);
     int code = options_parse(command, options, argc, argv, &help);
     if (code == EXIT_DONE && help)

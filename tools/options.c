@@ -1,6 +1,7 @@
 /* Parsing of options by their tables. */
 #include "tools/options.h"
 #include "tools/common.h"
+#include "tools/near.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -107,13 +108,28 @@ static int store(struct words *w, const struct match *m, const char *value)
     return 0;
 }
 
+static int unknown_option(const struct words *w, const char *word, size_t length)
+{
+    size_t lead = strspn(word, "-");
+    struct near near = near_begin(word + lead, length > lead ? length - lead : 0);
+    const struct option_group *groups = w->command->groups;
+    near_try(&near, "help");
+    for (int g = 0; g < OPTION_GROUPS && groups[g].options; g++)
+        for (int i = 0; i < OPTION_ROWS && groups[g].options[i].name; i++)
+            near_try(&near, groups[g].options[i].name);
+    if (!near.best)
+        return misused("there is no option %.*s", (int)length, word);
+    return misused("there is no option %.*s; did you mean --%s?", (int)length, word, near.best);
+}
+
 /* The option's value: after "=", or the next word. Files begin at the next word and end where options go on. */
 static int parse_option(struct words *w, const char *word)
 {
     const char *equals = word[1] == '-' ? strchr(word, '=') : NULL;
+    size_t length = equals ? (size_t)(equals - word) : strlen(word);
     struct match m;
-    if (!find(w, word, equals ? (size_t)(equals - word) : strlen(word), &m))
-        return misused("there is no option %.*s", equals ? (int)(equals - word) : (int)strlen(word), word);
+    if (!find(w, word, length, &m))
+        return unknown_option(w, word, length);
     const struct option *o = m.option;
     if (w->given[m.group] >> m.row & 1)
         return misused("%s%s is given twice", dashes(o), o->name);

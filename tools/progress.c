@@ -1,4 +1,4 @@
-/* The progress line of a training run. */
+/* The progress line. */
 #include "tools/progress.h"
 #include "tools/common.h"
 
@@ -6,10 +6,14 @@
 
 static const double TERMINAL_S = 0.1, PLAIN_S = 5.0;
 
-struct progress progress_begin(int64_t first, int64_t last, int64_t tokens)
+struct progress progress_begin(const char *unit, int64_t first, int64_t last, int64_t tokens)
 {
-    return (struct progress){
-        .terminal = isatty(STDERR_FILENO), .first = first, .last = last, .tokens = tokens, .began_s = now_s()};
+    return (struct progress){.unit = unit,
+                             .terminal = isatty(STDERR_FILENO),
+                             .first = first,
+                             .last = last,
+                             .tokens = tokens,
+                             .began_s = now_s()};
 }
 
 void progress_step(struct progress *p, int64_t done, double loss)
@@ -19,7 +23,7 @@ void progress_step(struct progress *p, int64_t done, double loss)
         return;
     double per_step = took / (double)(done - p->first);
     long long left = (long long)(per_step * (double)(p->last - done) + 0.5);
-    fprintf(stderr, "%sstep %lld of %lld  loss %.4f  %.0f tokens/s  %lld:%02lld left%s", p->terminal ? "\r" : "",
+    fprintf(stderr, "%s%s %lld of %lld  loss %.4f  %.0f tokens/s  %lld:%02lld left%s", p->terminal ? "\r" : "", p->unit,
             (long long)done, (long long)p->last, loss, (double)p->tokens / per_step, left / 60, left % 60,
             p->terminal ? "\033[K" : "\n");
     fflush(stderr);
@@ -30,7 +34,7 @@ void progress_step(struct progress *p, int64_t done, double loss)
 void progress_validation(struct progress *p, int64_t done, double loss)
 {
     progress_end(p);
-    fprintf(stderr, "step %lld of %lld  validation loss %.4f\n", (long long)done, (long long)p->last, loss);
+    fprintf(stderr, "%s %lld of %lld  validation loss %.4f\n", p->unit, (long long)done, (long long)p->last, loss);
 }
 
 void progress_end(struct progress *p)

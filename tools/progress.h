@@ -1,4 +1,5 @@
-/* How far a training run is, on standard error: one line that is written over on a terminal, plain lines elsewhere. */
+/* How far training or evaluation is, on standard error: one line that is written over on a terminal, plain lines
+ * elsewhere. */
 #ifndef TOOLS_PROGRESS_H
 #define TOOLS_PROGRESS_H
 
@@ -6,14 +7,15 @@
 #include <stdint.h>
 
 struct progress {
+    const char *unit;    /* "step" */
     bool terminal, open; /* open: the terminal's line has no newline yet */
-    int64_t first, last; /* steps done at the begin, and to be done in all */
-    int64_t tokens;      /* of a step */
+    int64_t first, last; /* units done at the begin, and to be done in all */
+    int64_t tokens;      /* of a unit */
     double began_s, shown_s;
 };
 
-struct progress progress_begin(int64_t first, int64_t last, int64_t tokens);
-/* Show the state after `done` steps, if it is time to, and always after the last. */
+struct progress progress_begin(const char *unit, int64_t first, int64_t last, int64_t tokens);
+/* Show the state after `done` units, if it is time to, and always after the last. */
 void progress_step(struct progress *p, int64_t done, double loss);
 /* Print a line that stays. */
 void progress_validation(struct progress *p, int64_t done, double loss);

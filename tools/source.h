@@ -21,7 +21,8 @@ struct source_options {
     }
 extern const struct option source_option_table[];
 
-/* Make the graph, split and placed. `chosen` (NULL, or SPLIT_TEXT bytes) takes the splits as a list. */
-int source_graph(para_graph **out, const struct source_options *options, char *chosen);
+/* Make the graph, split and placed; --split auto cuts a model for `workers`, or, if that is 0, by the library's static
+ * rule. `splits` (NULL, or SPLIT_TEXT bytes) takes all splits as a list, those that a graph file came with first. */
+int source_graph(para_graph **out, const struct source_options *options, int workers, char *splits);
 
 #endif

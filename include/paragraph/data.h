@@ -71,10 +71,13 @@ PARA_API int para_checkpoint_save(const char *dir, const para_gpt2 *model, const
 /** Check, before hours of work, that para_checkpoint_save() can write `dir`: that its parent takes a new folder and
  * that `dir`, if it exists, is a folder of files alone. Returns PARA_EINVAL or PARA_EIO, saying what is wrong. */
 PARA_API int para_checkpoint_check(const char *dir, para_error *err);
-/** Read config.json of a folder. Errors name the field and what was expected. */
+/** Read config.json of a folder, and hold its sizes against the weights, if they are there. Errors name the field or
+ * the tensor and what was expected. */
 PARA_API int para_checkpoint_config(const char *dir, para_gpt2 *out, para_error *err);
 /** Load a folder's parameters into a session and, if `trainer` isn't NULL, its optimizer states and trainer.json
- * (PARA_EIO if absent). Names may or may not begin with "transformer.". */
+ * (PARA_EIO if absent). Weights are in model.safetensors or in the files of model.safetensors.index.json, float32,
+ * float16 or bfloat16; names may or may not begin with "transformer.". A failure before the first tensor is read
+ * leaves the session as it was. */
 PARA_API int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer, para_error *err);
 
 #ifdef __cplusplus

@@ -40,7 +40,7 @@ typedef struct para_dim {
 
 /** What a tensor is to its graph. */
 typedef enum para_kind {
-    PARA_INPUT,       /**< set by the user before a run */
+    PARA_INPUT,       /**< set by the user before the first run, and again where it changes */
     PARA_PARAMETER,   /**< trained; kept between runs */
     PARA_STATE,       /**< kept between runs and updated in place: moments, step numbers */
     PARA_INTERMEDIATE /**< made by a node */
@@ -63,14 +63,15 @@ PARA_API para_graph *para_graph_new(void);
 /** Free a graph and all its tensors; NULL is welcome. */
 PARA_API void para_graph_free(para_graph *g);
 
-/** Add an input, set before each run. */
+/** Add an input. It must be set before the first run, by para_session_set(), and keeps its value between runs. */
 PARA_API para_tensor *para_input(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims);
 
 /** Add a parameter, float32, with its initial value. The name, with the open scopes before it, must be new. */
 PARA_API para_tensor *para_param(para_graph *g, const char *name, const para_dim *dims, para_init init);
 
 /** Add a state value (kept between runs, updated in place) with its initial value. */
-PARA_API para_tensor *para_state(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims, para_init init);
+PARA_API para_tensor *para_state(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims,
+                                 para_init init);
 
 /** Open a scope: names made until the matching para_scope_pop() begin with "name.". `format` as in printf. */
 PARA_API void para_scope_push(para_graph *g, const char *format, ...) PARA_PRINTF(2, 3);
@@ -81,7 +82,8 @@ PARA_API void para_scope_pop(para_graph *g);
  * in the scope in which it was made. */
 PARA_API para_tensor *para_name(para_tensor *t, const char *name);
 
-/** Mark `t` as an output: its value is kept until the run ends and may be read with para_session_get(). */
+/** Mark `t` as an output: its value is kept when the run ends, and para_session_get() reads it until the next run. The
+ * graph must be open; it may have its gradients and its optimizer already. */
 PARA_API para_tensor *para_output(para_tensor *t);
 
 /** Keep an error in the graph, as a failed builder call does (the first one stays); for builders of models. */
@@ -91,8 +93,9 @@ PARA_API void para_graph_fail(para_graph *g, const para_error *err);
  *
  * Gradient nodes inherit the scope and the axis names of the node they come from. After it, para_grad() finds
  * the gradients. Returns 0; PARA_ESHAPE if `loss` is not a float32 scalar; PARA_ESUPPORT, naming the node, for
- * an op without a gradient on the way; PARA_EINVAL if the graph is sealed or has its gradients already. After a
- * failure the graph may have nodes too many and is good for para_graph_free() alone. */
+ * an op without a gradient on the way; PARA_EINVAL if the graph is sealed or has its gradients already. It comes
+ * before the optimizer and before para_graph_seal(). A failure is kept in an open graph, as a builder call's is:
+ * para_graph_seal() refuses it, and it is good for para_graph_free() alone. */
 PARA_API int para_graph_backward(para_graph *g, para_tensor *loss, para_error *err);
 
 /** Return the gradient of a parameter, or of any tensor on the way, after para_graph_backward(); else NULL. A copy
@@ -113,7 +116,8 @@ PARA_API int para_graph_verify(const para_graph *g, para_error *err);
  * combined in part order, so the result does not depend on the schedule. Where `parts` doesn't divide the
  * extent, later tiles are one smaller. A node that can't be split is run whole on gathered tiles; its reason
  * stands in the dump. `g` is read only and must be sealed; *out is sealed and the caller frees it.
- * Returns 0; PARA_EAXIS if no dimension has that name; PARA_ERANGE if parts < 1 or exceeds the extent;
+ * Returns 0; PARA_EAXIS if no dimension has that name or the axis has been split before, be it in one part;
+ * PARA_ERANGE if parts < 1 or exceeds the extent;
  * PARA_ENOMEM. On failure *out is untouched and err says which node and why.
  * Source: the named-axis partitioning of GSPMD (Xu et al., 2021), section 3. */
 PARA_API int para_graph_split(para_graph **out, const para_graph *g, const char *axis, int parts, para_error *err);
@@ -129,8 +133,8 @@ PARA_API int para_graph_split_list(para_graph **out, const para_graph *g, const 
 
 /** Give each node a worker group, 0 to `stages` - 1, so that contiguous runs of scopes ("layer.3") are
  * balanced by cost. Gradient and optimizer nodes go with the scope they inherit; nodes outside of any scope go to the
- * last group. `g` must be sealed; *out is a sealed copy, which the caller frees. Returns PARA_ERANGE if stages < 1 or
- * more than there are scopes. */
+ * last group. `g` must be sealed; *out is a sealed copy, which the caller frees. Returns PARA_ERANGE, listing them, if
+ * stages < 1 or more than there are scopes. */
 PARA_API int para_graph_stage(para_graph **out, const para_graph *g, int stages, para_error *err);
 
 /** Place nodes on worker group `group`: those in the scope `what` ("layer.3"; "" is all), or, where it has an equals
@@ -211,7 +215,8 @@ PARA_API const para_node *para_tensor_producer(const para_tensor *t);
  * their parameters and states; 0 folds nothing. */
 PARA_API int para_graph_dump_text(const para_graph *g, FILE *out, int fold, para_error *err);
 
-/** Write the graph as Graphviz DOT, one cluster per scope; `fold` as above. */
+/** Write the graph as Graphviz DOT, one cluster per scope, nodes outlined by worker group where they are placed; an
+ * edge has a label where the shape changes. `fold` as above. */
 PARA_API int para_graph_dump_dot(const para_graph *g, FILE *out, int fold, para_error *err);
 
 /** Write the graph as JSON, all of it, in a stable order: load then dump gives the same bytes. */
@@ -235,14 +240,18 @@ typedef struct para_edge {
     int tensor;          /**< id of the tensor that is read or overwritten: the reason */
 } para_edge;
 
+/** The most nodes that para_deps_new() analyzes, and so the most of a graph that is planned, drawn or run. */
+enum { PARA_DEPS_MAX_NODES = 131072 };
+
 /** The dependencies of a graph's nodes, after transitive reduction. */
 typedef struct para_deps para_deps;
 
-/** Analyze values and storage. `buffers` gives each tensor's buffer number where a memory plan shares them
- * (-1: a buffer of its own); NULL takes the graph's own storage, where an update shares its old version's.
- * Returns PARA_EINVAL if a node would read a value after it was overwritten, or if buffers can't be shared so: two
- * values that are there before the run, a node's result with its operand, a new version without its old one. Free
- * with para_deps_free(). */
+/** Analyze values and storage, of up to PARA_DEPS_MAX_NODES nodes: the analysis takes n^2 / 8 bytes for n nodes, which
+ * is 2 GiB at the limit, 2 MiB for 4,000 nodes, and they are kept for para_deps_reaches(). `buffers` gives each
+ * tensor's buffer number where a memory plan shares them (-1: a buffer of its own); NULL takes the graph's own
+ * storage, where an update shares its old version's. Returns PARA_EINVAL if a node would read a value after it was
+ * overwritten, or if buffers can't be shared so: two values that are there before the run, a node's result with its
+ * operand, a new version without its old one; PARA_ERANGE for more nodes. Free with para_deps_free(). */
 PARA_API int para_deps_new(para_deps **out, const para_graph *g, const int *buffers, para_error *err);
 /** Free dependencies; NULL is welcome. */
 PARA_API void para_deps_free(para_deps *d);
@@ -267,7 +276,8 @@ typedef struct para_parallelism {
 
 /** Measure the DAG. `path`, if not NULL, takes the ids of the longest path's nodes in order (node-count
  * entries are enough). */
-PARA_API int para_deps_measure(const para_deps *d, const double *cost, para_parallelism *out, int *path, para_error *err);
+PARA_API int para_deps_measure(const para_deps *d, const double *cost, para_parallelism *out, int *path,
+                               para_error *err);
 
 #ifdef __cplusplus
 }

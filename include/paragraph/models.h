@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/** GPT-2 (Radford et al., 2019): pre-norm decoder, learned positions, tanh gelu, tied head. */
+/** GPT-2 (Radford et al., 2019): pre-norm decoder, learned positions, gelu, tied head. */
 typedef struct para_gpt2 {
     int64_t layers;  /**< number of layers */
     int64_t heads;   /**< attention heads; they divide embd */
@@ -19,6 +19,8 @@ typedef struct para_gpt2 {
     int64_t context; /**< longest sequence */
     double dropout;  /**< of embeddings and of both residual branches, while training; 0: none */
     double norm_eps; /**< added to the variance in norms */
+    double attn_dropout; /**< of attention weights, which a file may ask for; para_gpt2_build() trains with 0 alone */
+    bool gelu_erf;       /**< gelu by its definition, with erf, in place of the tanh form */
 } para_gpt2;
 
 /** Fill *out from a preset: "tiny" (4 layers, 4 heads, 128 wide, context 64, 256 bytes), "gpt2-124m",

@@ -45,7 +45,8 @@ PARA_API para_tensor *para_gelu(para_graph *g, para_tensor *x);
 /** y = x/2 (1 + erf(x / sqrt 2)): the exact form. */
 PARA_API para_tensor *para_gelu_erf(para_graph *g, para_tensor *x);
 
-/** y = a + b, where b's axes are some or all of a's (a bias has only the last ones). */
+/** y = a + b, where b's axes are any of a's, none or all, in any order and from any places: b is repeated along those
+ * that it lacks. Axes go by name, so a bias may have a's first axis as well as its last. */
 PARA_API para_tensor *para_add(para_graph *g, para_tensor *a, para_tensor *b);
 /** y = a * b, element by element; axes as in para_add(). */
 PARA_API para_tensor *para_mul(para_graph *g, para_tensor *a, para_tensor *b);
@@ -64,8 +65,11 @@ PARA_API para_tensor *para_logsumexp(para_graph *g, para_tensor *x, const char *
 /** y = exp(x) / sum exp(x) over `axis`. */
 PARA_API para_tensor *para_softmax(para_graph *g, para_tensor *x, const char *axis);
 /** Scalar: the mean, over the positions whose target isn't `ignore`, of -log softmax(logits)[target].
- * `logits` (*, axis), with axis last, `targets` int32 (*). The mean is over the counted targets of the whole batch. */
-PARA_API para_tensor *para_cross_entropy(para_graph *g, para_tensor *logits, para_tensor *targets, const char *axis, int ignore);
+ * `logits` (*, axis), with axis last, `targets` int32 (*), 0 to the extent of axis - 1, or `ignore`. The mean is over
+ * the counted targets of the whole batch, 0 if there are none. `ignore` may be any int; to count every target, take one
+ * that is no target, such as -1. Any other target makes the run fail, naming the node. */
+PARA_API para_tensor *para_cross_entropy(para_graph *g, para_tensor *logits, para_tensor *targets, const char *axis,
+                                         int ignore);
 
 /** Sums over the axes listed; "" means all. */
 PARA_API para_tensor *para_reduce_sum(para_graph *g, para_tensor *x, const char *axes);
@@ -83,7 +87,8 @@ PARA_API para_tensor *para_rename(para_graph *g, para_tensor *x, const char *fro
 /** Reorder: `order` lists all axes of x, outermost first. */
 PARA_API para_tensor *para_permute(para_graph *g, para_tensor *x, const char *order);
 /** Take elements start to start + count - 1 of `axis`; the result's axis is called `as`. */
-PARA_API para_tensor *para_slice(para_graph *g, para_tensor *x, const char *axis, int64_t start, int64_t count, const char *as);
+PARA_API para_tensor *para_slice(para_graph *g, para_tensor *x, const char *axis, int64_t start, int64_t count,
+                                 const char *as);
 /** Put x[0], x[1], ... one after another along their axis number `position` (its names may differ; the others
  * must agree); the result's axis is called `as`. */
 PARA_API para_tensor *para_concat(para_graph *g, para_tensor *const x[], int count, int position, const char *as);
@@ -93,7 +98,8 @@ PARA_API para_tensor *para_cast(para_graph *g, para_tensor *x, para_dtype dtype)
 /** int32 0, 1, ..., extent - 1 along one axis. */
 PARA_API para_tensor *para_arange(para_graph *g, const char *axis, int64_t extent);
 /** int32 start, start + 1, ... along one axis, but at most limit - 1; `start` is an int32 scalar known at the run. */
-PARA_API para_tensor *para_arange_from(para_graph *g, para_tensor *start, const char *axis, int64_t extent, int64_t limit);
+PARA_API para_tensor *para_arange_from(para_graph *g, para_tensor *start, const char *axis, int64_t extent,
+                                       int64_t limit);
 /** y = x at position `index` of `axis`, which y lacks; `index` is an int32 scalar known at the run. An index outside
  * of the axis makes the run fail, naming the node. */
 PARA_API para_tensor *para_select(para_graph *g, para_tensor *x, para_tensor *index, const char *axis);

@@ -1,5 +1,7 @@
 /** @file
- * Optimizers: nodes appended after para_graph_backward() that update parameters and moments in place. */
+ * Optimizers: nodes appended after para_graph_backward() and before para_graph_seal() that update parameters and
+ * moments in place. After a run para_session_get() gives the updated parameters, and outputs, such as the loss, that
+ * were computed from them as they were before. */
 #ifndef PARAGRAPH_OPTIM_H
 #define PARAGRAPH_OPTIM_H
 
@@ -10,7 +12,11 @@ extern "C" {
 #endif
 
 /** How the learning rate goes on after the warm-up. */
-typedef enum para_schedule_kind { PARA_SCHEDULE_CONSTANT, PARA_SCHEDULE_COSINE, PARA_SCHEDULE_LINEAR } para_schedule_kind;
+typedef enum para_schedule_kind {
+    PARA_SCHEDULE_CONSTANT,
+    PARA_SCHEDULE_COSINE,
+    PARA_SCHEDULE_LINEAR
+} para_schedule_kind;
 
 /** Learning rate by step number i = 0, 1, ...: a linear warm-up lr (i + 1) / (warmup + 1), then constant, or
  * down to min_lr at step `steps` along half a cosine (Loshchilov and Hutter, 2017, eq. 5) or a line. */

@@ -1,5 +1,11 @@
 /** @file
- * Running graphs: the machine, the plan, the session, the profile. */
+ * Running graphs: the machine, the plan, the session, the profile.
+ *
+ * Threads. para_machine_open() and para_machine_close() change environment variables while they work (STARPU_SCHED,
+ * STARPU_SILENT, STARPU_HOME), so no other thread may use the environment meanwhile; two threads that open at once are
+ * told apart: one gets PARA_EINVAL. Plans are read only once made and may be shared. A machine and its sessions may be
+ * used from any thread, but by one at a time; so may a serial session together with those that share with it. Serial
+ * sessions that share nothing may run at the same time. */
 #ifndef PARAGRAPH_SESSION_H
 #define PARAGRAPH_SESSION_H
 
@@ -19,13 +25,13 @@ typedef struct para_machine_options {
     bool verbose;          /**< let StarPU talk on standard error */
 } para_machine_options;
 
-/** One worker per core, Paragraph's scheduler, silent. */
+/** One worker per core; the scheduler of STARPU_SCHED, else "prio"; silent. */
 PARA_API para_machine_options para_machine_default(void);
 
 /** Start StarPU. Its files go to STARPU_HOME, else to $HOME if writable, else to a temporary folder.
  * Returns PARA_EDEVICE if StarPU doesn't start; fewer workers than asked for or than cores are logged. */
 PARA_API int para_machine_open(para_machine **out, const para_machine_options *options, para_error *err);
-/** Stop StarPU; sessions on the machine must be freed before. NULL is welcome. */
+/** Stop StarPU and leave the environment as it was; sessions on the machine must be freed before. NULL is welcome. */
 PARA_API void para_machine_close(para_machine *m);
 /** Return the number of CPU workers. */
 PARA_API int para_machine_workers(const para_machine *m);
@@ -97,27 +103,35 @@ typedef struct para_session_options {
     bool reference;  /**< serial only: each op's plain scalar reference in place of its kernel */
     bool implicit;   /**< StarPU only: let StarPU infer dependencies from data accesses; a debugging aid */
     bool profile;    /**< keep each node's times */
+    bool no_draws;   /**< begin what would be drawn at random as zeros: it will be set, from a file say */
     para_session *share; /**< take the parameters and states that this session has too, of the same names, from its
-                              memory instead of making own ones; on the same machine, split alike; it must live longer */
+                              memory; on the same machine, split alike; it must live longer. So runs a forward pass
+                              with trained weights: build it as a second graph without backward and optimizer, with the
+                              same names, and share the training session */
 } para_session_options;
 
-/** Seed 1, production kernels, our own dependencies, no profile. */
+/** seed 1, the switches off, share NULL. */
 PARA_API para_session_options para_session_default(void);
 
 /** Make a session on a machine, or, with `m` NULL, on the serial interpreter: program order, one thread, no
  * StarPU. `g` must be sealed and outlive the session. Parameters and states get their initial values.
  * options may be NULL. Free with para_session_free(). */
-PARA_API int para_session_new(para_session **out, const para_graph *g, para_machine *m, const para_session_options *options, para_error *err);
+PARA_API int para_session_new(para_session **out, const para_graph *g, para_machine *m,
+                              const para_session_options *options, para_error *err);
 /** Free a session and its values; NULL is welcome. */
 PARA_API void para_session_free(para_session *s);
 
-/** Copy a whole value in or out by its name, whatever the splits: inputs, parameters, states in, these and
- * outputs out. `bytes` must be the whole tensor's size. Between runs only. */
+/** Copy a whole value in or out by its name, whatever the splits: inputs, parameters, states in, these and outputs
+ * out. `bytes` must be the whole tensor's size. What is set stays until it is set again or an update overwrites it.
+ * Between runs only. */
 PARA_API int para_session_set(para_session *s, const char *name, const void *data, size_t bytes, para_error *err);
-/** Copy a whole value out by its name, as para_session_set() copies it in. */
+/** Copy a whole value out by its name, as para_session_set() copies it in: outputs as the last run made them,
+ * parameters and states as it left them, after the optimizer's update. */
 PARA_API int para_session_get(para_session *s, const char *name, void *data, size_t bytes, para_error *err);
 
-/** Run the graph once and wait. A kernel's error names its node; the values are then unspecified. */
+/** Run the graph once and wait. Returns PARA_EINVAL, naming it, if an input that a node reads was never set; inputs
+ * keep their values between runs. A kernel's error names its node; the values are then unspecified. If StarPU refuses
+ * a task (PARA_EDEVICE), the session is broken, and further runs fail and say so. */
 PARA_API int para_session_run(para_session *s, para_error *err);
 
 /** Counters that replay must leave alone after the first run, and the last run's wall time. */

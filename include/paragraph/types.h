@@ -40,7 +40,8 @@ enum para_status {
 
 /** An error's code and a message that a person can act on.
  *
- * Functions take a pointer as their last argument and fill it on failure alone; NULL is welcome everywhere. */
+ * Functions take a pointer as their last argument and fill it on failure alone; NULL is welcome everywhere. It needs
+ * no initial value: read it only after a function has returned a code below 0. */
 typedef struct para_error {
     int code;          /**< a para_status */
     char message[480]; /**< what was found and what was expected, without a newline */

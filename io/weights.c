@@ -1,0 +1,161 @@
+/* The weights of a Hugging Face folder. Files are mapped; their data is touched when it is read, no sooner. */
+#include "io/weights.h"
+
+#include "base/fail.h"
+#include "io/safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char PREFIX[] = "transformer.";
+
+struct shard {
+    struct shard *before;
+    para_safetensors *file;
+    char path[PARA_PATH_BYTES];
+};
+
+static int open_shard(struct shard **out, struct para_weights *w, const char *path, para_error *err)
+{
+    struct shard *s = calloc(1, sizeof *s);
+    if (!s)
+        return para_fail_memory(err, path);
+    s->before = w->last;
+    w->last = s;
+    PARA_TRY(para_path(s->path, err, "%s", path));
+    PARA_TRY(para_safetensors_open(&s->file, path, err));
+    *out = s;
+    return 0;
+}
+
+static int make_room(struct para_weights *w, size_t count, para_error *err)
+{
+    w->items = calloc(count + 1, sizeof *w->items);
+    return w->items ? 0 : para_fail_memory(err, w->path);
+}
+
+static int add(struct para_weights *w, const struct shard *s, int i, para_error *err)
+{
+    struct para_weight *item = &w->items[w->count++];
+    *item = (struct para_weight){para_safetensors_entry(s->file, i), s->path};
+    return para_strmap_set(&w->names, item->entry.name, item) < 0 ? para_fail_memory(err, s->path) : 0;
+}
+
+int para_weights_open_file(struct para_weights *w, const char *path, para_error *err)
+{
+    struct shard *s;
+    PARA_TRY(para_path(w->path, err, "%s", path));
+    PARA_TRY(open_shard(&s, w, path, err));
+    int count = para_safetensors_count(s->file);
+    PARA_TRY(make_room(w, (size_t)count, err));
+    for (int i = 0; i < count; i++)
+        PARA_TRY(add(w, s, i, err));
+    return 0;
+}
+
+/* A file of the folder that the index names: opened once. */
+static int find_shard(struct shard **out, struct para_weights *w, const char *folder, const char *name, para_error *err)
+{
+    char path[PARA_PATH_BYTES];
+    *out = para_strmap_get(&w->shards, name);
+    if (*out)
+        return 0;
+    if (!name[0] || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return para_fail(err, PARA_EFORMAT, "%s: weight_map names the file \"%.120s\", expected one of this folder",
+                         w->path, name);
+    PARA_TRY(para_path(path, err, "%s/%s", folder, name));
+    PARA_TRY(open_shard(out, w, path, err));
+    return para_strmap_set(&w->shards, (*out)->path + strlen(folder) + 1, *out) < 0 ? para_fail_memory(err, path) : 0;
+}
+
+/* Tensors whose type Paragraph lacks were left out of the file's list, and may be named by the index. */
+static int add_named(struct para_weights *w, const char *folder, const char *name, const json_t *value, para_error *err)
+{
+    struct shard *s;
+    if (!json_is_string(value))
+        return para_fail(err, PARA_EFORMAT, "%s: weight_map: \"%.120s\": expected the name of a file", w->path, name);
+    PARA_TRY(find_shard(&s, w, folder, json_string_value(value), err));
+    int i = para_safetensors_find(s->file, name);
+    return i < 0 ? 0 : add(w, s, i, err);
+}
+
+static int open_index(struct para_weights *w, const char *folder, para_error *err)
+{
+    json_t *index;
+    PARA_TRY(para_json_load(&index, w->path, err));
+    json_t *map = json_object_get(index, "weight_map");
+    int status =
+        json_is_object(map)
+            ? make_room(w, json_object_size(map), err)
+            : para_fail(err, PARA_EFORMAT, "%s: expected \"weight_map\", an object from tensors to files", w->path);
+    for (void *i = json_object_iter(map); i && status == 0; i = json_object_iter_next(map, i))
+        status = add_named(w, folder, json_object_iter_key(i), json_object_iter_value(i), err);
+    json_decref(index);
+    return status;
+}
+
+/* transformers prefers the one file, too. */
+int para_weights_open(struct para_weights *w, const char *folder, para_error *err)
+{
+    char file[PARA_PATH_BYTES];
+    PARA_TRY(para_path(file, err, "%s/" PARA_WEIGHTS_FILE, folder));
+    PARA_TRY(para_path(w->path, err, "%s/" PARA_WEIGHTS_INDEX, folder));
+    return access(file, F_OK) != 0 && access(w->path, F_OK) == 0 ? open_index(w, folder, err)
+                                                                 : para_weights_open_file(w, file, err);
+}
+
+void para_weights_close(struct para_weights *w)
+{
+    for (struct shard *s = w->last, *before; s; s = before) {
+        before = s->before;
+        para_safetensors_close(s->file);
+        free(s);
+    }
+    para_strmap_free(&w->names);
+    para_strmap_free(&w->shards);
+    free(w->items);
+    *w = (struct para_weights){0};
+}
+
+const struct para_weight *para_weights_find(const struct para_weights *w, const char *name)
+{
+    const struct para_weight *found = para_strmap_get(&w->names, name);
+    if (!found && strncmp(name, PREFIX, sizeof PREFIX - 1) == 0)
+        found = para_strmap_get(&w->names, name + sizeof PREFIX - 1);
+    return found;
+}
+
+bool para_weight_converts(const struct para_weight *w, para_dtype dtype)
+{
+    para_dtype has = w->entry.dtype;
+    return has == dtype || (dtype == PARA_F32 && (has == PARA_F16 || has == PARA_BF16));
+}
+
+static float float_of(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Sign, 5 bits of exponent biased by 15, 10 of fraction. Exponent 0 counts in units of 2^-24. */
+static float from_f16(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 0x3ff;
+    if (exponent == 0)
+        return (sign ? -0x1p-24f : 0x1p-24f) * (float)fraction;
+    exponent = exponent == 31 ? 255 : exponent + (127 - 15);
+    return float_of(sign | exponent << 23 | fraction << 13);
+}
+
+void para_weight_convert(float *out, const struct para_weight *w, int64_t n)
+{
+    const unsigned char *data = w->entry.data;
+    bool half = w->entry.dtype == PARA_F16;
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, data + 2 * i, sizeof h);
+        out[i] = half ? from_f16(h) : float_of((uint32_t)h << 16);
+    }
+}

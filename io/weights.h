@@ -1,0 +1,45 @@
+/* The weights of a Hugging Face folder, in one file or in several that an index names. */
+#ifndef PARA_IO_WEIGHTS_H
+#define PARA_IO_WEIGHTS_H
+
+#include "base/strmap.h"
+#include "io/file.h"
+
+#include <paragraph/data.h>
+
+#define PARA_WEIGHTS_FILE "model.safetensors"
+#define PARA_WEIGHTS_INDEX "model.safetensors.index.json"
+#define PARA_WEIGHTS_SHARDS "model-*-of-*.safetensors" /* a shell's pattern */
+
+/* One tensor and the file that it is in. */
+struct para_weight {
+    para_entry entry;
+    const char *path;
+};
+
+/* Zeros hold nothing and may be closed. */
+struct para_weights {
+    char path[PARA_PATH_BYTES]; /* of the file, or of the index */
+    struct para_weight *items;
+    int count;
+    struct para_strmap names;  /* name -> para_weight */
+    struct para_strmap shards; /* name in the index -> shard */
+    struct shard *last;        /* all files, the last opened first */
+};
+
+/* Open FOLDER/model.safetensors or else all files of FOLDER/model.safetensors.index.json. After a failure the
+ * caller closes, too. */
+int para_weights_open(struct para_weights *w, const char *folder, para_error *err);
+/* Open one file. */
+int para_weights_open_file(struct para_weights *w, const char *path, para_error *err);
+void para_weights_close(struct para_weights *w);
+
+/* Find a tensor by name, or by the name without "transformer." before it; NULL if there is none. */
+const struct para_weight *para_weights_find(const struct para_weights *w, const char *name);
+
+/* Whether read values of type `dtype` can be had from a file's: float32 from float16 and bfloat16, too. */
+bool para_weight_converts(const struct para_weight *w, para_dtype dtype);
+/* Write n float32 values from float16 or bfloat16; infinities and NaNs stay what they are. */
+void para_weight_convert(float *out, const struct para_weight *w, int64_t n);
+
+#endif

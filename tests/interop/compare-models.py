@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Compare Paragraph with transformers and PyTorch on random GPT-2 folders.
+
+    compare-models.py PARAGRAPH
+
+PARAGRAPH is the command. Folders saved by transformers (float32, float16, bfloat16, sharded, older forms) must give
+the same logits here, folders saved here the same there, both within 1e-4 for each token's logits by their norm; 20
+steps of training must have PyTorch's losses within 1e-5. PyTorch computes those in float64, as its float32 may be
+1e-5 off itself; how far it is off is printed too. Prints a line per comparison; fails at the first that doesn't hold.
+Needs the packages torch, transformers, safetensors and numpy, and no network.
+"""
+import os
+import sys
+import tempfile
+
+import folders
+import numpy as np
+import torch
+
+LOGITS, LOSSES = 1e-4, 1e-5
+SMALL = dict(n_layer=3, n_head=4, n_embd=64, vocab_size=300, n_positions=32)
+WIDE = dict(n_layer=4, n_head=8, n_embd=256, vocab_size=5000, n_positions=128)
+ERF = dict(folders.TINY, activation_function="gelu", n_inner=40, layer_norm_epsilon=1e-3)
+
+
+def save_bare(model, folder):
+    """Names without "transformer." before them."""
+    model.transformer.save_pretrained(folder)
+
+
+def sharded(model, folder):
+    model.save_pretrained(folder, max_shard_size="10KB")
+    if not os.path.exists(os.path.join(folder, "model.safetensors.index.json")):
+        sys.exit(f"{folder}: wasn't sharded")
+
+
+def save(model, folder):
+    model.save_pretrained(folder)
+
+
+# Name, sizes, type of the file, how it is saved.
+CASES = [
+    ("tiny", folders.TINY, torch.float32, save),
+    ("small", SMALL, torch.float32, save),
+    ("wide", WIDE, torch.float32, save),
+    ("erf", ERF, torch.float32, save),
+    ("upcast", dict(folders.TINY, reorder_and_upcast_attn=True), torch.float32, save),
+    ("small-f16", SMALL, torch.float16, save),
+    ("small-bf16", SMALL, torch.bfloat16, save),
+    ("sharded", folders.TINY, torch.float32, sharded),
+    ("sharded-f16", SMALL, torch.float16, sharded),
+    ("sharded-bf16", SMALL, torch.bfloat16, sharded),
+    ("bare", folders.TINY, torch.float32, save_bare),
+    ("older", folders.TINY, torch.float32, folders.save_as_older),
+]
+
+
+def check_logits(what, ours, theirs):
+    if ours.shape != theirs.shape:
+        sys.exit(f"{what}: logits of shape {ours.shape}, transformers has {theirs.shape}")
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    error = np.max(np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1))
+    print(f"{what}: {len(ours)} tokens, largest relative error {error:.2g}")
+    if not error <= LOGITS:
+        sys.exit(f"{what}: expected at most {LOGITS}")
+
+
+def largest_difference(ours, theirs):
+    return max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+
+
+def check_losses(what, ours, theirs):
+    error = largest_difference(ours, theirs)
+    print(f"{what}: {len(ours)} steps from {ours[0]:.4f} to {ours[-1]:.4f}, largest difference {error:.2g}")
+    if not error <= LOSSES:
+        sys.exit(f"{what}: expected at most {LOSSES}")
+
+
+def check_same_weights(what, folder, other):
+    """Saved without a step of any length: the same weights to the bit."""
+    ours, theirs = folders.load(folder).state_dict(), folders.load(other).state_dict()
+    if ours.keys() != theirs.keys():
+        sys.exit(f"{what}: other tensors: {ours.keys() ^ theirs.keys()}")
+    for name, value in theirs.items():
+        if not torch.equal(ours[name], value):
+            sys.exit(f"{what}: {name} differs from what was loaded")
+    print(f"{what}: {len(theirs)} tensors, equal")
+
+
+def compare_folder(paragraph, place, name, sizes, dtype, how):
+    folder, ids_path = os.path.join(place, name), os.path.join(place, name + ".tok16")
+    how(folders.random_model(**sizes).to(dtype), folder)
+    ids = folders.random_ids(5 * sizes["n_positions"] + 3, sizes["vocab_size"])
+    folders.write_ids(ids_path, ids)
+    check_logits(f"{name}: loaded here", paragraph.logits(folder, ids_path), folders.logits(folders.load(folder), ids))
+    again = folder + "-again"
+    paragraph.run("train", "--init", folder, "--data", ids_path, "--lr", 0, "--steps", 1, "--out", again)
+    check_same_weights(f"{name}: saved here as it was", again, folder)
+
+
+def compare_training(paragraph, place, name, sizes):
+    """20 steps, the folder they end in, and the folder of a run that was resumed."""
+    folder, ids_path = os.path.join(place, name), os.path.join(place, name + ".tok16")
+    ids = folders.random_ids(9 * sizes["n_positions"] + 1, sizes["vocab_size"])
+    folders.write_ids(ids_path, ids)
+    out, half, whole = folder + "-out", folder + "-half", folder + "-whole"
+    theirs = folders.losses(folders.load(folder).double(), ids)
+    error = largest_difference(folders.losses(folders.load(folder), ids), theirs)
+    print(f"{name}: PyTorch's float32 differs from its float64 by at most {error:.2g}")
+    ours = paragraph.losses(ids_path, "--init", folder, "--steps", folders.STEPS, "--out", out)
+    check_losses(f"{name}: trained", ours, theirs)
+    first = paragraph.losses(ids_path, "--init", folder, "--steps", 8, "--out", half)
+    rest = paragraph.losses(ids_path, "--resume", half, "--steps", folders.STEPS, "--out", whole)
+    check_losses(f"{name}: trained, resumed", first + rest, theirs)
+    for path in out, whole:
+        check_logits(f"{os.path.basename(path)}: saved here", paragraph.logits(path, ids_path),
+                     folders.logits(folders.load(path), ids))
+
+
+def compare_own(paragraph, place):
+    """A model that begins here."""
+    ids_path, out = os.path.join(place, "own.tok16"), os.path.join(place, "own")
+    ids = folders.random_ids(200, 256)
+    folders.write_ids(ids_path, ids)
+    paragraph.run("train", "--data", ids_path, "--layers", 2, "--heads", 3, "--embd", 24, "--context", 16, "--steps",
+                  5, "--out", out)
+    check_logits("own: saved here", paragraph.logits(out, ids_path), folders.logits(folders.load(out), ids))
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    torch.manual_seed(11)
+    torch.set_num_threads(1)
+    paragraph = folders.Paragraph(sys.argv[1])
+    with tempfile.TemporaryDirectory() as place:
+        for case in CASES:
+            compare_folder(paragraph, place, *case)
+        for name, sizes in ("tiny", folders.TINY), ("erf", ERF), ("small", SMALL), ("small-bf16", SMALL):
+            compare_training(paragraph, place, name, sizes)
+        compare_own(paragraph, place)
+
+
+if __name__ == "__main__":
+    main()

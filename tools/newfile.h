@@ -1,0 +1,20 @@
+/* A file that stands whole or not at all: written beside its place, put there at the end. What is no plain file, as
+ * /dev/stdout, is written in place. */
+#ifndef TOOLS_NEWFILE_H
+#define TOOLS_NEWFILE_H
+
+#include <stdio.h>
+
+struct new_file {
+    const char *path;
+    char *temporary; /* NULL: written in place */
+    FILE *stream;    /* NULL: not open */
+};
+
+/* Open for writing. Returns an exit code, after a message; then new_file_close() has nothing to do. */
+int new_file_open(struct new_file *f, const char *path);
+/* Finish: put the file in its place if `code` is EXIT_DONE, else remove it. Returns `code`, or EXIT_FAILED after a
+ * message if what was written isn't all there. */
+int new_file_close(struct new_file *f, int code);
+
+#endif
