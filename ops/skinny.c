@@ -2,7 +2,7 @@
 
 #include "base/simd.h"
 
-enum { COLUMNS = 512, DEPTH = 8, GROUP = 4 };
+enum { COLUMNS = 4096, DEPTH = 8, GROUP = 4 };
 
 /* y (N) += the sum over DEPTH rows of w of x w, in the order of the rows; N is at most COLUMNS. */
 PARA_SIMD static void add_rows(int64_t n, const float *restrict x, const float *restrict w, int64_t ldw,
@@ -55,17 +55,17 @@ void para_skinny_add_product(int64_t m, int64_t n, int64_t k, const float *x, in
     }
 }
 
-/* sum[g] = the dot product of x[g] (K) and w (K) */
-PARA_SIMD static void dot_group(int64_t k, const float *const x[GROUP], const float *restrict w, float sum[GROUP])
+/* sum[g] = the dot product of x (K) and w[g] (K) */
+PARA_SIMD static void dot_group(int64_t k, const float *restrict x, const float *const w[GROUP], float sum[GROUP])
 {
-    const float *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
+    const float *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
     float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
 #pragma omp simd reduction(+ : s0, s1, s2, s3)
     for (int64_t e = 0; e < k; e++) {
-        s0 += x0[e] * w[e];
-        s1 += x1[e] * w[e];
-        s2 += x2[e] * w[e];
-        s3 += x3[e] * w[e];
+        s0 += x[e] * w0[e];
+        s1 += x[e] * w1[e];
+        s2 += x[e] * w2[e];
+        s3 += x[e] * w3[e];
     }
     sum[0] = s0;
     sum[1] = s1;
@@ -73,19 +73,19 @@ PARA_SIMD static void dot_group(int64_t k, const float *const x[GROUP], const fl
     sum[3] = s3;
 }
 
-/* Rows are taken in groups; a group that is not full repeats its last row, so that every row is summed alike. */
+/* Rows of w are taken in groups; a group that is not full repeats its last row, so that all are summed alike. */
 void para_skinny_product_transposed(int64_t m, int64_t n, int64_t k, const float *x, int64_t ldx, const float *w,
                                     int64_t ldw, float *y, int64_t ldy)
 {
-    for (int64_t j = 0; j < n; j++)
-        for (int64_t i = 0; i < m; i += GROUP) {
-            int64_t rows = m - i < GROUP ? m - i : GROUP;
-            const float *group[GROUP];
-            float sum[GROUP];
-            for (int64_t g = 0; g < GROUP; g++)
-                group[g] = x + (i + (g < rows ? g : rows - 1)) * ldx;
-            dot_group(k, group, w + j * ldw, sum);
-            for (int64_t g = 0; g < rows; g++)
-                y[(i + g) * ldy + j] = sum[g];
+    for (int64_t j = 0; j < n; j += GROUP) {
+        int64_t rows = n - j < GROUP ? n - j : GROUP;
+        const float *group[GROUP];
+        float sum[GROUP];
+        for (int64_t g = 0; g < GROUP; g++)
+            group[g] = w + (j + (g < rows ? g : rows - 1)) * ldw;
+        for (int64_t i = 0; i < m; i++) {
+            dot_group(k, x + i * ldx, group, sum);
+            memcpy(y + i * ldy + j, sum, (size_t)rows * sizeof *sum);
         }
+    }
 }
