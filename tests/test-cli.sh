@@ -65,7 +65,7 @@ for line in open(sys.argv[1], encoding="utf-8"):
         done >kinds
         jq -er 'keys | join(" ")' "$file" >found && ! grep -vxFf kinds found
     else
-        ! grep -vE '^\{"[a-z_]+":[^{}]*\}$' "$file"
+        ! grep -avE '^\{"[a-z_]+":("([^"\\]|\\.)*"|[^"{}])*\}$' "$file" # braces within strings alone
     fi
 }
 
