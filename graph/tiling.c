@@ -26,7 +26,7 @@ static int next_split(const char **list, char axis[PARA_MAX_AXIS_NAME + 1], int 
     long count = text[length] == '=' ? strtol(text + length + 1, &end, 10) : 0;
     bool number = end && end > text + length + 1 && (*end == ',' || *end == '\0');
     if (length == 0 || length > PARA_MAX_AXIS_NAME || !number || count < 1 || count > 1 << 20)
-        return para_fail(err, PARA_EINVAL, "split \"%s\": expected AXIS=PARTS,... with parts of at least 1, or auto",
+        return para_fail(err, PARA_EINVAL, "split \"%s\": expected AXIS=PARTS,... with parts of at least 1, auto, or auto:CORES",
                          text);
     memcpy(axis, text, length);
     axis[length] = '\0';

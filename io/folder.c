@@ -22,6 +22,12 @@ static bool exists(const char *path)
     return lstat(path, &about) == 0;
 }
 
+static bool is_link(const char *path)
+{
+    struct stat about;
+    return lstat(path, &about) == 0 && S_ISLNK(about.st_mode);
+}
+
 static bool is_folder(const char *path)
 {
     struct stat about;
@@ -57,6 +63,8 @@ static int remove_folder(const char *path, para_error *err)
 {
     if (!exists(path))
         return 0;
+    if (is_link(path)) /* what it leads to is not ours */
+        return unlink(path) < 0 ? para_fail_system(err, path, "remove the link") : 0;
     PARA_TRY(each_name(path, remove_name, NULL, err));
     return rmdir(path) < 0 ? para_fail_system(err, path, "remove the folder") : 0;
 }

@@ -458,6 +458,29 @@ memory_gbs"
     check "bench names the sizes that change its preset" grep -q "^gpt2-124m, layers 2, heads 2, embd 16," bench
 }
 
+# What a run must not lose, nor leave behind.
+check_keeping() {
+    check "going on beside the best model" train more --resume model --best best --val held --steps 10
+    check "steps that are done" ends 2 "--steps is 8, but model has done" train $steps --resume model --steps 8
+    check "the best model of another run" ends 2 "best holds a model of" train $steps --best best --val held
+    mkdir -p sharded
+    : >sharded/model.safetensors.index.json
+    check "a model in shards" ends 2 "sharded holds a model; --overwrite replaces it" train $steps --out sharded
+    mkdir -p crashed.paragraph-old
+    cp model/* crashed.paragraph-old
+    check "what a crash left of a model" ends 2 "crashed holds a model" train $steps --out crashed
+    mkdir kept
+    : >kept/a
+    ln -s "$PWD/kept" linked.paragraph-new
+    check "a link in the way" train out --out linked --steps 3 $sizes
+    check "what it leads to stays" [ -e kept/a ]
+    refuses 2 "hold token ids already" tokenize --tokenizer "$tokens" --data text.tok16 -o text.tok16
+    check "a model by bytes in the place of one by tokens" train out --out bpe --overwrite --steps 3 $sizes
+    check "has no tokenizer" [ ! -e bpe/vocab.json ]
+    "$paragraph" generate --model bpe --prompt a -n 4 >out 2>err
+    check "makes text" [ $? -eq 0 ]
+}
+
 cat "$top/LICENSE" "$top/LICENSE" >text
 tail -c +$((8 * $(wc -c <text) / 10 + 1)) text >held
 printf abc >short
@@ -476,6 +499,7 @@ check_eval
 check_generate
 check_continuations
 check_tokenizer
+check_keeping
 check_dump
 check_measures
 echo "$checks checks, $wrong failed"

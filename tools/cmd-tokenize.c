@@ -54,6 +54,9 @@ static int run(const void *parsed)
     if (!data_is_ids(o->output))
         return misused("-o is \"%s\", expected a name that ends in .tok16, by which the other commands know ids",
                        o->output);
+    for (int i = 0; i < o->data.count; i++)
+        if (data_is_ids(o->data.paths[i]))
+            return misused("--data %s: files named *.tok16 hold token ids already, expected text", o->data.paths[i]);
     int code = vocabulary_open(&v, o->tokenizer, NULL);
     code = code ? code : tokenize(o, &v);
     vocabulary_close(&v);

@@ -8,20 +8,30 @@
 
 static volatile sig_atomic_t stop_asked;
 
-/* A second signal ends the program at once. */
+static const int STOP_SIGNALS[] = {SIGINT, SIGTERM};
+enum { STOP_SIGNAL_COUNT = sizeof STOP_SIGNALS / sizeof STOP_SIGNALS[0] };
+static bool caught[STOP_SIGNAL_COUNT];
+
+/* A second signal, the same or the other, ends the program at once. */
 static void ask_stop(int number)
 {
-    signal(number, SIG_DFL);
+    (void)number;
+    for (int i = 0; i < STOP_SIGNAL_COUNT; i++)
+        if (caught[i])
+            signal(STOP_SIGNALS[i], SIG_DFL);
     stop_asked = 1;
 }
 
 /* A signal that was ignored when the program began, as SIGINT of a job in the background, stays so. */
-static void catch_signal(int number)
+static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = ask_stop, .sa_flags = SA_RESTART}, before;
     sigemptyset(&action.sa_mask);
-    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-        sigaction(number, &action, NULL);
+    for (int i = 0; i < STOP_SIGNAL_COUNT; i++) {
+        caught[i] = sigaction(STOP_SIGNALS[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN;
+        if (caught[i])
+            sigaction(STOP_SIGNALS[i], &action, NULL);
+    }
 }
 
 /* Save the run as it is, the tokenizer's files with it. */
@@ -100,7 +110,7 @@ static void report(struct train *t, const struct outcome *s)
     progress_step(&t->progress, t->trainer.step, s->loss);
     if (!t->o->json)
         return;
-    printf("{\"step\":%lld,\"loss\":%.9g,\"lr\":%.6g,\"grad_norm\":%.9g,\"tokens_per_s\":%.17g}\n",
+    printf("{\"step\":%lld,\"loss\":%.9g,\"lr\":%.9g,\"grad_norm\":%.9g,\"tokens_per_s\":%.17g}\n",
            (long long)t->trainer.step, (double)s->loss, (double)s->lr, (double)s->grad_norm, s->tokens_per_s);
     fflush(stdout);
 }
@@ -148,8 +158,7 @@ static int train(struct train *t)
 {
     TRY(train_begin(t));
     t->evaluator.stop = &stop_asked;
-    catch_signal(SIGINT);
-    catch_signal(SIGTERM);
+    catch_signals();
     t->progress = progress_begin("step", t->trainer.step, t->o->steps, t->o->batch * t->seq);
     int code = loop(t);
     progress_end(&t->progress);

@@ -79,8 +79,11 @@ static int64_t cut(const struct sampling *s, struct candidate *c, int64_t count)
 static int32_t likeliest(const float *logits, int64_t count)
 {
     int32_t best = 0;
-    for (int64_t i = 1; i < count; i++)
+    for (int64_t i = 0; i < count; i++) {
+        if (isnan(logits[i]))
+            return -1;
         best = logits[i] > logits[best] ? (int32_t)i : best;
+    }
     return best;
 }
 
@@ -88,7 +91,7 @@ int32_t sampling_choose(const struct sampling *s, const float *logits, int64_t c
                         uint64_t stream, uint64_t draw)
 {
     int32_t best = likeliest(logits, count);
-    if (!isfinite(logits[best]))
+    if (best < 0 || !isfinite(logits[best]))
         return -1;
     if (s->greedy)
         return best;

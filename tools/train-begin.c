@@ -169,6 +169,9 @@ static int resume(struct train *t)
         TRY(load_run(t));
     }
     t->saved = o->out && same_folder(o->out, o->resume) ? t->trainer.step : -1;
+    if (t->trainer.step >= o->steps)
+        return misused("--steps is %lld, but %s has done %lld; expected more, those before --resume included",
+                       (long long)o->steps, o->resume, (long long)t->trainer.step);
     message("%s: %lld of %lld steps are done", o->resume, (long long)t->trainer.step, (long long)o->steps);
     return EXIT_DONE;
 }

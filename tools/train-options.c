@@ -87,30 +87,59 @@ const struct train_options train_defaults = {.batch = 12,
                                              .order = "random",
                                              .split = {.split = "auto", .stages = 1}};
 
-/* The steps that the run saved in a folder has done; negative if its trainer.json doesn't say. */
-static long long steps_done(const char *folder)
+/* A number of a folder's trainer.json, here as text without its end; NULL if the file doesn't say. */
+static const char *trainer_number(const char *folder, const char *key, char text[TRAINER_BYTES])
 {
-    char path[PATH], text[TRAINER_BYTES];
+    char path[PATH];
     snprintf(path, sizeof path, "%s/trainer.json", folder);
     FILE *file = fopen(path, "rb");
     if (!file)
-        return -1;
-    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+        return NULL;
+    text[fread(text, 1, TRAINER_BYTES - 1, file)] = '\0';
     fclose(file);
-    const char *step = strstr(text, "\"step\"");
-    step = step ? strchr(step, ':') : NULL;
-    return step ? strtoll(step + 1, NULL, 10) : -1;
+    const char *number = strstr(text, key);
+    number = number ? strchr(number, ':') : NULL;
+    return number ? number + 1 : NULL;
+}
+
+/* The steps that the run saved in a folder has done; negative if that can't be told. */
+static long long steps_done(const char *folder)
+{
+    char text[TRAINER_BYTES];
+    const char *step = trainer_number(folder, "\"step\"", text);
+    return step ? strtoll(step, NULL, 10) : -1;
+}
+
+/* Whether a folder has the best model so far of the run saved in another: both know the same best loss. */
+static bool is_best_of(const char *folder, const char *run)
+{
+    char here[TRAINER_BYTES], there[TRAINER_BYTES];
+    const char *own = trainer_number(folder, "\"best_loss\"", here), *best = trainer_number(run, "\"best_loss\"", there);
+    return own && best && strtod(own, NULL) >= 0 && strtod(own, NULL) == strtod(best, NULL);
+}
+
+/* Whether a folder, or what a crash left of it under another name, has a model. */
+static bool holds_model(const char *folder)
+{
+    static const char *const names[] = {"/model.safetensors", "/model.safetensors.index.json",
+                                        ".paragraph-old/model.safetensors"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !found; i++) {
+        char path[PATH];
+        int used = snprintf(path, sizeof path, "%s%s", folder, names[i]);
+        found = used < (int)sizeof path && access(path, F_OK) == 0;
+    }
+    return found;
 }
 
 /* Find out now, not after hours, that a folder can't be written, or holds what it would be a pity to lose. */
 static int check_folder(const struct train_options *o, const char *option, const char *folder)
 {
     para_error err;
-    char path[PATH], lead[16];
+    char lead[16];
     snprintf(lead, sizeof lead, "%s: ", option);
-    snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    bool own = o->overwrite || (o->resume && same_folder(o->resume, folder));
-    if (!own && access(path, F_OK) == 0) {
+    bool own = o->overwrite || (o->resume && (same_folder(o->resume, folder) || is_best_of(folder, o->resume)));
+    if (!own && holds_model(folder)) {
         long long steps = steps_done(folder);
         if (steps < 0)
             return misused("%s%s holds a model; --overwrite replaces it", lead, folder);

@@ -83,14 +83,25 @@ static int copy_file(const char *from, const char *to)
     return code;
 }
 
+/* A model that goes without a tokenizer must not find that of the model before it in its folder. */
+static int drop_file(const char *path)
+{
+    if (unlink(path) == 0 || errno == ENOENT)
+        return EXIT_DONE;
+    return failed("%s: can't be removed: %s", path, strerror(errno));
+}
+
 int vocabulary_copy(const struct vocabulary *v, const char *folder)
 {
     int code = EXIT_DONE;
-    if (!v->folder || same_folder(v->folder, folder))
+    if (v->folder && same_folder(v->folder, folder))
         return EXIT_DONE;
     for (int i = 0; i < FILE_COUNT && code == EXIT_DONE; i++) {
-        char *from = join(v->folder, FILES[i]), *to = join(folder, FILES[i]);
-        code = from && to ? copy_file(from, to) : out_of_memory("a file's name", 0);
+        char *from = v->folder ? join(v->folder, FILES[i]) : NULL, *to = join(folder, FILES[i]);
+        if (!to || (v->folder && !from))
+            code = out_of_memory("a file's name", 0);
+        else
+            code = from ? copy_file(from, to) : drop_file(to);
         free(from);
         free(to);
     }
