@@ -1,3 +1,4 @@
+EXTRA_DIST += bench/RESULTS.md
 EXTRA_DIST += bench/bench-tokenizer.py
 
 # make bench: a training step against the measured floor of this machine.
