@@ -10,3 +10,4 @@ libinternal_la_SOURCES += base/philox.h
 libinternal_la_SOURCES += base/simd.h
 libinternal_la_SOURCES += base/strmap.c
 libinternal_la_SOURCES += base/strmap.h
+libinternal_la_SOURCES += base/utf8.h

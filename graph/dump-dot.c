@@ -290,14 +290,6 @@ static int find_groups(struct dot *d)
     return 0;
 }
 
-static bool same_tile(const struct para_shape *a, const struct para_shape *b)
-{
-    for (int d = 0; d < a->rank && d < b->rank; d++)
-        if (a->dim[d].extent != b->dim[d].extent || a->dim[d].origin != b->dim[d].origin)
-            return false;
-    return para_shape_same_whole(a, b);
-}
-
 /* Whether an arrow says what flows: on the way to the value's first reader, unless it is as what flowed into the node
  * that made it. A value that begins the graph has its shape in its own box, or in a folded one. */
 static bool tells_shape(const struct dot *d, const struct arrow *a)
@@ -306,7 +298,7 @@ static bool tells_shape(const struct dot *d, const struct arrow *a)
     const para_node *n = t->producer;
     if (a->kind != PARA_RAW || !n || d->fold.of[d->reader[t->id]->id] != a->to)
         return false;
-    return d->fold.units[a->from].folded || n->n_in == 0 || !same_tile(&n->in[0]->shape, &t->shape);
+    return d->fold.units[a->from].folded || n->n_in == 0 || !para_shape_same_tile(&n->in[0]->shape, &t->shape);
 }
 
 static void write_box(const struct dot *d, int box)

@@ -129,6 +129,14 @@ bool para_shape_same_whole(const struct para_shape *a, const struct para_shape *
     return true;
 }
 
+bool para_shape_same_tile(const struct para_shape *a, const struct para_shape *b)
+{
+    bool same = para_shape_same_whole(a, b);
+    for (int d = 0; d < a->rank && same; d++)
+        same = a->dim[d].extent == b->dim[d].extent && a->dim[d].origin == b->dim[d].origin;
+    return same;
+}
+
 char *para_shape_text(const struct para_shape *s, char buffer[PARA_SHAPE_TEXT])
 {
     int used = snprintf(buffer, PARA_SHAPE_TEXT, "%s (", para_dtype_name(s->dtype));

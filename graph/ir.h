@@ -99,6 +99,8 @@ int para_shape_find(const struct para_shape *s, const char *axis);
 int64_t para_shape_stride(const struct para_shape *s, const char *axis);
 /* Whether two values are alike as wholes: type, axes in order, extents. */
 bool para_shape_same_whole(const struct para_shape *a, const struct para_shape *b);
+/* Whether they are that, and the same tile of it. */
+bool para_shape_same_tile(const struct para_shape *a, const struct para_shape *b);
 /* "f32 (batch 12, seq 64)"; a tile adds where it lies: "vocab 25129 of 50257 at 0". Returns buffer. */
 enum { PARA_SHAPE_TEXT = 256 };
 char *para_shape_text(const struct para_shape *s, char buffer[PARA_SHAPE_TEXT]);

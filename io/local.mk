@@ -18,7 +18,6 @@ libinternal_la_SOURCES += io/safetensors-read.c
 libinternal_la_SOURCES += io/safetensors-write.c
 libinternal_la_SOURCES += io/safetensors.h
 libinternal_la_SOURCES += io/tokenizer.c
-libinternal_la_SOURCES += io/utf8.h
 libinternal_la_SOURCES += io/vocabulary.c
 libinternal_la_SOURCES += io/vocabulary.h
 libinternal_la_SOURCES += io/weights.c

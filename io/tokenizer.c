@@ -3,7 +3,7 @@
 
 #include "base/fail.h"
 #include "io/encoder.h"
-#include "io/utf8.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

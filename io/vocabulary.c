@@ -4,7 +4,7 @@
 
 #include "base/fail.h"
 #include "io/file.h"
-#include "io/utf8.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdio.h>

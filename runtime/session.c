@@ -67,15 +67,6 @@ static void initialize(para_session *s)
     }
 }
 
-static bool same_tile(const struct para_shape *a, const struct para_shape *b)
-{
-    bool same = a->dtype == b->dtype && a->rank == b->rank;
-    for (int d = 0; d < a->rank && same; d++)
-        same = strcmp(a->dim[d].axis, b->dim[d].axis) == 0 && a->dim[d].extent == b->dim[d].extent &&
-               a->dim[d].origin == b->dim[d].origin && a->dim[d].whole == b->dim[d].whole;
-    return same;
-}
-
 /* Find the other session's buffer of a kept value; -1 if it has none of that name. */
 static int find_shared(const para_session *other, const para_tensor *t, int *buffer, para_error *err)
 {
@@ -84,7 +75,7 @@ static int find_shared(const para_session *other, const para_tensor *t, int *buf
         const para_tensor *o = other->g->tensors[i];
         if (o->kind != t->kind || o->producer || strcmp(o->base, t->base) != 0)
             continue;
-        if (same_tile(&o->shape, &t->shape)) {
+        if (para_shape_same_tile(&o->shape, &t->shape)) {
             *buffer = other->plan->buffers.of[i];
             return 0;
         }

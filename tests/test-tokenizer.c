@@ -3,7 +3,7 @@
 #include "tests/support.h"
 
 #include "base/philox.h"
-#include "io/utf8.h"
+#include "base/utf8.h"
 
 #include <paragraph/tokenizer.h>
 

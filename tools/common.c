@@ -1,6 +1,8 @@
 /* Shared by the commands: messages, machine, model, graph. */
 #include "tools/common.h"
 
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
@@ -55,40 +57,22 @@ int out_of_memory(const char *what, double bytes)
     return failed("memory ran out: %s takes %.3f GiB", what, bytes / (1 << 30));
 }
 
-/* The bytes of the well-formed UTF-8 character that `text` begins with, 0 if there is none (Unicode, table 3-7). */
-static size_t utf8_length(const unsigned char *text, size_t count)
-{
-    unsigned lead = text[0];
-    if (lead < 0x80)
-        return 1;
-    if (lead < 0xc2 || lead > 0xf4)
-        return 0;
-    size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    unsigned low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    unsigned high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    if (length > count || text[1] < low || text[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if (text[i] < 0x80 || text[i] > 0xbf)
-            return 0;
-    return length;
-}
-
 void json_bytes(FILE *out, const void *bytes, size_t count)
 {
     const unsigned char *s = bytes, *end = s + count;
     fputc('"', out);
     while (s < end) {
-        size_t length = utf8_length(s, (size_t)(end - s));
-        if (length == 0)
+        uint32_t c;
+        int length = para_utf8(s, (size_t)(end - s), &c);
+        if (length <= 0)
             fputs("\\ufffd", out);
         else if (*s == '"' || *s == '\\')
             fprintf(out, "\\%c", *s);
         else if (*s < 0x20 || *s == 0x7f)
             fprintf(out, "\\u%04x", *s);
         else
-            fwrite(s, length, 1, out);
-        s += length ? length : 1;
+            fwrite(s, (size_t)length, 1, out);
+        s += length > 0 ? length : 1;
     }
     fputc('"', out);
 }

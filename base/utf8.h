@@ -1,6 +1,6 @@
 /* Reading UTF-8 characters out of any bytes. */
-#ifndef PARA_IO_UTF8_H
-#define PARA_IO_UTF8_H
+#ifndef PARA_BASE_UTF8_H
+#define PARA_BASE_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>
