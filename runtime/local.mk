@@ -7,6 +7,7 @@ libinternal_la_SOURCES += runtime/machine.c
 libinternal_la_SOURCES += runtime/machine.h
 libinternal_la_SOURCES += runtime/plan.c
 libinternal_la_SOURCES += runtime/plan.h
+libinternal_la_SOURCES += runtime/profile.c
 libinternal_la_SOURCES += runtime/serial.c
 libinternal_la_SOURCES += runtime/session.c
 libinternal_la_SOURCES += runtime/session.h

@@ -26,6 +26,8 @@ void para_serial_run(para_session *s)
             in[k] = s->store.data[s->plan->buffers.of[n->in[k]->id]];
         for (int k = 0; k < n->n_out; k++)
             out[k] = s->store.data[s->plan->buffers.of[n->out[k]->id]];
+        if (s->samples)
+            para_profile_submit(s, n);
         para_run_node(s, n, in, out, s->scratch, 0);
     }
 }

@@ -31,10 +31,14 @@ void para_run_node(para_session *s, const para_node *n, void *const in[], void *
 {
     para_error err = {0};
     struct para_call call = {.node = n, .in = in, .out = out, .scratch = scratch, .seed = s->options.seed, .err = &err};
-    double start = s->samples ? para_now_ns() : 0;
+    para_sample *sample = s->samples ? &s->samples[n->id] : NULL;
+    if (sample) {
+        sample->worker = worker;
+        sample->start_ns = para_now_ns() - s->run_began_ns;
+    }
     int status = s->options.reference && n->op->reference ? n->op->reference(&call) : n->op->cpu(&call);
-    if (s->samples)
-        s->samples[n->id] = (para_sample){n->id, worker, start - s->run_began_ns, para_now_ns() - s->run_began_ns};
+    if (sample)
+        sample->end_ns = para_now_ns() - s->run_began_ns;
     if (status < 0)
         keep_error(s, n, status, err.message);
 }
@@ -139,11 +143,8 @@ static int prepare(para_session *s, para_error *err)
     PARA_TRY(make_store(s, err));
     initialize(s);
     PARA_TRY(note_inputs(s, err));
-    if (s->options.profile) {
-        s->samples = calloc((size_t)s->g->n_nodes + 1, sizeof *s->samples);
-        if (!s->samples)
-            return para_fail_memory(err, "the profile");
-    }
+    if (s->options.profile)
+        PARA_TRY(para_profile_prepare(s, err));
     if (s->machine)
         return para_tasks_new(s, err);
     return para_serial_prepare(s, err);
@@ -268,16 +269,12 @@ int para_session_run(para_session *s, para_error *err)
     s->counters.runs++;
     if (status < 0 || s->status < 0)
         return para_fail(err, s->error.code, "%s", s->error.message);
+    if (s->samples)
+        para_profile_finish(s);
     return 0;
 }
 
 para_session_counters para_session_count(const para_session *s)
 {
     return s->counters;
-}
-
-const para_sample *para_session_profile(const para_session *s, int *count)
-{
-    *count = s->samples ? s->g->n_nodes : 0;
-    return s->samples;
 }

@@ -34,6 +34,12 @@ double para_now_ns(void);
 /* Run a node's kernel on buffers that hold its operands, keeping its times and its error in the session. */
 void para_run_node(para_session *s, const para_node *n, void *const in[], void *const out[], void *scratch, int worker);
 
+/* The samples of options.profile: made once, a task's submission noted, and what only the whole run tells added at its
+ * end. */
+int para_profile_prepare(para_session *s, para_error *err);
+void para_profile_submit(para_session *s, const para_node *n);
+void para_profile_finish(para_session *s);
+
 /* Serial: make room for scratch and addresses, once; run in program order. */
 int para_serial_prepare(para_session *s, para_error *err);
 void para_serial_run(para_session *s);

@@ -103,6 +103,8 @@ int para_tasks_run(para_session *s)
 {
     struct para_tasks *ts = s->tasks;
     for (int i = 0; i < ts->n_tasks; i++) {
+        if (s->samples)
+            para_profile_submit(s, ts->tasks[i].node);
         int status = starpu_task_submit(ts->tasks[i].starpu);
         if (status != 0) {
             starpu_task_wait_for_all(); /* those before it, which wait for none after it */

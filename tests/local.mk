@@ -102,6 +102,7 @@ check_PROGRAMS += tests/test-liveness
 check_PROGRAMS += tests/test-machine
 check_PROGRAMS += tests/test-ops
 check_PROGRAMS += tests/test-place
+check_PROGRAMS += tests/test-profile
 check_PROGRAMS += tests/test-real-splits
 check_PROGRAMS += tests/test-session
 check_PROGRAMS += tests/test-split

@@ -1,4 +1,4 @@
-/* Sessions: values by name, errors that name their node, replay without allocation, and what the profile shows.
+/* Sessions: values by name, errors that name their node, replay without allocation.
  *
  * The linker's --wrap (tests/local.mk) sends the library's and this program's calls of the allocator through the
  * counters below; StarPU's own are not counted. It also lets tasks be refused. */
@@ -362,170 +362,6 @@ static void implicit_order_gives_the_same_bits(void **state)
     }
 }
 
-/* --- the profile --- */
-
-/* A model whose tasks take about a millisecond. */
-static const para_gpt2 larger = {
-    .layers = 4, .heads = 4, .embd = 96, .ff = 384, .vocab = 256, .context = 64, .norm_eps = 1e-5};
-enum { LARGER_BATCH = 8, LARGER_SEQ = 64, TRIES = 10 };
-
-struct run {
-    para_graph *g, *cut;
-    para_session *s;
-    const para_sample *sample; /* by node of cut */
-    int count;
-};
-
-static struct run run_larger(para_machine *m, const struct plan_case *c)
-{
-    struct run r = {.g = training_graph(&larger, LARGER_BATCH, LARGER_SEQ, true)};
-    r.cut = cut_graph(r.g, c);
-    r.s = training_session(r.g, r.cut, m, false);
-    training_step(r.s, r.g, 0);
-    r.sample = para_session_profile(r.s, &r.count);
-    return r;
-}
-
-static void end_run(struct run *r)
-{
-    para_session_free(r->s);
-    para_graph_free(r->cut);
-    para_graph_free(r->g);
-}
-
-static void check_samples(const struct run *r, int workers)
-{
-    double last = 0.0;
-    assert_int_equal(r->count, para_graph_node_count(r->cut));
-    for (int i = 0; i < r->count; i++) {
-        const para_sample *p = &r->sample[i];
-        assert_int_equal(p->node, i);
-        assert_in_range(p->worker, 0, workers - 1);
-        assert_true(p->start_ns > 0.0 && p->start_ns <= p->end_ns);
-        last = p->end_ns > last ? p->end_ns : last;
-    }
-    assert_true(last <= para_session_count(r->s).run_ns);
-}
-
-/* A node begins after all that it must wait for has ended, and no worker does two things at once. */
-static void check_order(const struct run *r)
-{
-    para_deps *d = NULL;
-    para_error err = {0};
-    must(para_deps_new(&d, r->cut, NULL, &err), err);
-    for (int i = 0; i < r->count; i++) {
-        int edges;
-        const para_edge *edge = para_deps_of(d, i, &edges);
-        for (int e = 0; e < edges; e++)
-            assert_true(r->sample[edge[e].from].end_ns <= r->sample[i].start_ns);
-        for (int k = 0; k < i; k++)
-            if (r->sample[k].worker == r->sample[i].worker)
-                assert_true(r->sample[k].end_ns <= r->sample[i].start_ns ||
-                            r->sample[i].end_ns <= r->sample[k].start_ns);
-    }
-    para_deps_free(d);
-}
-
-/* How many pairs of nodes of different parts ran at the same time. */
-static int count_overlaps(const struct run *r)
-{
-    int count = 0;
-    for (int i = 0; i < r->count; i++)
-        for (int k = 0; k < i; k++) {
-            const char *a = para_node_part(para_graph_node(r->cut, i)), *b = para_node_part(para_graph_node(r->cut, k));
-            bool parts = *a && *b && strcmp(a, b) != 0;
-            count +=
-                parts && r->sample[i].start_ns < r->sample[k].end_ns && r->sample[k].start_ns < r->sample[i].end_ns;
-        }
-    return count;
-}
-
-static void parts_overlap_in_time(void **state)
-{
-    const struct fixture *f = *state;
-    struct run r = run_larger(f->m, &(struct plan_case){"batch=2", 0});
-    int overlaps = 0;
-    for (int try = 0; try < TRIES && overlaps < 10; try++) {
-        training_step(r.s, r.g, try);
-        check_samples(&r, 2);
-        check_order(&r);
-        overlaps = count_overlaps(&r);
-    }
-    assert_true(overlaps >= 10);
-    end_run(&r);
-}
-
-static void the_interpreter_has_a_profile_too(void **state)
-{
-    (void)state;
-    struct run r = run_larger(NULL, &(struct plan_case){"batch=2", 0});
-    check_samples(&r, 1);
-    check_order(&r);
-    assert_int_equal(count_overlaps(&r), 0);
-    int count = -1;
-    para_session *plain = serial_session(r.cut, false);
-    assert_null(para_session_profile(plain, &count));
-    assert_int_equal(count, 0);
-    para_session_free(plain);
-    end_run(&r);
-}
-
-/* Whether one of the worker's nodes touched a parameter; -1 for any worker: whether any node of the place did. */
-static bool touched(const struct run *r, const para_tensor *parameter, int worker, int place)
-{
-    for (int i = 0; i < r->count; i++) {
-        const para_node *n = para_graph_node(r->cut, i);
-        if (worker >= 0 ? r->sample[i].worker != worker : para_node_place(n) != place)
-            continue;
-        for (int k = 0; k < n->n_in; k++)
-            if (n->in[k]->storage == parameter->id)
-                return true;
-    }
-    return false;
-}
-
-/* Stage k of a model's layers reads its own layers' parameters, besides wte, which embedding and head both read. */
-static void check_stages(const struct run *r)
-{
-    size_t by_worker[2] = {0}, by_place[2] = {0}, total = 0, shared = 0;
-    int layers[2] = {0};
-    for (int i = 0; i < para_graph_node_count(r->cut); i++)
-        assert_int_equal(r->sample[i].worker, para_node_place(para_graph_node(r->cut, i)));
-    for (int i = 0; i < para_graph_tensor_count(r->cut); i++) {
-        const para_tensor *t = para_graph_tensor(r->cut, i);
-        if (!is_weight(t))
-            continue;
-        bool both = touched(r, t, 0, -1) && touched(r, t, 1, -1);
-        if (both != (strcmp(para_tensor_name(t), "wte") == 0))
-            fail_msg("parameter \"%s\" is touched by %s", para_tensor_name(t), both ? "both workers" : "one worker");
-        for (int k = 0; k < 2; k++) {
-            by_worker[k] += touched(r, t, k, -1) ? para_tensor_bytes(t) : 0;
-            by_place[k] += touched(r, t, -1, k) ? para_tensor_bytes(t) : 0;
-            layers[k] += strstr(para_tensor_name(t), "attn.qkv.weight") && touched(r, t, k, -1);
-        }
-        total += para_tensor_bytes(t);
-        shared += both ? para_tensor_bytes(t) : 0;
-    }
-    assert_int_equal(layers[0], 2);
-    assert_int_equal(layers[1], 2);
-    assert_int_equal(by_worker[0], by_place[0]);
-    assert_int_equal(by_worker[1], by_place[1]);
-    assert_int_equal(by_worker[0] + by_worker[1], total + shared);
-    assert_true(by_worker[0] < total / 10 * 7 && by_worker[1] < total / 10 * 7);
-}
-
-static void each_worker_runs_its_stage(void **state)
-{
-    const struct fixture *f = *state;
-    static const struct plan_case cases[] = {{"", 2}, {"batch=4", 2}};
-    for (int c = 0; c < 2; c++) {
-        struct run r = run_larger(f->m, &cases[c]);
-        check_samples(&r, 2);
-        check_stages(&r);
-        end_run(&r);
-    }
-}
-
 /* Under ff=2 each part's nodes touch their own tiles, and a tile has half of the bytes. */
 static void parts_hold_their_half(void **state)
 {
@@ -608,9 +444,6 @@ int main(void)
         cmocka_unit_test(replay_makes_nothing),
         cmocka_unit_test(replay_leaves_the_heap_alone),
         cmocka_unit_test(implicit_order_gives_the_same_bits),
-        cmocka_unit_test(parts_overlap_in_time),
-        cmocka_unit_test(the_interpreter_has_a_profile_too),
-        cmocka_unit_test(each_worker_runs_its_stage),
         cmocka_unit_test(parts_hold_their_half),
     };
     return cmocka_run_group_tests_name("session", tests, begin, end);

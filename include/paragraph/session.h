@@ -99,11 +99,11 @@ typedef struct para_session para_session;
 
 /** How to run a graph. */
 typedef struct para_session_options {
-    uint64_t seed;   /**< of initial values and dropout */
-    bool reference;  /**< serial only: each op's plain scalar reference in place of its kernel */
-    bool implicit;   /**< StarPU only: let StarPU infer dependencies from data accesses; a debugging aid */
-    bool profile;    /**< keep each node's times */
-    bool no_draws;   /**< begin what would be drawn at random as zeros: it will be set, from a file say */
+    uint64_t seed;       /**< of initial values and dropout */
+    bool reference;      /**< serial only: each op's plain scalar reference in place of its kernel */
+    bool implicit;       /**< StarPU only: let StarPU infer dependencies from data accesses; a debugging aid */
+    bool profile;        /**< keep each node's times */
+    bool no_draws;       /**< begin what would be drawn at random as zeros: it will be set, from a file say */
     para_session *share; /**< take the parameters and states that this session has too, of the same names, from its
                               memory; on the same machine, split alike; it must live longer. So runs a forward pass
                               with trained weights: build it as a second graph without backward and optimizer, with the
@@ -144,15 +144,35 @@ typedef struct para_session_counters {
 /** Return the counters as they are now. */
 PARA_API para_session_counters para_session_count(const para_session *s);
 
-/** One node's last run: times in nanoseconds since the run began, and the worker. */
+/** One node's last run. Times are nanoseconds since the run began. */
 typedef struct para_sample {
-    int node;        /**< id */
-    int worker;      /**< StarPU's number of it */
-    double start_ns; /**< of the kernel */
-    double end_ns;   /**< of the kernel */
+    int node;         /**< id */
+    int task;         /**< number of its task, by order of submission; nodes of one task run one after another */
+    int worker;       /**< StarPU's number of the worker that ran it; 0 on the serial interpreter */
+    double submit_ns; /**< when its task was given to StarPU; on the serial interpreter, just before its start */
+    double ready_ns;  /**< when the last task that its task waits for had ended; the submission, if that was later */
+    double start_ns;  /**< of the kernel */
+    double end_ns;    /**< of the kernel */
+    double bytes;     /**< read and written, as para_node_bytes() counts them */
 } para_sample;
-/** Return the last run's samples by node id, NULL unless options.profile; valid until the next run. */
+/** Return the last run's samples by node id, NULL unless options.profile; valid until the next run, and complete after
+ * one that succeeded. */
 PARA_API const para_sample *para_session_profile(const para_session *s, int *count);
+
+/** Where a worker's time went in a run, nanoseconds; the three add up to the run's wall time. */
+typedef struct para_worker_time {
+    double task_ns;    /**< in kernels */
+    double idle_ns;    /**< without a task to run: none of those that were left was ready */
+    double runtime_ns; /**< between tasks that were ready: the runtime's and StarPU's own */
+} para_worker_time;
+/** Account for each worker's time in a run of `run_ns` (para_session_counters) from its samples.
+ *
+ * Time before the first submission is the runtime's. A gap before a kernel is idle until its task is ready, and the
+ * runtime's from then on. After a worker's last kernel it is idle until the last kernel of all workers ends; the rest
+ * is the runtime's. `out` has room for `workers`. Returns PARA_ERANGE if a sample names a worker beyond them;
+ * PARA_ENOMEM. */
+PARA_API int para_profile_account(para_worker_time *out, int workers, const para_sample *samples, int count,
+                                  double run_ns, para_error *err);
 
 #ifdef __cplusplus
 }
