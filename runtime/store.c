@@ -5,8 +5,22 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT = 64 };
+/* Buffers of a huge page or more begin at one, so that the kernel can back them with such pages: walks down the
+ * columns of a large matrix then miss the TLB less. */
+enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
+
+static void *allocate(size_t bytes)
+{
+    size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : ALIGNMENT;
+    void *data = aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+#ifdef MADV_HUGEPAGE
+    if (data && bytes >= HUGE_PAGE)
+        madvise(data, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* advice alone: where it isn't taken, pages are small */
+#endif
+    return data;
+}
 
 int para_store_new(struct para_store *out, const struct para_buffers *b, void *const *lent, para_error *err)
 {
@@ -23,15 +37,14 @@ int para_store_new(struct para_store *out, const struct para_buffers *b, void *c
             s.data[i] = lent[i];
             continue;
         }
-        size_t bytes = (b->bytes[i] + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-        s.data[i] = aligned_alloc(ALIGNMENT, bytes);
+        s.data[i] = allocate(b->bytes[i]);
         if (!s.data[i]) {
             para_store_free(&s);
             return para_fail(err, PARA_ENOMEM, "out of memory: a buffer of %.3f GiB",
-                             (double)bytes / (1 << 30));
+                             (double)b->bytes[i] / (1 << 30));
         }
         if (b->keep[i])
-            memset(s.data[i], 0, bytes);
+            memset(s.data[i], 0, b->bytes[i]);
     }
     *out = s;
     return 0;
