@@ -231,6 +231,16 @@ int para_need_dtype(const para_node *n, int i, para_dtype dtype, para_error *err
                      para_dtype_name(dtype));
 }
 
+int para_need_accumulator(const para_node *n, int i, const struct para_shape *out, para_error *err)
+{
+    char got[PARA_SHAPE_TEXT], want[PARA_SHAPE_TEXT];
+    const struct para_shape *s = &n->in[i]->shape;
+    if (para_shape_same_whole(s, out))
+        return 1;
+    return para_fail(err, PARA_ESHAPE, "input %d, to which the result is added, is %s, expected %s", i,
+                     para_shape_text(s, got), para_shape_text(out, want));
+}
+
 int para_need_same(const para_node *n, int i, int j, para_error *err)
 {
     const struct para_shape *a = &n->in[i]->shape, *b = &n->in[j]->shape;

@@ -4,13 +4,24 @@
 
 #include <stdlib.h>
 
-static para_tensor *copy_tensor(para_graph *to, const para_tensor *old)
+para_node *para_node_add_like(para_graph *to, const para_node *old, const struct para_op *op, para_tensor *const in[],
+                              int n_in)
 {
-    para_tensor *t = NULL;
-    if (!old->producer)
-        t = para_tensor_add(to, old->kind, old->name, &old->shape);
-    else
-        t = para_node_add_output(to->nodes[old->producer->id], old->name, &old->shape);
+    para_node *n = para_node_add(to, op, old->name, in, n_in, old->attr);
+    if (!n)
+        return NULL;
+    n->scope = para_arena_string(&to->arena, old->scope);
+    n->part = para_arena_string(&to->arena, old->part);
+    n->origin = old->origin;
+    n->place = old->place;
+    n->backward = old->backward;
+    return n->scope && n->part ? n : para_graph_error(to, PARA_ENOMEM, "out of memory: copying %s", old->name);
+}
+
+para_tensor *para_tensor_add_like(para_graph *to, const para_tensor *old, para_node *producer)
+{
+    para_tensor *t = producer ? para_node_add_output(producer, old->name, &old->shape)
+                              : para_tensor_add(to, old->kind, old->name, &old->shape);
     if (!t)
         return NULL;
     t->kind = old->kind;
@@ -19,7 +30,9 @@ static para_tensor *copy_tensor(para_graph *to, const para_tensor *old)
     t->init = old->init;
     t->base = old->base == old->name ? t->name : para_arena_string(&to->arena, old->base);
     t->whole = old->whole ? para_arena_string(&to->arena, old->whole) : NULL;
-    return t->base && (!old->whole || t->whole) ? t : NULL;
+    return t->base && (!old->whole || t->whole)
+               ? t
+               : para_graph_error(to, PARA_ENOMEM, "out of memory: copying %s", old->name);
 }
 
 static para_node *copy_node(para_graph *to, const para_node *old)
@@ -27,15 +40,7 @@ static para_node *copy_node(para_graph *to, const para_node *old)
     para_tensor **in = para_arena_alloc(&to->arena, sizeof *in * (size_t)(old->n_in + 1));
     for (int i = 0; in && i < old->n_in; i++)
         in[i] = to->tensors[old->in[i]->id];
-    para_node *n = in ? para_node_add(to, old->op, old->name, in, old->n_in, old->attr) : NULL;
-    if (!n)
-        return NULL;
-    n->scope = para_arena_string(&to->arena, old->scope);
-    n->part = para_arena_string(&to->arena, old->part);
-    n->origin = old->origin;
-    n->place = old->place;
-    n->backward = old->backward;
-    return n->scope && n->part ? n : NULL;
+    return in ? para_node_add_like(to, old, old->op, in, old->n_in) : NULL;
 }
 
 static bool copy_gradients(para_graph *to, const para_graph *g)
@@ -60,7 +65,7 @@ para_graph *para_graph_copy(const para_graph *g)
         const para_tensor *t = g->tensors[i];
         if (t->producer && t->output == 0)
             copied = copy_node(to, t->producer) != NULL;
-        copied = copied && copy_tensor(to, t);
+        copied = copied && para_tensor_add_like(to, t, t->producer ? to->nodes[t->producer->id] : NULL);
     }
     to->has_backward = g->has_backward;
     if (copied && copy_gradients(to, g))

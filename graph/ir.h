@@ -136,6 +136,13 @@ const char *para_name_unique(para_graph *g, const char *format, ...) PARA_PRINTF
 /* Whether the axis has been split, be it in one part; it can't be split again. */
 bool para_axis_is_split(const para_graph *g, const char *axis);
 
+/* Add to another graph, under its name, a node or a value like an old one: with its scope, part, origin, place; with its
+ * origin, base, initial value, as an output if it is one. `producer` is NULL for what no node makes. NULL with the error
+ * kept in `to`. */
+para_node *para_node_add_like(para_graph *to, const para_node *old, const struct para_op *op, para_tensor *const in[],
+                              int n_in);
+para_tensor *para_tensor_add_like(para_graph *to, const para_tensor *old, para_node *producer);
+
 /* A deep copy of a graph's values and nodes with the same ids; the copy is open. NULL when memory runs out. */
 para_graph *para_graph_copy(const para_graph *g);
 

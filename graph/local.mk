@@ -1,4 +1,5 @@
 # The graph: its values and nodes, the op contract, and the passes over it.
+libinternal_la_SOURCES += graph/accumulate.c
 libinternal_la_SOURCES += graph/autodiff.c
 libinternal_la_SOURCES += graph/build.c
 libinternal_la_SOURCES += graph/copy.c

@@ -71,6 +71,10 @@ struct para_op {
     /* The n-ary op that combines partial results of an output; NULL: sum. */
     const struct para_op *combine;
 
+    /* The op of the same attributes that takes the same inputs and one more, the last, to which it adds its one output in
+     * place (beta = 1); NULL: none. */
+    const struct para_op *accumulate;
+
     /* Build the gradients of the inputs: dy[k] is that of output k (NULL: none); set dx[i] where input i has a
      * gradient. NULL: the op has none. Builder errors are kept in the graph; return 0. */
     int (*grad)(para_graph *g, const para_node *n, para_tensor *const dy[], para_tensor *dx[]);
@@ -121,6 +125,8 @@ int para_infer_like(const para_node *n, int i, struct para_shape out[]);
 int para_need_dtype(const para_node *n, int i, para_dtype dtype, para_error *err);
 /* Fail unless inputs i and j have the same axes, extents and type. */
 int para_need_same(const para_node *n, int i, int j, para_error *err);
+/* Fail unless input i, to which the op adds, is like its output as a whole; returns 1, the number of outputs. */
+int para_need_accumulator(const para_node *n, int i, const struct para_shape *out, para_error *err);
 /* Append a dimension. */
 void para_shape_append(struct para_shape *s, const char *axis, int64_t whole);
 

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-extern const struct para_op para_op_embedding, para_op_embedding_backward;
+extern const struct para_op para_op_embedding, para_op_embedding_backward, para_op_embedding_backward_add;
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
@@ -131,8 +131,8 @@ static void backward_cost(const para_node *n, struct para_cost *c)
     c->flops = (double)para_shape_elements(&n->in[1]->shape);
 }
 
-/* dtable (V,R) [ids (I)] += dy (I,R); element by element with double sums */
-static int backward_reference(const struct para_call *c)
+/* dtable (V,R) [ids (I)] += dy (I,R); element by element with double sums, from 0 or from what dtable holds */
+static int sum_rows(const struct para_call *c, bool from_zero)
 {
     const struct para_extent *dim = &c->node->out[0]->shape.dim[0];
     const int32_t *ids = c->in[0];
@@ -144,7 +144,7 @@ static int backward_reference(const struct para_call *c)
         PARA_TRY(check_id(ids[p], p, dim, c->err));
     for (int64_t row = 0; row < dim->extent; row++)
         for (int64_t e = 0; e < width; e++) {
-            double sum = 0;
+            double sum = from_zero ? 0 : dtable[row * width + e];
             for (int64_t p = 0; p < count; p++)
                 if (ids[p] == dim->origin + row)
                     sum += dy[p * width + e];
@@ -153,7 +153,12 @@ static int backward_reference(const struct para_call *c)
     return 0;
 }
 
-static int backward_cpu(const struct para_call *c)
+static int backward_reference(const struct para_call *c)
+{
+    return sum_rows(c, true);
+}
+
+static int add_rows(const struct para_call *c)
 {
     const struct para_extent *dim = &c->node->out[0]->shape.dim[0];
     const int32_t *ids = c->in[0];
@@ -161,7 +166,6 @@ static int backward_cpu(const struct para_call *c)
     float *dtable = c->out[0];
     int64_t count = para_shape_elements(&c->node->in[0]->shape),
             width = para_shape_elements(&c->node->in[1]->shape) / count;
-    memset(dtable, 0, para_shape_bytes(&c->node->out[0]->shape));
     for (int64_t p = 0; p < count; p++) {
         PARA_TRY(check_id(ids[p], p, dim, c->err));
         int64_t row = ids[p] - dim->origin;
@@ -174,15 +178,54 @@ static int backward_cpu(const struct para_call *c)
     return 0;
 }
 
+static int backward_cpu(const struct para_call *c)
+{
+    memset(c->out[0], 0, para_shape_bytes(&c->node->out[0]->shape));
+    return add_rows(c);
+}
+
 const struct para_op para_op_embedding_backward = {
     .name = "embedding_backward",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"extent", PARA_ATTR_INT}},
     .inputs = {2, 2},
     .infer = backward_infer,
     .role = backward_role,
+    .accumulate = &para_op_embedding_backward_add,
     .cost = backward_cost,
     .reference = backward_reference,
     .cpu = backward_cpu,
+};
+
+/* embedding_backward_add: the same, added to a table in place: ids (I), dy (I, rest), dtable (axis, rest) -> dtable.
+ * It touches the rows that ids name, no others. */
+
+static int add_infer(const para_node *n, struct para_shape out[], para_error *err)
+{
+    PARA_TRY(backward_infer(n, out, err));
+    return para_need_accumulator(n, 2, &out[0], err);
+}
+
+static void add_cost(const para_node *n, struct para_cost *c)
+{
+    c->flops = (double)para_shape_elements(&n->in[1]->shape);
+    c->bytes = (double)para_shape_bytes(&n->in[0]->shape) + 3.0 * (double)para_shape_bytes(&n->in[1]->shape);
+}
+
+static int add_reference(const struct para_call *c)
+{
+    return sum_rows(c, false);
+}
+
+const struct para_op para_op_embedding_backward_add = {
+    .name = "embedding_backward_add",
+    .attrs = {{"axis", PARA_ATTR_STRING}, {"extent", PARA_ATTR_INT}},
+    .inputs = {3, 3},
+    .infer = add_infer,
+    .role = backward_role,
+    .cost = add_cost,
+    .updates = {1 + 2},
+    .reference = add_reference,
+    .cpu = add_rows,
 };
 
 para_tensor *para_embedding(para_graph *g, para_tensor *table, para_tensor *ids, const char *axis)

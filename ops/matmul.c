@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const struct para_op para_op_matmul;
+extern const struct para_op para_op_matmul, para_op_matmul_add;
 
 enum { BATCH, ROWS, COLS, INNER, GROUPS };
 enum { A, B, Y };
@@ -255,8 +255,8 @@ static void cost(const para_node *n, struct para_cost *c)
         c->flops *= (double)p.group[i].total;
 }
 
-/* y (batch, M, N) = sum over K of a (batch, M, K) b (batch, K, N), axes in any order */
-static int reference(const struct para_call *c)
+/* y (batch, M, N) = or += sum over K of a (batch, M, K) b (batch, K, N), axes in any order */
+static int sum_products(const struct para_call *c, bool add)
 {
     const struct para_shape *a = &c->node->in[0]->shape, *b = &c->node->in[1]->shape, *y = &c->node->out[0]->shape;
     const struct para_shape *const shapes[3] = {a, b, y};
@@ -270,12 +270,17 @@ static int reference(const struct para_call *c)
             add_axis(&inner, shapes, &a->dim[i]);
     for (int64_t e = 0; e < outer.total; e++) {
         int64_t at_x = offset(&outer, A, e), at_w = offset(&outer, B, e);
-        double sum = 0;
+        double sum = add ? out[e] : 0;
         for (int64_t k = 0; k < inner.total; k++)
             sum += (double)x[at_x + offset(&inner, A, k)] * w[at_w + offset(&inner, B, k)];
         out[e] = (float)sum;
     }
     return 0;
+}
+
+static int reference(const struct para_call *c)
+{
+    return sum_products(c, false);
 }
 
 /* A packed copy is walked in runs along the last axis of the columns. */
@@ -314,13 +319,13 @@ static void pack(const struct plan *p, int k, const float *own, float *packed)
     }
 }
 
-static void unpack(const struct plan *p, int k, const float *packed, float *own)
+static void unpack(const struct plan *p, int k, const float *packed, float *own, bool add)
 {
     struct runs r = runs_of(p, k);
     for (int64_t i = 0; i < r.count; i++) {
         float *to = own + run_start(p, k, i * r.length);
         for (int64_t e = 0; e < r.length; e++)
-            to[e * r.stride] = packed[i * r.length + e];
+            to[e * r.stride] = packed[i * r.length + e] + (add ? to[e * r.stride] : 0.0f);
     }
 }
 
@@ -349,22 +354,23 @@ static CBLAS_TRANSPOSE transposed(bool yes)
     return yes ? CblasTrans : CblasNoTrans;
 }
 
-/* y (M,N) = a (M,K) b (K,N); where y lies transposed, y^T (N,M) = b^T (N,K) a^T (K,M) */
-static void multiply(const struct plan *p, const float *a, const float *b, float *y)
+/* y (M,N) = or += a (M,K) b (K,N); where y lies transposed, y^T (N,M) = b^T (N,K) a^T (K,M) */
+static void multiply(const struct plan *p, const float *a, const float *b, float *y, bool add)
 {
     const struct matrix *ma = &p->matrix[A], *mb = &p->matrix[B], *my = &p->matrix[Y];
     int rows = (int)p->group[ROWS].total, cols = (int)p->group[COLS].total, inner = (int)p->group[INNER].total;
-    if (rows <= PARA_SKINNY_ROWS && !ma->transposed && !my->transposed) {
+    const float beta = add ? 1.0f : 0.0f;
+    if (!add && rows <= PARA_SKINNY_ROWS && !ma->transposed && !my->transposed) {
         if (mb->transposed)
             para_skinny_product_transposed(rows, cols, inner, a, ma->ld, b, mb->ld, y, my->ld);
         else
             para_skinny_product(rows, cols, inner, a, ma->ld, b, mb->ld, y, my->ld);
     } else if (my->transposed)
         cblas_sgemm(CblasRowMajor, transposed(!mb->transposed), transposed(!ma->transposed), cols, rows, inner, 1.0f, b,
-                    (int)mb->ld, a, (int)ma->ld, 0.0f, y, (int)my->ld);
+                    (int)mb->ld, a, (int)ma->ld, beta, y, (int)my->ld);
     else
         cblas_sgemm(CblasRowMajor, transposed(ma->transposed), transposed(mb->transposed), rows, cols, inner, 1.0f, a,
-                    (int)ma->ld, b, (int)mb->ld, 0.0f, y, (int)my->ld);
+                    (int)ma->ld, b, (int)mb->ld, beta, y, (int)my->ld);
 }
 
 /* Where the matrix of one element of the batch begins. */
@@ -373,7 +379,7 @@ static int64_t matrix_start(const struct plan *p, int k, int64_t element)
     return p->matrix[k].packed ? element * matrix_elements(p, k) : offset(&p->group[BATCH], k, element);
 }
 
-static int cpu(const struct para_call *c)
+static int product(const struct para_call *c, bool add)
 {
     struct plan p;
     plan_node(&p, c->node);
@@ -391,10 +397,15 @@ static int cpu(const struct para_call *c)
     float *y = p.matrix[Y].packed ? (float *)(void *)free_scratch : c->out[0];
     for (int64_t e = 0; e < p.group[BATCH].total; e++)
         multiply(&p, operand[A] + matrix_start(&p, A, e), operand[B] + matrix_start(&p, B, e),
-                 y + matrix_start(&p, Y, e));
+                 y + matrix_start(&p, Y, e), add && !p.matrix[Y].packed);
     if (p.matrix[Y].packed)
-        unpack(&p, Y, y, c->out[0]);
+        unpack(&p, Y, y, c->out[0], add);
     return 0;
+}
+
+static int cpu(const struct para_call *c)
+{
+    return product(c, false);
 }
 
 const struct para_op para_op_matmul = {
@@ -403,11 +414,43 @@ const struct para_op para_op_matmul = {
     .inputs = {2, 2},
     .infer = infer,
     .role = role,
+    .accumulate = &para_op_matmul_add,
     .grad = grad,
     .cost = cost,
     .scratch = scratch,
     .reference = reference,
     .cpu = cpu,
+};
+
+/* matmul_add: y += sum over the contracted axes of a b, in place: a, b and y as in matmul -> y */
+
+static int add_infer(const para_node *n, struct para_shape out[], para_error *err)
+{
+    PARA_TRY(infer(n, out, err));
+    return para_need_accumulator(n, 2, &out[0], err);
+}
+
+static int add_reference(const struct para_call *c)
+{
+    return sum_products(c, true);
+}
+
+static int add_cpu(const struct para_call *c)
+{
+    return product(c, true);
+}
+
+const struct para_op para_op_matmul_add = {
+    .name = "matmul_add",
+    .attrs = {{"contract", PARA_ATTR_STRING}, {"order", PARA_ATTR_STRING}},
+    .inputs = {3, 3},
+    .infer = add_infer,
+    .role = role,
+    .cost = cost,
+    .scratch = scratch,
+    .updates = {1 + 2},
+    .reference = add_reference,
+    .cpu = add_cpu,
 };
 
 para_tensor *para_matmul(para_graph *g, para_tensor *a, para_tensor *b, const char *contract)

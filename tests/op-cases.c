@@ -42,6 +42,19 @@ const struct op_case op_cases[] = {
     {CASE("matmul, dot product", "a:param[k=9]; b:param[k=9]; y = matmul(a, b, \"k\")", "")},
     {CASE("matmul, one element", "a:param[m=1,k=1]; b:param[k=1,n=1]; y = matmul(a, b, \"k\")", "m 1, n 1")},
     {CASE("matmul, larger", "a:param[m=65,k=129]; b:param[k=129,n=33]; y = matmul(a, b, \"k\")", "m 65, n 33")},
+    {CASE("matmul_add", "a:param[m=5,k=4]; b:param[k=4,n=7]; c:param[m=5,n=7]; d = scale(c, 2); "
+                        "y = matmul_add(a, b, d, \"k\", \"\")", "m 5, n 7"),
+     .flags = NO_GRADIENT, .refused = "k"},
+    {CASE("matmul_add, packed", "a:param[h=2,m=5,d=3,k=4]; b:param[k=4,n=7]; c:param[h=2,m=5,d=3,n=7]; d = scale(c, 2); "
+                                "e = permute(d, \"d n m h\"); y = matmul_add(a, b, e, \"k\", \"d n m h\")",
+          "d 3, n 7, m 5, h 2"),
+     .flags = NO_GRADIENT, .refused = "k"},
+    {CASE("matmul_add, few rows", "a:param[m=2,k=4]; b:param[n=7,k=4]; c:param[m=2,n=7]; d = scale(c, 2); "
+                                  "y = matmul_add(a, b, d, \"k\", \"\")", "m 2, n 7"),
+     .flags = NO_GRADIENT, .refused = "k"},
+    {CASE("embedding_backward_add", "i:ids[b=2,t=7]; dy:param[b=2,t=7,c=5]; w:param[v=11,c=5]; d = scale(w, 2); "
+                                    "y = embedding_backward_add(i, dy, d, \"v\", 11)", "v 11, c 5"),
+     .flags = NO_GRADIENT, .refused = "b t", .bound = 11},
     {CASE("matmul, of one value twice", "a:param[m=5,k=4]; b = rename(a, \"m\", \"n\"); y = matmul(a, b, \"k\")",
           "m 5, n 5")},
 
@@ -230,6 +243,10 @@ const struct bad_case bad_cases[] = {
      "w:param[v=5,c=3]; i:ids[c=3]; y = embedding(w, i, \"v\")",
      PARA_EAXIS,
      {"embedding", "\"c\""}},
+    {"matmul_add, to another shape",
+     "a:param[m=5,k=4]; b:param[k=4,n=7]; c:param[n=7,m=5]; d = scale(c, 2); y = matmul_add(a, b, d, \"k\", \"\")",
+     PARA_ESHAPE,
+     {"matmul_add", "input 2", "m 5, n 7"}},
     {"matmul, contracted axis not in b",
      "a:param[m=5,k=4]; b:param[n=7]; y = matmul(a, b, \"k\")",
      PARA_EAXIS,

@@ -328,10 +328,15 @@ static void check_split(const struct subject *s, const struct values *whole, con
         assert_graph(s->g, false, "split %s: %s", list, err.message);
     if (para_graph_verify(split, &err))
         assert_graph(split, false, "split %s: %s", list, err.message);
-    struct values v = run(s, split, false);
-    compare(s, split, list, &v, whole, SPLIT_TOLERANCE);
-    free_values(&v);
-    para_graph_free(split);
+    para_graph *chained = NULL;
+    must(para_graph_accumulate(&chained, split, &err), err);
+    para_graph *const graphs[] = {split, chained};
+    for (int i = 0; i < 2; i++) {
+        struct values v = run(s, graphs[i], false);
+        compare(s, graphs[i], list, &v, whole, SPLIT_TOLERANCE);
+        free_values(&v);
+        para_graph_free(graphs[i]);
+    }
 }
 
 static bool is_refused(const struct subject *s, const char *axis)

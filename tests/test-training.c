@@ -67,7 +67,7 @@ static void free_trace(struct trace *t)
 
 static struct trace train(const para_graph *g, const struct plan_case *c, para_machine *m)
 {
-    para_graph *cut = cut_graph(g, c);
+    para_graph *cut = accumulated_graph(g, c);
     para_error err = {0};
     must(para_graph_verify(cut, &err), err);
     para_session *s = training_session(g, cut, m, false);

@@ -37,7 +37,7 @@ static void train(const para_graph *g, para_machine *m, const char *argument, in
     if (!slash)
         fail_msg("\"%s\": expected SPLIT/STAGES", argument);
     *slash = '\0';
-    para_graph *cut = cut_graph(g, &(struct plan_case){split, atoi(slash + 1)});
+    para_graph *cut = accumulated_graph(g, &(struct plan_case){split, atoi(slash + 1)});
     para_session *s = training_session(g, cut, m, false);
     printf("%s:", argument);
     for (int step = 0; step < steps; step++)

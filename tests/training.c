@@ -56,6 +56,15 @@ para_graph *cut_graph(const para_graph *g, const struct plan_case *c)
     return staged;
 }
 
+para_graph *accumulated_graph(const para_graph *g, const struct plan_case *c)
+{
+    para_graph *cut = cut_graph(g, c), *chained = NULL;
+    para_error err = {0};
+    must(para_graph_accumulate(&chained, cut, &err), err);
+    para_graph_free(cut);
+    return chained;
+}
+
 /* Norms' weights lie about 1, biases and everything else about 0. */
 static void set_weights(para_session *s, const para_graph *g)
 {

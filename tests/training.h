@@ -23,6 +23,8 @@ extern const struct plan_case plan_cases[];
 para_graph *training_graph(const para_gpt2 *model, int64_t batch, int64_t seq, bool adamw);
 /* g split and staged; the caller frees it. */
 para_graph *cut_graph(const para_graph *g, const struct plan_case *c);
+/* The same, sums accumulating in place. */
+para_graph *accumulated_graph(const para_graph *g, const struct plan_case *c);
 
 /* Whether t is a parameter as it begins. */
 bool is_weight(const para_tensor *t);

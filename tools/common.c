@@ -209,11 +209,24 @@ static int stage_graph(para_graph **g, int64_t stages)
     return EXIT_DONE;
 }
 
+static int accumulate_graph(para_graph **g)
+{
+    para_error err;
+    para_graph *chained;
+    if (para_graph_accumulate(&chained, *g, &err) < 0)
+        return refused("", &err);
+    para_graph_free(*g);
+    *g = chained;
+    return EXIT_DONE;
+}
+
 int graph_cut(para_graph **g, const struct split_options *options, int workers, char *chosen)
 {
     char unused[SPLIT_TEXT];
     TRY(split_graph(g, options->split, workers, chosen ? chosen : unused));
-    return options->stages > 1 ? stage_graph(g, options->stages) : EXIT_DONE;
+    if (options->stages > 1)
+        TRY(stage_graph(g, options->stages));
+    return accumulate_graph(g);
 }
 
 static int build(para_graph *g, const struct graph_wish *wish, para_error *err)

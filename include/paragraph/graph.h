@@ -137,6 +137,15 @@ PARA_API int para_graph_split_list(para_graph **out, const para_graph *g, const 
  * stages < 1 or more than there are scopes. */
 PARA_API int para_graph_stage(para_graph **out, const para_graph *g, int stages, para_error *err);
 
+/** Let sums accumulate in place: where a term's op can add to an earlier term (a matrix product with beta = 1, the
+ * gradient of an embedding), the term is added there when it is made, in program order, and neither memory nor traffic
+ * goes into adding it later. Terms that the next node waits for, and terms of different worker groups, stay apart, so
+ * that nothing that could run at the same time waits. Sums may round differently, and the same on each run.
+ *
+ * It comes after splits and placing: the ops it makes can't be split over what they sum up. `g` must be sealed; *out is
+ * sealed and the caller frees it. Returns 0, PARA_EINVAL if `g` is open, PARA_ENOMEM. */
+PARA_API int para_graph_accumulate(para_graph **out, const para_graph *g, para_error *err);
+
 /** Place nodes on worker group `group`: those in the scope `what` ("layer.3"; "" is all), or, where it has an equals
  * sign, those of that part ("heads=1"). `g` must be sealed; *out is a sealed copy, which the caller frees. With as many
  * workers as groups or more, a group is a run of neighbouring workers; with fewer, groups take them in turn. Returns
