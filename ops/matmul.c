@@ -7,15 +7,14 @@
  * A few rows by a matrix go through ops/skinny.c.
  *
  * The groups may lie in memory in any order. Where a matrix's two groups can each be walked with one stride, and one
- * of these is 1, sgemm reads or writes it in place; else it goes through a packed copy in scratch. */
+ * of these is 1, the product reads or writes it in place; else it goes through a packed copy in scratch. */
 #include <paragraph/ops.h>
 
 #include "base/checked.h"
 #include "ops/dims.h"
+#include "ops/gemm.h"
 #include "ops/skinny.h"
 
-#include <cblas.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -166,33 +165,12 @@ static int put_in_order(struct para_shape *y, const char *order, para_error *err
     return 0;
 }
 
-static struct para_shape whole_of(const struct para_shape *s)
+static int check_range(const struct para_shape *y, para_error *err)
 {
-    struct para_shape whole = {.dtype = s->dtype};
-    for (int i = 0; i < s->rank; i++)
-        para_shape_append(&whole, s->dim[i].axis, s->dim[i].whole);
-    return whole;
-}
-
-/* BLAS counts rows, columns and leading dimensions in int. */
-static int check_range(const para_node *n, const struct para_shape *y, para_error *err)
-{
-    static const char *const names[GROUPS] = {"batch", "rows", "columns", "contracted elements"};
     int64_t elements = 1;
     for (int i = 0; i < y->rank; i++)
         if (!para_mul_i64(elements, y->dim[i].whole, &elements))
             return para_fail(err, PARA_ERANGE, "the product has more than 2^63 elements");
-    struct para_shape a = whole_of(&n->in[0]->shape), b = whole_of(&n->in[1]->shape);
-    struct plan p;
-    make_plan(&p, &a, &b, y);
-    for (int i = ROWS; i < GROUPS; i++)
-        if (p.group[i].total > INT_MAX)
-            return para_fail(err, PARA_ERANGE, "%lld %s, expected at most %d", (long long)p.group[i].total, names[i],
-                             INT_MAX);
-    for (int k = 0; k < 3; k++)
-        if (p.matrix[k].ld > INT_MAX)
-            return para_fail(err, PARA_ERANGE, "rows lie %lld elements apart, expected at most %d",
-                             (long long)p.matrix[k].ld, INT_MAX);
     return 0;
 }
 
@@ -205,7 +183,7 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
         return para_fail(err, PARA_ESHAPE, "the product has more than %d axes", PARA_MAX_RANK);
     if (n->attr[1].s[0])
         PARA_TRY(put_in_order(&out[0], n->attr[1].s, err));
-    PARA_TRY(check_range(n, &out[0], err));
+    PARA_TRY(check_range(&out[0], err));
     return 1;
 }
 
@@ -342,35 +320,45 @@ static size_t packed_bytes(const struct plan *p, int k)
     return ((size_t)(p->group[BATCH].total * matrix_elements(p, k)) * sizeof(float) + 63) / 64 * 64;
 }
 
+/* Packed copies, then what the products need. */
 static size_t scratch(const para_node *n)
 {
     struct plan p;
     plan_node(&p, n);
-    return packed_bytes(&p, A) + packed_bytes(&p, B) + packed_bytes(&p, Y);
+    int64_t rows = p.group[p.matrix[Y].transposed ? COLS : ROWS].total;
+    int64_t cols = p.group[p.matrix[Y].transposed ? ROWS : COLS].total;
+    return packed_bytes(&p, A) + packed_bytes(&p, B) + packed_bytes(&p, Y) +
+           para_gemm_scratch(rows, cols, p.group[INNER].total);
 }
 
-static CBLAS_TRANSPOSE transposed(bool yes)
+static struct para_gemm_operand gemm_operand(const struct matrix *m, bool transpose, const float *at)
 {
-    return yes ? CblasTrans : CblasNoTrans;
+    bool transposed = m->transposed != transpose;
+    return (struct para_gemm_operand){at, transposed ? 1 : m->ld, transposed ? m->ld : 1};
 }
 
 /* y (M,N) = or += a (M,K) b (K,N); where y lies transposed, y^T (N,M) = b^T (N,K) a^T (K,M) */
-static void multiply(const struct plan *p, const float *a, const float *b, float *y, bool add)
+static void multiply(const struct plan *p, const float *a, const float *b, float *y, bool add, void *scratch)
 {
     const struct matrix *ma = &p->matrix[A], *mb = &p->matrix[B], *my = &p->matrix[Y];
-    int rows = (int)p->group[ROWS].total, cols = (int)p->group[COLS].total, inner = (int)p->group[INNER].total;
-    const float beta = add ? 1.0f : 0.0f;
+    int64_t rows = p->group[ROWS].total, cols = p->group[COLS].total, inner = p->group[INNER].total;
     if (!add && rows <= PARA_SKINNY_ROWS && !ma->transposed && !my->transposed) {
         if (mb->transposed)
             para_skinny_product_transposed(rows, cols, inner, a, ma->ld, b, mb->ld, y, my->ld);
         else
             para_skinny_product(rows, cols, inner, a, ma->ld, b, mb->ld, y, my->ld);
-    } else if (my->transposed)
-        cblas_sgemm(CblasRowMajor, transposed(!mb->transposed), transposed(!ma->transposed), cols, rows, inner, 1.0f, b,
-                    (int)mb->ld, a, (int)ma->ld, beta, y, (int)my->ld);
-    else
-        cblas_sgemm(CblasRowMajor, transposed(ma->transposed), transposed(mb->transposed), rows, cols, inner, 1.0f, a,
-                    (int)ma->ld, b, (int)mb->ld, beta, y, (int)my->ld);
+        return;
+    }
+    struct para_gemm g = {.m = rows, .n = cols, .k = inner, .c = y, .c_row = my->ld, .add = add};
+    g.a = gemm_operand(ma, false, a);
+    g.b = gemm_operand(mb, false, b);
+    if (my->transposed) {
+        g.m = cols;
+        g.n = rows;
+        g.a = gemm_operand(mb, true, b);
+        g.b = gemm_operand(ma, true, a);
+    }
+    para_gemm(&g, scratch);
 }
 
 /* Where the matrix of one element of the batch begins. */
@@ -395,9 +383,10 @@ static int product(const struct para_call *c, bool add)
         free_scratch += packed_bytes(&p, k);
     }
     float *y = p.matrix[Y].packed ? (float *)(void *)free_scratch : c->out[0];
+    free_scratch += packed_bytes(&p, Y);
     for (int64_t e = 0; e < p.group[BATCH].total; e++)
         multiply(&p, operand[A] + matrix_start(&p, A, e), operand[B] + matrix_start(&p, B, e),
-                 y + matrix_start(&p, Y, e), add && !p.matrix[Y].packed);
+                 y + matrix_start(&p, Y, e), add && !p.matrix[Y].packed, free_scratch);
     if (p.matrix[Y].packed)
         unpack(&p, Y, y, c->out[0], add);
     return 0;

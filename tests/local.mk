@@ -129,6 +129,7 @@ check_PROGRAMS += tests/test-config
 check_PROGRAMS += tests/test-dataset
 check_PROGRAMS += tests/test-dump
 check_PROGRAMS += tests/test-folder
+check_PROGRAMS += tests/test-gemm
 check_PROGRAMS += tests/test-golden
 check_PROGRAMS += tests/test-graph-file
 check_PROGRAMS += tests/test-hf

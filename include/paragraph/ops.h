@@ -18,7 +18,7 @@ extern "C" {
 PARA_API para_tensor *para_embedding(para_graph *g, para_tensor *table, para_tensor *ids, const char *axis);
 
 /** Contract the axes named in `contract` ("heads head_dim"): y (shared, rest of a, rest of b).
- * Other axes that both have are batch axes and come first. One batched GEMM (BLAS sgemm). */
+ * Other axes that both have are batch axes and come first. One batched GEMM. */
 PARA_API para_tensor *para_matmul(para_graph *g, para_tensor *a, para_tensor *b, const char *contract);
 
 /** y (*) = gamma (axis) * (x - mean) / sqrt(var + eps) + beta (axis), statistics over gamma's one axis, x's last.

@@ -1,0 +1,135 @@
+/* The kernels of ops/gemm.c for one instruction set. Included once for each, with
+ *   V       floats of a vector
+ *   ROWS    rows of a tile, at most V
+ *   TARGET  the attribute that selects the instruction set
+ *   NAME    f(x): x with the instruction set's suffix
+ *   LOW     V numbers: 0, V, 1, V + 1, ...
+ *   HIGH    V numbers: V / 2, V + V / 2, V / 2 + 1, ... */
+
+#define COLS (2 * V)
+
+typedef float NAME(vec) __attribute__((vector_size(4 * V)));
+typedef float NAME(loose) __attribute__((vector_size(4 * V), aligned(4), may_alias));
+typedef int NAME(index) __attribute__((vector_size(4 * V), unused));
+
+/* c (rows, COLS) = or += a (depth, rows)^T b (depth, COLS), both dense, with rows a constant */
+TARGET static inline ALWAYS_INLINE void NAME(tile)(const int rows, const struct tile *t)
+{
+    const float *a = t->a, *b = t->b;
+    const char *next = t->next;
+    NAME(vec) sum[ROWS][2];
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++)
+        sum[i][0] = sum[i][1] = (NAME(vec)){0};
+    for (int64_t k = 0; k < t->depth; k++, a += rows, b += COLS) {
+        if (k % 8 == 0) {
+            __builtin_prefetch(next, 0, 2);
+            __builtin_prefetch(next + 64, 0, 2);
+            next += t->next_step;
+            const float *c = t->c + (k / 8 < rows ? k / 8 : 0) * t->c_row;
+            __builtin_prefetch(c, 1, 3);
+            __builtin_prefetch(c + COLS - 1, 1, 3);
+        }
+        NAME(vec) low = *(const NAME(vec) *)b, high = *(const NAME(vec) *)(b + V);
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+            sum[i][0] += a[i] * low;
+            sum[i][1] += a[i] * high;
+        }
+    }
+    float *c = t->c;
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++, c += t->c_row) {
+        NAME(loose) *to = (NAME(loose) *)c;
+        if (t->add) {
+            sum[i][0] += to[0];
+            sum[i][1] += to[1];
+        }
+        to[0] = sum[i][0];
+        to[1] = sum[i][1];
+    }
+}
+
+TARGET static void NAME(run_tile)(int rows, const struct tile *t)
+{
+    switch (rows) {
+#define CASE(r)                                                                                                        \
+    case r:                                                                                                            \
+        NAME(tile)(r, t);                                                                                              \
+        break;
+        CASE(1)
+        CASE(2)
+        CASE(3)
+        CASE(4)
+#if ROWS > 4
+        CASE(5)
+        CASE(6)
+#endif
+#if ROWS > 6
+        CASE(7)
+        CASE(8)
+        CASE(9)
+        CASE(10)
+        CASE(11)
+        CASE(12)
+        CASE(13)
+        CASE(14)
+#endif
+#undef CASE
+    }
+}
+
+/* to (depth, width) = from (depth, count), count at most V, of rows with `within` elements and more: the columns from
+ * count on become anything, and as much as a vector past the end is written. */
+TARGET static void NAME(copy)(int64_t depth, int count, int width, int64_t within, const float *from, int64_t step,
+                              float *to)
+{
+    for (int64_t k = 0; k < depth; k++, from += step, to += width) {
+        if (within >= V)
+            *(NAME(loose) *)to = *(const NAME(loose) *)from;
+        else
+            for (int e = 0; e < count; e++)
+                to[e] = from[e];
+    }
+}
+
+/* The transpose of V vectors in place: log2(V) perfect shuffles. */
+TARGET static inline ALWAYS_INLINE void NAME(flip)(NAME(vec) v[V])
+{
+#pragma GCC unroll 4
+    for (int stage = 1; stage < V; stage *= 2) {
+        NAME(vec) w[V];
+#pragma GCC unroll 8
+        for (int i = 0; i < V / 2; i++) {
+            w[2 * i] = SHUFFLE(NAME(index), v[i], v[i + V / 2], LOW);
+            w[2 * i + 1] = SHUFFLE(NAME(index), v[i], v[i + V / 2], HIGH);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < V; i++)
+            v[i] = w[i];
+    }
+}
+
+/* The same of from (count, depth), transposed. */
+TARGET static void NAME(copy_transposed)(int64_t depth, int count, int width, const float *from, int64_t step,
+                                         float *to)
+{
+    int64_t k = 0;
+    for (; k + V <= depth; k += V, to += V * width) {
+        NAME(vec) v[V];
+#pragma GCC unroll 16
+        for (int i = 0; i < V; i++)
+            v[i] = *(const NAME(loose) *)(from + (i < count ? i : count - 1) * step + k);
+        NAME(flip)(v);
+#pragma GCC unroll 16
+        for (int i = 0; i < V; i++)
+            *(NAME(loose) *)(to + i * width) = v[i];
+    }
+    for (; k < depth; k++, to += width)
+        for (int e = 0; e < count; e++)
+            to[e] = from[e * step + k];
+}
+
+static const struct kernels NAME(kernels) = {ROWS, V, NAME(run_tile), NAME(copy), NAME(copy_transposed)};
+
+#undef COLS

@@ -1,0 +1,259 @@
+/* Blocks as in Goto and van de Geijn, 2008: a block of a is packed to stay in the L2 cache, a panel of b at a time to
+ * stay in L1, and tiles of c to be held in registers are computed from the two. While one panel is in use the next is
+ * fetched from memory. */
+#include "ops/gemm.h"
+
+#include <string.h>
+
+#define ALWAYS_INLINE __attribute__((always_inline))
+#ifdef __clang__
+#define SHUFFLE(index, x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(index, x, y, ...) __builtin_shuffle(x, y, (index){__VA_ARGS__})
+#endif
+
+enum { DEPTH = PARA_GEMM_DEPTH, MAX_V = 16 };
+
+/* Floats of a block of a: half the L2 cache of today's server cores. */
+enum { BLOCK = 256 * 1024, PANEL = DEPTH * 2 * MAX_V };
+
+/* One tile's work. The next panel of b, or part of it, is fetched meanwhile: a step every few k, 128 bytes at each. */
+struct tile {
+    int64_t depth;
+    const float *a, *b;
+    float *c;
+    int64_t c_row;
+    bool add;
+    const char *next;
+    int64_t next_step;
+};
+
+struct kernels {
+    int rows, vector;
+    void (*run_tile)(int rows, const struct tile *t);
+    void (*copy)(int64_t depth, int count, int width, int64_t within, const float *from, int64_t step, float *to);
+    void (*copy_transposed)(int64_t depth, int count, int width, const float *from, int64_t step, float *to);
+};
+
+#define V 4
+#define ROWS 4
+#define TARGET
+#define NAME(x) x##_4
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#include "ops/gemm-tile.h"
+#undef V
+#undef ROWS
+#undef TARGET
+#undef NAME
+#undef LOW
+#undef HIGH
+
+#ifdef __x86_64__
+#define V 8
+#define ROWS 6
+#define TARGET __attribute__((target("avx2,fma")))
+#define NAME(x) x##_8
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#include "ops/gemm-tile.h"
+#undef V
+#undef ROWS
+#undef TARGET
+#undef NAME
+#undef LOW
+#undef HIGH
+
+#define V 16
+#define ROWS 14
+#define TARGET __attribute__((target("avx512f")))
+#define NAME(x) x##_16
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#include "ops/gemm-tile.h"
+
+static const struct kernels *const versions[] = {&kernels_4, &kernels_8, &kernels_16};
+
+int para_gemm_versions(void)
+{
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return 1;
+    return __builtin_cpu_supports("avx512f") ? 3 : 2;
+}
+#else
+static const struct kernels *const versions[] = {&kernels_4};
+
+int para_gemm_versions(void)
+{
+    return 1;
+}
+#endif
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* `whole` in as few parts of at most `most` as will do, even but for rounding up to whole units: the extent of one. */
+static int64_t even_part(int64_t whole, int64_t most, int64_t unit)
+{
+    int64_t parts = (whole + most - 1) / most;
+    int64_t part = ((whole + parts - 1) / parts + unit - 1) / unit * unit;
+    return smaller(part, whole);
+}
+
+/* Of K and of M, the extent of a block of a. */
+static int64_t block_depth(int64_t k)
+{
+    return even_part(k, (BLOCK / 256) / DEPTH * DEPTH, DEPTH);
+}
+
+static int64_t block_rows(int64_t m, int64_t k)
+{
+    return even_part(m, BLOCK / block_depth(k), 1);
+}
+
+size_t para_gemm_scratch(int64_t m, int64_t n, int64_t k)
+{
+    (void)n;
+    if (m == 0 || k == 0)
+        return 0;
+    int64_t floats = PANEL + block_depth(k) * block_rows(m, k) + MAX_V;
+    return ((size_t)floats * sizeof(float) + 63) / 64 * 64;
+}
+
+/* Pack from (depth, count), elements of one depth `row` and of one count `col` apart, as (depth, width). */
+static void pack(const struct kernels *v, int64_t depth, int64_t count, int width, int64_t within,
+                 const struct para_gemm_operand *from, float *to)
+{
+    for (int64_t e = 0; e < count; e += v->vector) {
+        int some = (int)smaller(v->vector, count - e);
+        if (from->col == 1)
+            v->copy(depth, some, width, within - e, from->at + e, from->row, to + e);
+        else
+            v->copy_transposed(depth, some, width, from->at + e * from->col, from->col, to + e);
+    }
+}
+
+/* A block of a, with the columns and rows of c that it gives. */
+struct block {
+    const struct kernels *v;
+    const struct para_gemm *g;
+    int64_t k, depth, row, rows;
+    float *packed, *panel;
+};
+
+static int64_t tiles_of(const struct block *b)
+{
+    return (b->rows + b->v->rows - 1) / b->v->rows;
+}
+
+/* Tiles are of even numbers of rows. */
+static int64_t tile_row(const struct block *b, int64_t tile)
+{
+    return b->rows * tile / tiles_of(b);
+}
+
+/* The block of a as (parts of depth, tiles of rows, depth, rows of the tile) */
+static void pack_block(const struct block *b)
+{
+    const struct para_gemm *g = b->g;
+    for (int64_t k = 0; k < b->depth; k += DEPTH) {
+        int64_t depth = smaller(DEPTH, b->depth - k);
+        for (int64_t i = 0; i < tiles_of(b); i++) {
+            int64_t row = tile_row(b, i), rows = tile_row(b, i + 1) - row;
+            struct para_gemm_operand from = {g->a.at + (b->row + row) * g->a.row + (b->k + k) * g->a.col, g->a.col,
+                                             g->a.row};
+            pack(b->v, depth, rows, (int)rows, g->m - b->row - row, &from, b->packed + k * b->rows + row * depth);
+        }
+    }
+}
+
+/* c (rows, cols), cols at most a tile's: what is missing is computed, and left out. */
+static void run_edge(const struct kernels *v, int rows, int64_t cols, const struct tile *t)
+{
+    float whole[MAX_V * 2 * MAX_V];
+    struct tile apart = *t;
+    apart.c = whole;
+    apart.c_row = 2 * v->vector;
+    apart.add = false;
+    v->run_tile(rows, &apart);
+    for (int i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++) {
+            float sum = whole[i * apart.c_row + j];
+            float *c = t->c + i * t->c_row + j;
+            *c = t->add ? *c + sum : sum;
+        }
+}
+
+/* The columns from col on, for a part of the depth. `next` says where the panel of b after this one begins. */
+static void multiply_panel(const struct block *b, int64_t k, int64_t col, const float *next)
+{
+    const struct para_gemm *g = b->g;
+    const struct kernels *v = b->v;
+    int64_t depth = smaller(DEPTH, b->depth - k), cols = smaller(2 * v->vector, g->n - col);
+    struct para_gemm_operand from = {g->b.at + (b->k + k) * g->b.row + col * g->b.col, g->b.row, g->b.col};
+    if (cols < 2 * v->vector)
+        memset(b->panel, 0, (size_t)(depth * 2 * v->vector) * sizeof(float));
+    pack(v, depth, cols, 2 * v->vector, g->n - col, &from, b->panel);
+    for (int64_t i = 0; i < tiles_of(b); i++) {
+        int64_t row = tile_row(b, i);
+        int rows = (int)(tile_row(b, i + 1) - row);
+        struct tile t = {
+            .depth = depth,
+            .a = b->packed + k * b->rows + row * depth,
+            .b = b->panel,
+            .c = g->c + (b->row + row) * g->c_row + col,
+            .c_row = g->c_row,
+            .add = g->add || b->k + k > 0,
+            .next = (const char *)b->panel,
+        };
+        if (next && i * (DEPTH / 8) < depth) {
+            t.next = (const char *)(next + i * (DEPTH / 8) * g->b.row);
+            t.next_step = (int64_t)sizeof(float) * (g->b.col == 1 ? g->b.row : g->b.col);
+        }
+        if (cols < 2 * v->vector)
+            run_edge(v, rows, cols, &t);
+        else
+            v->run_tile(rows, &t);
+    }
+}
+
+static void multiply_block(const struct block *b)
+{
+    const struct para_gemm *g = b->g;
+    int cols = 2 * b->v->vector;
+    pack_block(b);
+    for (int64_t col = 0; col < g->n; col += cols)
+        for (int64_t k = 0; k < b->depth; k += DEPTH) {
+            const float *next = NULL;
+            if (k + DEPTH < b->depth)
+                next = g->b.at + (b->k + k + DEPTH) * g->b.row + col * g->b.col;
+            else if (col + cols < g->n)
+                next = g->b.at + b->k * g->b.row + (col + cols) * g->b.col;
+            multiply_panel(b, k, col, next);
+        }
+}
+
+void para_gemm_version(int version, const struct para_gemm *g, void *scratch)
+{
+    if (g->k == 0 && !g->add)
+        for (int64_t i = 0; i < g->m; i++)
+            memset(g->c + i * g->c_row, 0, (size_t)g->n * sizeof(float));
+    if (g->m == 0 || g->k == 0)
+        return;
+    float *panel = scratch;
+    struct block b = {.v = versions[version], .g = g, .panel = panel, .packed = panel + PANEL};
+    int64_t depth = block_depth(g->k), rows = block_rows(g->m, g->k);
+    for (b.k = 0; b.k < g->k; b.k += depth)
+        for (b.row = 0; b.row < g->m; b.row += rows) {
+            b.depth = smaller(depth, g->k - b.k);
+            b.rows = smaller(rows, g->m - b.row);
+            multiply_block(&b);
+        }
+}
+
+void para_gemm(const struct para_gemm *g, void *scratch)
+{
+    para_gemm_version(para_gemm_versions() - 1, g, scratch);
+}
