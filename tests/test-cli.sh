@@ -436,6 +436,10 @@ path_length"
     check "plan --explain names the critical path" grep -q "critical path" explain
 }
 
+bench_keys="preset work batch seq position splits workers step_ms floor_ms ratio tokens_per_s peak_rss_bytes \
+idle_rss_bytes predicted_bytes sgemm_gflops memory_gbs read_gbs phases phase_task_ms phase_span_ms phase_floor_ms ops \
+op_ms op_gflops op_gbs op_peak_share wall_ms task_ms idle_ms runtime_ms"
+
 check_measures() {
     STARPU_SCHED=lws "$paragraph" info --json --scheduler eager --workers 1 >info 2>err
     check "--scheduler comes before STARPU_SCHED" grep -q '"scheduler":"eager"' info
@@ -449,13 +453,23 @@ check_measures() {
     check "info's line is JSON" json_lines info "version cpu cores workers memories ram_bytes starpu scheduler blas \
 sgemm_gflops memory_gbs read_gbs triad_gbs"
     "$paragraph" bench --preset tiny $sizes --seq 8 --steps 2 --repeat 1 --json >bench 2>err
-    check "bench's line is JSON" json_lines bench "preset workers step_ms floor_ms ratio peak_rss_bytes sgemm_gflops \
-memory_gbs"
+    check "bench's line is JSON" json_lines bench "$bench_keys"
     check "its ratio is that of step and floor" awk -v s="$(values step_ms bench)" -v f="$(values floor_ms bench)" \
         -v r="$(values ratio bench)" 'BEGIN { d = s / f / r - 1; exit !(r > 0 && d < 1e-9 && d > -1e-9) }'
     "$paragraph" bench $sizes --seq 8 --steps 2 --repeat 1 >bench 2>err
-    check "bench lists ops" grep -q "^matmul " bench
+    check "bench lists ops" grep -q "^matmul  *forward " bench
+    check "bench lists phases" [ "$(grep -cE "^(forward|backward|optimizer) " bench)" -eq 3 ]
+    check "a worker's task, idle and runtime are its wall time" \
+        awk '/^[0-9]+ / { n++; d = ($2 + $3 + $4) / $5 - 1; bad += d > 0.01 || d < -0.01 } END { exit !n || bad }' bench
     check "bench names the sizes that change its preset" grep -q "^gpt2-124m, layers 2, heads 2, embd 16," bench
+    "$paragraph" bench --preset tiny --decode --batch 2 --steps 2 --repeat 1 --json >bench 2>err
+    check "bench times a token" json_lines bench "$bench_keys"
+    check "its line says so" grep -q '"work":"decode","batch":2,"seq":1,"position":63,' bench
+    "$paragraph" bench --preset tiny --prompt 40 --steps 2 --repeat 1 --json >bench 2>err
+    check "bench times a prompt" json_lines bench "$bench_keys"
+    check "its line says so, too" grep -q '"work":"prompt","batch":1,"seq":40,"position":0,' bench
+    check "a token and a prompt at once" ends 2 "give one of them" bench --decode --prompt 4
+    check "a prompt beyond the context" ends 2 "the context is 64" bench --preset tiny --prompt 65
 }
 
 # What a run must not lose, nor leave behind.

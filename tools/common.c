@@ -234,13 +234,17 @@ static int build(para_graph *g, const struct graph_wish *wish, para_error *err)
     bool loss = wish->use != GRAPH_LOGITS;
     para_gpt2_graph made = wish->use == GRAPH_CACHED ? para_gpt2_build_cached(g, wish->model, wish->batch, wish->seq)
                                                      : para_gpt2_build(g, wish->model, wish->batch, wish->seq, loss);
+    struct graph_phases phases = {para_graph_node_count(g), para_graph_node_count(g)};
     int status = 0;
     if (wish->use == GRAPH_LOSS_AND_LOGITS && made.logits)
         para_output(made.logits);
     if (wish->use == GRAPH_TRAINING && made.loss) {
         status = para_graph_backward(g, made.loss, err);
+        phases.optimizer = para_graph_node_count(g);
         status = status < 0 ? status : para_graph_adamw(g, wish->adamw, err);
     }
+    if (wish->phases)
+        *wish->phases = phases;
     return status < 0 ? status : para_graph_seal(g, err);
 }
 

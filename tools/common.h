@@ -72,6 +72,13 @@ extern const struct option split_option_table[];
 
 enum graph_use { GRAPH_LOGITS, GRAPH_CACHED, GRAPH_LOSS, GRAPH_LOSS_AND_LOGITS, GRAPH_TRAINING };
 
+/* The first node of the backward pass and of the optimizer in a graph as written; its number of nodes where it has
+ * none.
+ */
+struct graph_phases {
+    int backward, optimizer;
+};
+
 /* The graph of a model for some use; `adamw` for training alone. */
 struct graph_wish {
     const para_gpt2 *model;
@@ -79,7 +86,8 @@ struct graph_wish {
     enum graph_use use;
     const para_adamw_options *adamw;
     const struct split_options *split;
-    int workers; /* that --split auto cuts for; 0: the library's static rule */
+    int workers;                 /* that --split auto cuts for; 0: the library's static rule */
+    struct graph_phases *phases; /* filled; may be NULL */
 };
 
 /* Build, split and place a graph. `chosen` (NULL, or SPLIT_TEXT bytes) takes the splits as a list. */
