@@ -82,7 +82,9 @@ static int write_value(struct analysis *a, const para_node *n, const para_tensor
     if (t->overwrites && s != storage_of(a, t->overwrites))
         return para_fail(err, PARA_EINVAL, "\"%s\" updates \"%s\" in place but has another buffer", t->name,
                          t->overwrites->name);
-    if (!t->overwrites && used)
+    int over = n->op->over[t->output] - 1;
+    bool in_place = over >= 0 && s->holds == n->in[over];
+    if (!t->overwrites && used && !in_place)
         return para_fail(err, PARA_EINVAL, "%s writes \"%s\" into the buffer of \"%s\", which it uses itself", n->name,
                          t->name, s->holds->name);
     for (int r = 0; r < s->n_readers; r++)

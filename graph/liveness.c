@@ -2,6 +2,7 @@
 #include "graph/liveness.h"
 
 #include "base/fail.h"
+#include "graph/op.h"
 
 #include <stdlib.h>
 
@@ -18,6 +19,7 @@ struct assignment {
     struct para_buffers *b;
     struct occupant *of_tensor; /* by tensor id of the first version of a storage */
     int *held;                  /* by buffer: storage it holds now */
+    double *start_ns;           /* by node: the earliest, with unlimited workers at nominal rates */
     int *free_list;
     int n_free;
     int *next_due; /* chains of storages by the node after which they are free */
@@ -99,6 +101,45 @@ static int take_free(struct assignment *a, size_t bytes, int node)
     return buffer;
 }
 
+/* Earliest starts, as if every node had a worker of its own. */
+static void find_starts(struct assignment *a)
+{
+    for (int i = 0; i < a->g->n_nodes; i++) {
+        int count;
+        const para_edge *edges = para_deps_of(a->d, i, &count);
+        for (int e = 0; e < count; e++) {
+            double end = a->start_ns[edges[e].from] + para_node_time_ns(a->g->nodes[edges[e].from]);
+            a->start_ns[i] = end > a->start_ns[i] ? end : a->start_ns[i];
+        }
+    }
+}
+
+/* Whether a node may as well wait for another: with unlimited workers that begins no later, and takes no more than a
+ * hundredth of the node's own time. So waits make no path longer by more than that. */
+static bool is_short(const struct assignment *a, int other, int node)
+{
+    return a->start_ns[other] <= a->start_ns[node] &&
+           100.0 * para_node_time_ns(a->g->nodes[other]) <= para_node_time_ns(a->g->nodes[node]);
+}
+
+/* The buffer of the input that the node's output may replace, or -1. */
+static int take_input(const struct assignment *a, const para_tensor *out, const para_node *n)
+{
+    int over = n->op->over[out->output] - 1, uses = 0;
+    const para_tensor *in = over >= 0 && over < n->n_in ? n->in[over] : NULL;
+    if (!in || stays(a->g, in) || para_shape_bytes(&in->shape) != para_shape_bytes(&out->shape))
+        return -1;
+    for (int i = 0; i < n->n_in; i++)
+        uses += n->in[i]->storage == in->storage;
+    const struct occupant *o = &a->of_tensor[in->storage];
+    if (uses > 1 || o->last != n->id)
+        return -1;
+    for (int u = 0; u < o->count; u++)
+        if (o->users[u] != n->id && !para_deps_reaches(a->d, o->users[u], n->id) && !is_short(a, o->users[u], n->id))
+            return -1;
+    return a->b->of[in->storage];
+}
+
 static void assign_output(struct assignment *a, const para_tensor *t, int node)
 {
     if (t->overwrites) {
@@ -106,7 +147,9 @@ static void assign_output(struct assignment *a, const para_tensor *t, int node)
         return;
     }
     bool keep = stays(a->g, t);
-    int buffer = keep ? -1 : take_free(a, para_shape_bytes(&t->shape), node);
+    int buffer = keep ? -1 : take_input(a, t, a->g->nodes[node]);
+    if (buffer < 0 && !keep)
+        buffer = take_free(a, para_shape_bytes(&t->shape), node);
     if (buffer < 0)
         buffer = new_buffer(a, t, keep);
     a->b->of[t->id] = buffer;
@@ -131,7 +174,8 @@ static void assign(struct assignment *a)
         for (int k = 0; k < g->nodes[i]->n_out; k++)
             assign_output(a, g->nodes[i]->out[k], i);
         for (int t = a->due[i]; t >= 0; t = a->next_due[t])
-            a->free_list[a->n_free++] = a->b->of[t];
+            if (a->held[a->b->of[t]] == t)
+                a->free_list[a->n_free++] = a->b->of[t];
     }
 }
 
@@ -146,7 +190,9 @@ static bool allocate(struct assignment *a)
     a->free_list = calloc(tensors, sizeof *a->free_list);
     a->next_due = calloc(tensors, sizeof *a->next_due);
     a->due = calloc(nodes, sizeof *a->due);
-    return a->b->of && a->b->bytes && a->b->keep && a->of_tensor && a->held && a->free_list && a->next_due && a->due;
+    a->start_ns = calloc(nodes, sizeof *a->start_ns);
+    return a->b->of && a->b->bytes && a->b->keep && a->of_tensor && a->held && a->free_list && a->next_due && a->due &&
+           a->start_ns;
 }
 
 int para_buffers_new(struct para_buffers *out, const para_graph *g, const para_deps *d, para_error *err)
@@ -154,8 +200,10 @@ int para_buffers_new(struct para_buffers *out, const para_graph *g, const para_d
     struct para_buffers b = {0};
     struct assignment a = {.g = g, .d = d, .b = &b};
     int status = allocate(&a) ? collect_users(&a) : PARA_ENOMEM;
-    if (status == 0)
+    if (status == 0) {
+        find_starts(&a);
         assign(&a);
+    }
     for (int t = 0; a.of_tensor && t < g->n_tensors; t++)
         free(a.of_tensor[t].users);
     free(a.of_tensor);
@@ -163,6 +211,7 @@ int para_buffers_new(struct para_buffers *out, const para_graph *g, const para_d
     free(a.free_list);
     free(a.next_due);
     free(a.due);
+    free(a.start_ns);
     if (status == 0) {
         *out = b;
         return 0;

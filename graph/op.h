@@ -37,7 +37,8 @@ struct para_cost {
 
 /* What a kernel gets. Buffers hold tiles, dense, last dimension fastest; their shapes stand in the node's
  * tensors: node->in[k]->shape. Kernels allocate nothing, read no clock, know no worker. Buffers are aligned to
- * 64 bytes. An updating output has the same address as the input it overwrites. */
+ * 64 bytes. An updating output has the same address as the input it overwrites; another may have that of its op's
+ * over[]; else outputs and inputs lie apart. */
 struct para_call {
     const para_node *node;
     void *const *in;
@@ -89,6 +90,10 @@ struct para_op {
      * cut with the loop and never gathered. */
     signed char updates[4];
 
+    /* over[k] = 1 + the input in whose place output k may be written, where nothing reads that input later: reference and
+     * kernel give the same result there. 0: none. It is for the memory plan to use or not. */
+    signed char over[4];
+
     /* Turns tiles of an axis into others; splits alone make such nodes. */
     enum para_retile retiles;
 
@@ -134,6 +139,9 @@ void para_shape_append(struct para_shape *s, const char *axis, int64_t whole);
 bool para_word_in(const char *word, const char *list);
 /* Copy word number i of list to buffer; false past the end. A word too long for an axis ends in "...". */
 bool para_word(const char *list, int i, char buffer[PARA_MAX_AXIS_NAME + 1]);
+
+/* What a task costs beside its kernels, waiting for others included. */
+#define PARA_TASK_NS 20000.0
 
 double para_node_time_ns(const para_node *n); /* by nominal rates: 60 GFLOP/s, 8 GB/s, for balancing and tiling */
 

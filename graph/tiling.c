@@ -14,9 +14,6 @@ enum { MAX_CHOICES = 16, NOMINAL_CORES = 4, MAX_CORES = 1024 };
 /* Room for all choices, "axis=1024,". */
 enum { LIST_TEXT = MAX_CHOICES * (PARA_MAX_AXIS_NAME + 6) + 1 };
 
-/* What a task costs beside its kernel, waiting for others included. */
-static const double TASK_NS = 20000.0;
-
 /* Read "axis=parts" from *list and step past it; false at the end. */
 static int next_split(const char **list, char axis[PARA_MAX_AXIS_NAME + 1], int *parts, para_error *err)
 {
@@ -75,7 +72,7 @@ static double predict_ns(const para_graph *g, int cores)
     double *cost = calloc((size_t)g->n_nodes + 1, sizeof *cost), time = -1;
     if (cost && para_deps_new(&d, g, NULL, NULL) == 0) {
         for (int i = 0; i < g->n_nodes; i++)
-            cost[i] = para_node_time_ns(g->nodes[i]) + TASK_NS;
+            cost[i] = para_node_time_ns(g->nodes[i]) + PARA_TASK_NS;
         if (para_deps_measure(d, cost, &p, NULL, NULL) == 0)
             time = p.critical > p.work / cores ? p.critical : p.work / cores;
     }

@@ -35,7 +35,7 @@ static int reference(const struct para_call *c)
     return 0;
 }
 
-PARA_SIMD static void forward(struct para_walk *w, const float *restrict a, const float *restrict b, float *restrict y)
+PARA_SIMD static void forward(struct para_walk *w, const float *a, const float *restrict b, float *y)
 {
     int64_t length = w->length, step = w->step;
     for (int64_t row = 0; row < w->rows; row++, a += length, y += length, para_walk_step(w)) {
@@ -65,6 +65,7 @@ const struct para_op para_op_add = {
     .inputs = {2, 2},
     .infer = infer,
     .grad = grad,
+    .over = {1 + 0},
     .reference = reference,
     .cpu = cpu,
 };

@@ -196,8 +196,7 @@ static int backward_reference(const struct para_call *c)
     return 0;
 }
 
-PARA_SIMD static void scaled_softmax(int64_t classes, float scale, float lse, const float *restrict logits,
-                                     float *restrict dlogits)
+PARA_SIMD static void scaled_softmax(int64_t classes, float scale, float lse, const float *logits, float *dlogits)
 {
 #pragma omp simd
     for (int64_t v = 0; v < classes; v++)
@@ -218,9 +217,10 @@ static int backward_cpu(const struct para_call *c)
             memset(dlogits, 0, (size_t)classes * sizeof *dlogits);
             continue;
         }
+        float hit = place >= 0 ? scale * (float)(exp((double)logits[place] - lse[r]) - 1.0) : 0.0f;
         scaled_softmax(classes, scale, lse[r], logits, dlogits);
         if (place >= 0)
-            dlogits[place] = scale * (float)(exp((double)logits[place] - lse[r]) - 1.0);
+            dlogits[place] = hit;
     }
     return 0;
 }
@@ -231,6 +231,7 @@ const struct para_op para_op_cross_entropy_backward = {
     .inputs = {5, 5},
     .infer = backward_infer,
     .cost = backward_cost,
+    .over = {1 + 0},
     .reference = backward_reference,
     .cpu = backward_cpu,
 };

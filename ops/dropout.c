@@ -95,7 +95,7 @@ PARA_SIMD static void draw(uint64_t key, uint64_t stream, uint64_t first, uint32
 }
 
 PARA_SIMD static void mask(int64_t elements, float p, float scale, const uint32_t *restrict word,
-                           const float *restrict x, float *restrict y)
+                           const float *x, float *y)
 {
 #pragma omp simd
     for (int64_t e = 0; e < elements; e++)
@@ -138,6 +138,7 @@ const struct para_op para_op_dropout = {
     .infer = infer,
     .grad = grad,
     .cost = cost,
+    .over = {1 + 0},
     .reference = reference,
     .cpu = cpu,
 };

@@ -59,7 +59,7 @@ static int reference(const struct para_call *c)
     return 0;
 }
 
-PARA_SIMD static void forward_tanh(int64_t elements, const float *restrict x, float *restrict y)
+PARA_SIMD static void forward_tanh(int64_t elements, const float *x, float *y)
 {
     const float k = (float)K, a = (float)A;
 #pragma omp simd
@@ -82,6 +82,7 @@ const struct para_op para_op_gelu = {
     .infer = infer,
     .grad = grad,
     .cost = cost,
+    .over = {1 + 0},
     .reference = reference,
     .cpu = cpu,
 };
@@ -105,8 +106,7 @@ static int backward_reference(const struct para_call *c)
     return 0;
 }
 
-PARA_SIMD static void backward_tanh(int64_t elements, const float *restrict x, const float *restrict dy,
-                                    float *restrict dx)
+PARA_SIMD static void backward_tanh(int64_t elements, const float *x, const float *dy, float *dx)
 {
     const float k = (float)K, a = (float)A;
 #pragma omp simd
@@ -131,6 +131,7 @@ const struct para_op para_op_gelu_backward = {
     .inputs = {2, 2},
     .infer = backward_infer,
     .cost = cost,
+    .over = {1 + 1},
     .reference = backward_reference,
     .cpu = backward_cpu,
 };

@@ -201,6 +201,7 @@ static int backward_reference(const struct para_call *c)
     const float *x = c->in[0], *gamma = c->in[1], *mean = c->in[2], *rstd = c->in[3], *dy = c->in[4];
     float *dx = c->out[0];
     int64_t rows = count_rows(c->node), width = norm_dim(c->node)->extent;
+    reference_parameters(c); /* before dx, which may lie in dy's place */
     for (int64_t r = 0; r < rows; r++, x += width, dy += width, dx += width) {
         double mean_g = 0, mean_gh = 0;
         for (int64_t e = 0; e < width; e++) {
@@ -213,14 +214,13 @@ static int backward_reference(const struct para_call *c)
             dx[e] = (float)(rstd[r] * ((double)dy[e] * gamma[e] - mean_g - h * mean_gh));
         }
     }
-    reference_parameters(c);
     return 0;
 }
 
 /* One pass over the rows; dgamma and dbeta grow in row order. */
 PARA_SIMD static void backward(int64_t rows, int64_t width, const float *x, const float *restrict gamma,
                                const float *restrict mean, const float *restrict rstd, const float *dy,
-                               float *restrict dx, float *restrict dgamma, float *restrict dbeta)
+                               float *dx, float *restrict dgamma, float *restrict dbeta)
 {
     memset(dgamma, 0, (size_t)width * sizeof *dgamma);
     memset(dbeta, 0, (size_t)width * sizeof *dbeta);
@@ -254,6 +254,7 @@ const struct para_op para_op_layernorm_backward = {
     .infer = backward_infer,
     .role = backward_role,
     .cost = backward_cost,
+    .over = {1 + 4},
     .reference = backward_reference,
     .cpu = backward_cpu,
 };

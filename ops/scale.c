@@ -28,7 +28,7 @@ static int reference(const struct para_call *c)
     return 0;
 }
 
-PARA_SIMD static void forward(int64_t elements, float factor, const float *restrict x, float *restrict y)
+PARA_SIMD static void forward(int64_t elements, float factor, const float *x, float *y)
 {
 #pragma omp simd
     for (int64_t e = 0; e < elements; e++)
@@ -47,6 +47,7 @@ const struct para_op para_op_scale = {
     .inputs = {1, 1},
     .infer = infer,
     .grad = grad,
+    .over = {1 + 0},
     .reference = reference,
     .cpu = cpu,
 };

@@ -29,6 +29,12 @@ static enum para_role role(const para_node *n, const char *axis, int output, con
     return PARA_WHOLE;
 }
 
+static void cost(const para_node *n, struct para_cost *c)
+{
+    c->flops = 0;
+    c->bytes = 2.0 * (double)para_shape_bytes(&n->out[0]->shape);
+}
+
 /* y (outer, inner) = x (outer, extent, inner) at index */
 static int cpu(const struct para_call *c)
 {
@@ -48,7 +54,7 @@ const struct para_op para_op_select = {
     .inputs = {2, 2},
     .infer = infer,
     .role = role,
-    .cost = para_cost_move,
+    .cost = cost,
     .cpu = cpu,
 };
 

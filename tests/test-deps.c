@@ -188,6 +188,8 @@ static void impossible_sharings_are_refused(void **state)
     para_graph *g = graph_of("x:input[4]; y:input[4]; a = scale(x, 2); b = scale(x, 3); c = add(a, b)");
     assert_refused(g, (int[]){0, 1, 2, 2, 3}, "c reads \"a\", whose storage holds \"b\" by then");
     assert_refused(g, (int[]){0, 0, 1, 2, 3}, "\"x\" and \"y\" share a buffer");
+    para_graph_free(g);
+    g = graph_of("x:input[i=2,j=2]; y:input[4]; a = permute(x, \"j i\"); b = scale(y, 3); c = reduce_sum(a, \"\")");
     assert_refused(g, (int[]){0, 1, 0, 2, 3}, "a writes \"a\" into the buffer of \"x\", which it uses itself");
     para_graph_free(g);
     g = graph_of("w:param[4]; lr:input[]; g:input[4]; w' = sgd(w, g, lr, lr, 0)");
