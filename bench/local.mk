@@ -1,12 +1,21 @@
 EXTRA_DIST += bench/RESULTS.md
 EXTRA_DIST += bench/bench-tokenizer.py
+EXTRA_DIST += bench/run
 
-# make bench: a training step against the measured floor of this machine.
+# Of the runtime's inner parts, as tests are; make bench builds and runs it.
+EXTRA_PROGRAMS += tests/bench-replay
+tests_bench_replay_LDADD = libinternal.la
+CLEANFILES += tests/bench-replay$(EXEEXT)
+
+# make bench: some minutes of work against the measured floors of this machine; bench/results.jsonl has the numbers.
 .PHONY: bench
 if IO
-bench: paragraph$(EXEEXT)
-	./paragraph$(EXEEXT) bench
+bench: paragraph$(EXEEXT) tests/bench-replay$(EXEEXT)
+	@command -v python3 >/dev/null || { echo "make bench: needs python3" >&2; exit 1; }
+	@$(MKDIR_P) bench
+	$(srcdir)/bench/run --out bench/results.jsonl ./paragraph$(EXEEXT) tests/bench-replay$(EXEEXT)
 else
 bench:
 	@echo "make bench: needs the paragraph command, which --without-io leaves out" >&2; exit 1
 endif
+CLEANFILES += bench/results.jsonl

@@ -114,7 +114,7 @@ dist_check_SCRIPTS += tests/test-repeat.sh
 dist_check_SCRIPTS += tests/test-tutorial.sh
 
 # A program that test-repeat.sh runs, and no test itself.
-EXTRA_PROGRAMS = tests/train-digest
+EXTRA_PROGRAMS += tests/train-digest
 check_DATA = tests/train-digest$(EXEEXT)
 CLEANFILES += tests/train-digest$(EXEEXT)
 
