@@ -3,6 +3,7 @@ libinternal_la_SOURCES += base/arena.c
 libinternal_la_SOURCES += base/arena.h
 libinternal_la_SOURCES += base/checked.h
 libinternal_la_SOURCES += base/dtype.c
+libinternal_la_SOURCES += base/dtype.h
 libinternal_la_SOURCES += base/fail.c
 libinternal_la_SOURCES += base/fail.h
 libinternal_la_SOURCES += base/grow.h

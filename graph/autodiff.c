@@ -140,9 +140,22 @@ static int check_loss(const para_graph *g, const para_tensor *loss, para_error *
     return g->has_backward ? para_fail(err, PARA_EINVAL, "the graph has its gradients already") : 0;
 }
 
+/* Steps of training are far smaller than those between values of fewer bits. */
+static int check_parameters(const para_graph *g, para_error *err)
+{
+    for (int i = 0; i < g->n_tensors; i++) {
+        const para_tensor *t = g->tensors[i];
+        if (t->kind == PARA_PARAMETER && t->shape.dtype != PARA_F32)
+            return para_fail(err, PARA_ESUPPORT, "parameter \"%s\" is %s, expected f32: weights of fewer bits can't be trained",
+                             t->name, para_dtype_name(t->shape.dtype));
+    }
+    return 0;
+}
+
 static int append(para_graph *g, para_tensor *loss, para_error *err)
 {
     PARA_TRY(check_loss(g, loss, err));
+    PARA_TRY(check_parameters(g, err));
     struct backward b = {.g = g, .n_tensors = g->n_tensors, .n_nodes = g->n_nodes};
     b.fan_in = calloc((size_t)g->n_tensors, sizeof *b.fan_in);
     b.first_use = calloc((size_t)g->n_tensors, sizeof *b.first_use);

@@ -1,4 +1,5 @@
 /* Building graphs: values, scopes and names, and the one call by which every op adds its node. */
+#include "base/dtype.h"
 #include "graph/ir.h"
 #include "graph/op.h"
 
@@ -55,7 +56,15 @@ para_tensor *para_input(para_graph *g, const char *name, para_dtype dtype, const
 
 para_tensor *para_param(para_graph *g, const char *name, const para_dim *dims, para_init init)
 {
-    return add_source(g, PARA_PARAMETER, name, PARA_F32, dims, init);
+    return para_param_as(g, name, PARA_F32, dims, init);
+}
+
+para_tensor *para_param_as(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims, para_init init)
+{
+    if (!para_dtype_weighs(dtype))
+        return para_graph_error(g, PARA_ESHAPE, "parameter \"%s\" is %s, expected f32, bf16 or i8", name,
+                                para_dtype_name(dtype));
+    return add_source(g, PARA_PARAMETER, name, dtype, dims, init);
 }
 
 para_tensor *para_state(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims, para_init init)

@@ -191,8 +191,8 @@ static int adopt_shape(para_graph *g, const char *name, const struct para_shape 
 {
     *own = *shape;
     int64_t elements = 1;
-    if (shape->dtype < PARA_F32 || shape->dtype > PARA_I32) {
-        para_graph_error(g, PARA_ESHAPE, "%s: element type number %d, expected that of f32, f16, bf16 or i32", name,
+    if (shape->dtype < PARA_F32 || shape->dtype > PARA_I8) {
+        para_graph_error(g, PARA_ESHAPE, "%s: element type number %d, expected that of f32, f16, bf16, i32 or i8", name,
                          (int)shape->dtype);
         return -1;
     }

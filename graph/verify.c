@@ -1,4 +1,5 @@
 /* What a legal graph is, as one executable definition; and sealing, which asks for it. */
+#include "base/dtype.h"
 #include "graph/ir.h"
 #include "graph/op.h"
 
@@ -150,9 +151,11 @@ static int check_source(const para_tensor *t, para_error *err)
         return para_fail(err, PARA_EINVAL, "\"%s\" is an intermediate value that no node makes", t->name);
     if (t->kind == PARA_INPUT || t->shape.dtype == PARA_F32)
         return 0;
+    if (t->kind == PARA_PARAMETER && para_dtype_weighs(t->shape.dtype))
+        return 0;
     if (!count)
         return para_fail(err, PARA_ESHAPE, "\"%s\" is %s, expected %s", t->name, para_dtype_name(t->shape.dtype),
-                         t->kind == PARA_STATE ? "a state to be f32 or i32" : "a parameter to be f32");
+                         t->kind == PARA_STATE ? "a state to be f32 or i32" : "a parameter to be f32, bf16 or i8");
     if (!fill || !(t->init.mean >= INT32_MIN && t->init.mean <= INT32_MAX))
         return para_fail(err, PARA_EINVAL, "\"%s\" is i32, expected a fill with an int32 as its initial value",
                          t->name);

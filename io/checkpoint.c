@@ -5,6 +5,7 @@
 #include <paragraph/data.h>
 #include <paragraph/optim.h>
 
+#include "base/dtype.h"
 #include "base/fail.h"
 #include "base/strmap.h"
 #include "io/config.h"
@@ -104,7 +105,21 @@ static int add_value(struct values *values, struct para_strmap *seen, const para
     return file_name(v, para_tensor_kind(t), err);
 }
 
-/* List the graph's values of one kind, each once, in the graph's order. The caller frees items. */
+/* Scales of int8 weights are made from the values that a file holds. */
+static bool is_scale(const para_graph *g, const para_tensor *t)
+{
+    const char *base = para_tensor_base(t);
+    size_t length = strlen(base) - (ends_with(base, ".scale") ? strlen(".scale") : 0);
+    for (int i = 0; i < para_graph_tensor_count(g) && base[length]; i++) {
+        const para_tensor *w = para_graph_tensor(g, i);
+        const char *name = para_tensor_base(w);
+        if (para_tensor_dtype(w) == PARA_I8 && strncmp(name, base, length) == 0 && !name[length])
+            return true;
+    }
+    return false;
+}
+
+/* List the graph's values of one kind, each once, in the graph's order, scales left out. The caller frees items. */
 static int list_values(struct values *out, const para_graph *g, para_kind kind, para_error *err)
 {
     struct para_strmap seen = {0};
@@ -112,7 +127,7 @@ static int list_values(struct values *out, const para_graph *g, para_kind kind, 
     int status = values.items ? 0 : para_fail_memory(err, "a checkpoint");
     for (int i = 0; status == 0 && i < para_graph_tensor_count(g); i++) {
         const para_tensor *t = para_graph_tensor(g, i);
-        if (para_tensor_kind(t) == kind && !para_tensor_producer(t))
+        if (para_tensor_kind(t) == kind && !para_tensor_producer(t) && !is_scale(g, t))
             status = add_value(&values, &seen, t, err);
     }
     para_strmap_free(&seen);
@@ -146,9 +161,12 @@ static int save_values(const char *folder, const char *name, const para_graph *g
     PARA_TRY(list_values(&values, g, kind, err));
     para_entry *entries = calloc((size_t)values.count + 1, sizeof *entries);
     int status = entries ? 0 : para_fail_memory(err, path);
-    for (int i = 0; entries && i < values.count; i++) {
+    for (int i = 0; status == 0 && i < values.count; i++) {
         entries[i] = values.items[i].expected;
         entries[i].name = values.items[i].name;
+        if (entries[i].dtype == PARA_I8)
+            status = para_fail(err, PARA_ESUPPORT, "%s: parameter \"%s\" is i8, expected weights of f32 or bf16 to save",
+                               path, values.items[i].base);
     }
     struct source source = {&values, s};
     if (status == 0)
@@ -233,17 +251,22 @@ static int match_shape(const struct para_weight *w, const para_entry *want, cons
     return 0;
 }
 
+/* The types of a file's tensor that a value of some type is made from. */
+static const char *sources_of(para_dtype dtype)
+{
+    return para_dtype_weighs(dtype) ? "f32, f16 or bf16" : para_dtype_name(dtype);
+}
+
 static int match(struct value *v, const struct para_weights *weights, para_error *err)
 {
     v->found = para_weights_find(weights, v->name);
     para_dtype dtype = v->expected.dtype;
     if (!v->found)
-        return para_fail(err, PARA_EFORMAT, "%s: has no tensor \"%s\" of type %s%s", weights->path, v->name,
-                         para_dtype_name(dtype), dtype == PARA_F32 ? ", f16 or bf16" : "");
+        return para_fail(err, PARA_EFORMAT, "%s: has no tensor \"%s\" of type %s", weights->path, v->name,
+                         sources_of(dtype));
     if (!para_weight_converts(v->found, dtype))
-        return para_fail(err, PARA_EFORMAT, "%s: tensor \"%s\" is %s, expected %s%s", v->found->path,
-                         v->found->entry.name, para_dtype_name(v->found->entry.dtype), para_dtype_name(dtype),
-                         dtype == PARA_F32 ? ", f16 or bf16" : "");
+        return para_fail(err, PARA_EFORMAT, "%s: tensor \"%s\" is %s, expected %s", v->found->path,
+                         v->found->entry.name, para_dtype_name(v->found->entry.dtype), sources_of(dtype));
     return match_shape(v->found, &v->expected, v->axes, err);
 }
 
@@ -310,11 +333,15 @@ static int part_match(struct part *p, const para_graph *g, para_kind kind, para_
 
 static int set_converted(para_session *s, const struct value *v, para_error *err)
 {
-    float *converted = malloc(v->expected.bytes);
+    const para_entry *e = &v->found->entry;
+    size_t count = v->expected.bytes / para_dtype_bytes(v->expected.dtype);
+    if (e->dtype == PARA_F32 && (uintptr_t)e->data % _Alignof(float) == 0)
+        return para_session_set_weight(s, v->base, e->data, (int64_t)count, err);
+    float *converted = malloc(count * sizeof *converted);
     if (!converted)
         return para_fail_memory(err, v->found->path);
-    para_weight_convert(converted, v->found, (int64_t)(v->expected.bytes / sizeof *converted));
-    int status = para_session_set(s, v->base, converted, v->expected.bytes, err);
+    para_weight_convert(converted, v->found, (int64_t)count);
+    int status = para_session_set_weight(s, v->base, converted, (int64_t)count, err);
     free(converted);
     return status;
 }

@@ -41,7 +41,7 @@ struct file_type {
 static const struct file_type file_types[] = {
     {"F32", 4, PARA_F32}, {"F16", 2, PARA_F16}, {"BF16", 2, PARA_BF16}, {"I32", 4, PARA_I32}, {"F64", 8, -1},
     {"I64", 8, -1},       {"U64", 8, -1},       {"U32", 4, -1},         {"I16", 2, -1},       {"U16", 2, -1},
-    {"I8", 1, -1},        {"U8", 1, -1},        {"BOOL", 1, -1},        {"F8_E4M3", 1, -1},   {"F8_E5M2", 1, -1},
+    {"I8", 1, PARA_I8},   {"U8", 1, -1},        {"BOOL", 1, -1},        {"F8_E4M3", 1, -1},   {"F8_E5M2", 1, -1},
 };
 
 static const struct file_type *find_type(const char *name)

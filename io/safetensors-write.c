@@ -11,7 +11,7 @@
 
 static const char *dtype_text(para_dtype dtype)
 {
-    static const char *const names[] = {"F32", "F16", "BF16", "I32"};
+    static const char *const names[] = {"F32", "F16", "BF16", "I32", "I8"};
     return names[dtype];
 }
 

@@ -1,6 +1,7 @@
 /* The weights of a Hugging Face folder. Files are mapped; their data is touched when it is read, no sooner. */
 #include "io/weights.h"
 
+#include "base/dtype.h"
 #include "base/fail.h"
 #include "io/safetensors.h"
 
@@ -129,7 +130,8 @@ const struct para_weight *para_weights_find(const struct para_weights *w, const 
 bool para_weight_converts(const struct para_weight *w, para_dtype dtype)
 {
     para_dtype has = w->entry.dtype;
-    return has == dtype || (dtype == PARA_F32 && (has == PARA_F16 || has == PARA_BF16));
+    bool floats = has == PARA_F32 || has == PARA_F16 || has == PARA_BF16;
+    return para_dtype_weighs(dtype) ? floats : has == dtype;
 }
 
 static float float_of(uint32_t bits)
@@ -153,9 +155,13 @@ void para_weight_convert(float *out, const struct para_weight *w, int64_t n)
 {
     const unsigned char *data = w->entry.data;
     bool half = w->entry.dtype == PARA_F16;
+    if (w->entry.dtype == PARA_F32) {
+        memcpy(out, data, (size_t)n * sizeof *out);
+        return;
+    }
     for (int64_t i = 0; i < n; i++) {
         uint16_t h;
         memcpy(&h, data + 2 * i, sizeof h);
-        out[i] = half ? from_f16(h) : float_of((uint32_t)h << 16);
+        out[i] = half ? from_f16(h) : para_of_bf16(h);
     }
 }

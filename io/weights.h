@@ -37,9 +37,9 @@ void para_weights_close(struct para_weights *w);
 /* Find a tensor by name, or by the name without "transformer." before it; NULL if there is none. */
 const struct para_weight *para_weights_find(const struct para_weights *w, const char *name);
 
-/* Whether read values of type `dtype` can be had from a file's: float32 from float16 and bfloat16, too. */
+/* Whether values of type `dtype` can be had from a file's: those of weights from float32, float16 and bfloat16. */
 bool para_weight_converts(const struct para_weight *w, para_dtype dtype);
-/* Write n float32 values from float16 or bfloat16; infinities and NaNs stay what they are. */
+/* Write n values, float32, float16 or bfloat16 in the file, as float32; infinities and NaNs stay what they are. */
 void para_weight_convert(float *out, const struct para_weight *w, int64_t n);
 
 #endif

@@ -4,6 +4,7 @@
 #include <paragraph/optim.h>
 
 #include "base/checked.h"
+#include "base/dtype.h"
 #include "base/fail.h"
 
 #include <limits.h>
@@ -77,6 +78,9 @@ int para_gpt2_check(const para_gpt2 *model, para_error *err)
     if (!(model->norm_eps > 0 && model->norm_eps < 1))
         return para_fail(err, PARA_ERANGE, "gpt2: norm_eps is %g, expected more than 0 and less than 1",
                          model->norm_eps);
+    if (!para_dtype_weighs(model->weights))
+        return para_fail(err, PARA_EINVAL, "gpt2: weights are %s, expected f32, bf16 or i8",
+                         para_dtype_name(model->weights));
     return 0;
 }
 
@@ -98,15 +102,36 @@ static para_tensor *param(const struct build *b, const char *name, const char *k
     return para_param(b->g, full, dims, init);
 }
 
+/* A matrix that products read, and, of int8, its scales, float32 (scaled), else NULL. Drawn int8 values are a quarter of
+ * their range wide. */
+static para_tensor *matrix(const struct build *b, const char *name, const char *kind, const para_dim *dims,
+                           const para_dim *scaled, double spread, para_tensor **scale)
+{
+    char full[64], of[64];
+    double steps = b->m->weights == PARA_I8 ? 32 / spread : 1;
+    snprintf(full, sizeof full, "%s%s", name, kind);
+    snprintf(of, sizeof of, "%s%s.scale", name, kind);
+    para_init init = {PARA_INIT_NORMAL, 0, spread * steps}, step = {PARA_INIT_FILL, 1 / steps, 0};
+    *scale = b->m->weights == PARA_I8 ? para_param(b->g, of, scaled, step) : NULL;
+    return para_param_as(b->g, full, b->m->weights, dims, init);
+}
+
+/* x times scales, if there are any. */
+static para_tensor *scaled_by(const struct build *b, para_tensor *x, para_tensor *scale)
+{
+    return scale ? para_mul(b->g, x, scale) : x;
+}
+
 /* y = x w + b; w has `dims`, of which the first `contracted` are those of x named in `contract`. */
 static para_tensor *linear(const struct build *b, para_tensor *x, const char *name, const char *contract,
                            int contracted, const para_dim *dims, double spread)
 {
-    para_tensor *w = param(b, name, ".weight", dims, 0, spread);
+    para_tensor *scale, *w = matrix(b, name, ".weight", dims, dims + contracted, spread, &scale);
     para_tensor *bias = param(b, name, ".bias", dims + contracted, 0, 0);
     char product[64];
     snprintf(product, sizeof product, "%s.matmul", name);
-    return para_name(para_add(b->g, para_name(para_matmul(b->g, x, w, contract), product), bias), name);
+    para_tensor *y = scaled_by(b, para_name(para_matmul(b->g, x, w, contract), product), scale);
+    return para_name(para_add(b->g, y, bias), name);
 }
 
 static para_tensor *norm(const struct build *b, para_tensor *x, const char *name)
@@ -162,9 +187,17 @@ static para_tensor *layer(const struct build *b, para_tensor *x)
     return para_name(para_add(b->g, x, mlp(b, norm(b, x, "ln_2"))), "mlp.residual");
 }
 
-static para_tensor *embed(const struct build *b, para_tensor *tokens, para_tensor *wte, para_tensor *wpe, int64_t seq)
+/* The table of tokens, which embedding and head share. */
+struct table {
+    para_tensor *wte, *scale;
+};
+
+static para_tensor *embed(const struct build *b, para_tensor *tokens, const struct table *t, para_tensor *wpe,
+                          int64_t seq)
 {
-    para_tensor *token = para_embedding(b->g, wte, tokens, "vocab");
+    para_tensor *token = para_embedding(b->g, t->wte, tokens, "vocab");
+    if (t->scale)
+        token = para_mul(b->g, token, para_embedding(b->g, t->scale, tokens, "vocab"));
     para_tensor *places =
         b->position ? para_arange_from(b->g, b->position, "seq", seq, b->m->context) : para_arange(b->g, "seq", seq);
     para_tensor *position = para_embedding(b->g, wpe, places, "context");
@@ -187,14 +220,15 @@ static int check_build(const para_gpt2 *m, int64_t batch, int64_t seq, bool trai
     return 0;
 }
 
-/* From tokens to what the head reads, and wte, which the head shares. */
-static para_tensor *body(struct build *b, para_tensor *tokens, int64_t seq, para_tensor **wte)
+/* From tokens to what the head reads. */
+static para_tensor *body(struct build *b, para_tensor *tokens, int64_t seq, struct table *t)
 {
     const para_gpt2 *m = b->m;
-    *wte = param(b, "wte", "", PARA_DIMS({"vocab", m->vocab}, {"embd", m->embd}), 0, INITIAL_SPREAD);
+    t->wte = matrix(b, "wte", "", PARA_DIMS({"vocab", m->vocab}, {"embd", m->embd}), PARA_DIMS({"vocab", m->vocab}),
+                    INITIAL_SPREAD, &t->scale);
     para_tensor *wpe = param(b, "wpe", "", PARA_DIMS({"context", m->context}, {"embd", m->embd}), 0, INITIAL_SPREAD);
     para_scope_push(b->g, "embed");
-    para_tensor *x = embed(b, tokens, *wte, wpe, seq);
+    para_tensor *x = embed(b, tokens, t, wpe, seq);
     para_scope_pop(b->g);
     for (int i = 0; i < m->layers; i++) {
         para_scope_push(b->g, "layer.%d", i);
@@ -209,6 +243,11 @@ static para_tensor *body(struct build *b, para_tensor *tokens, int64_t seq, para
     return x;
 }
 
+static para_tensor *head(const struct build *b, para_tensor *x, const struct table *t)
+{
+    return scaled_by(b, para_matmul(b->g, x, t->wte, "embd"), t->scale);
+}
+
 static struct build begin(para_graph *g, const para_gpt2 *model, int64_t batch)
 {
     return (struct build){.g = g, .m = model, .head_dim = model->embd / model->heads, .batch = batch};
@@ -218,7 +257,7 @@ para_gpt2_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t b
 {
     para_gpt2_graph out = {0};
     para_error err;
-    para_tensor *wte;
+    struct table table;
     if (check_build(model, batch, seq, training, &err) < 0) {
         para_graph_fail(g, &err);
         return out;
@@ -230,9 +269,9 @@ para_gpt2_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t b
         out.targets = para_input(g, "targets", PARA_I32, places);
         b.step = model->dropout > 0 ? para_step(g) : NULL;
     }
-    para_tensor *x = body(&b, out.tokens, seq, &wte);
+    para_tensor *x = body(&b, out.tokens, seq, &table);
     para_scope_push(g, "head");
-    out.logits = para_matmul(g, x, wte, "embd");
+    out.logits = head(&b, x, &table);
     out.loss = training ? para_cross_entropy(g, out.logits, out.targets, "vocab", -100) : NULL;
     para_scope_pop(g);
 
@@ -249,7 +288,7 @@ para_gpt2_graph para_gpt2_build_cached(para_graph *g, const para_gpt2 *model, in
 {
     para_gpt2_graph out = {0};
     para_error err;
-    para_tensor *wte;
+    struct table table;
     if (check_build(model, batch, seq, false, &err) < 0) {
         para_graph_fail(g, &err);
         return out;
@@ -258,9 +297,9 @@ para_gpt2_graph para_gpt2_build_cached(para_graph *g, const para_gpt2 *model, in
     out.tokens = para_input(g, "tokens", PARA_I32, PARA_DIMS({"batch", batch}, {"seq", seq}));
     b.position = para_input(g, "position", PARA_I32, PARA_SCALAR);
     para_tensor *last = para_input(g, "last", PARA_I32, PARA_SCALAR);
-    para_tensor *x = body(&b, out.tokens, seq, &wte);
+    para_tensor *x = body(&b, out.tokens, seq, &table);
     para_scope_push(g, "head");
-    out.logits = para_matmul(g, para_select(g, x, last, "seq"), wte, "embd");
+    out.logits = head(&b, para_select(g, x, last, "seq"), &table);
     para_scope_pop(g);
     para_output(para_name(out.logits, "logits"));
     return out;

@@ -3,6 +3,7 @@
  * NaN 0. Element by element, so every axis is parallel. */
 #include <paragraph/ops.h>
 
+#include "base/dtype.h"
 #include "base/simd.h"
 #include "ops/need.h"
 #include "ops/table.h"
@@ -52,12 +53,6 @@ static inline float float_of(uint32_t bits)
     return x;
 }
 
-static inline uint16_t bf16_of(float x)
-{
-    uint32_t bits = bits_of(x), rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    return (uint16_t)(x != x ? bits >> 16 | 0x40 : rounded);
-}
-
 /* Below 2^-14 a half has steps of 2^-24, those of floats from 1/2 to 1: adding 1/2 rounds to them. From 65520 on,
  * half a step above the largest half, the result is infinity. */
 static inline uint16_t f16_of(float x)
@@ -101,7 +96,7 @@ PARA_SIMD static void from_f32(int64_t elements, para_dtype to, const float *res
     case PARA_BF16:
 #pragma omp simd
         for (int64_t e = 0; e < elements; e++)
-            half[e] = bf16_of(x[e]);
+            half[e] = para_bf16_of(x[e]);
         break;
     default:
         for (int64_t e = 0; e < elements; e++)
@@ -122,7 +117,7 @@ PARA_SIMD static void to_f32(int64_t elements, para_dtype from, const void *rest
     case PARA_BF16:
 #pragma omp simd
         for (int64_t e = 0; e < elements; e++)
-            y[e] = float_of((uint32_t)half[e] << 16);
+            y[e] = para_of_bf16(half[e]);
         break;
     default:
 #pragma omp simd

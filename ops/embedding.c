@@ -1,9 +1,11 @@
 /* embedding: y = table[ids], rows of the table by number.
  *   table (axis, rest), ids (I) -> y (I, rest), where I and rest are any axes
+ * A table of bfloat16 or int8 gives its values as float32.
  * I and rest are parallel. Parts of the table's axis each give the rows that they hold, 0 for others, and add up. */
 #include <paragraph/ops.h>
 
-#include "graph/op.h"
+#include "ops/convert.h"
+#include "ops/need.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -13,7 +15,7 @@ extern const struct para_op para_op_embedding, para_op_embedding_backward, para_
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
     char text[PARA_SHAPE_TEXT];
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
+    PARA_TRY(para_need_weights(n, 0, err));
     PARA_TRY(para_need_dtype(n, 1, PARA_I32, err));
     const struct para_shape *table = &n->in[0]->shape, *ids = &n->in[1]->shape;
     if (para_shape_find(table, n->attr[0].s) != 0)
@@ -51,7 +53,9 @@ static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para
 static void cost(const para_node *n, struct para_cost *c)
 {
     c->flops = 0;
-    c->bytes = 2.0 * (double)para_shape_bytes(&n->out[0]->shape) + (double)para_shape_bytes(&n->in[1]->shape);
+    size_t element = para_dtype_bytes(n->in[0]->shape.dtype) + sizeof(float);
+    c->bytes = (double)para_shape_elements(&n->out[0]->shape) * (double)element +
+               (double)para_shape_bytes(&n->in[1]->shape);
 }
 
 static int check_id(int32_t id, int64_t position, const struct para_extent *table, para_error *err)
@@ -67,18 +71,18 @@ static int cpu(const struct para_call *c)
 {
     const struct para_shape *table = &c->node->in[0]->shape;
     const struct para_extent *dim = &table->dim[0];
-    const float *rows = c->in[0];
+    const char *rows = c->in[0];
     const int32_t *ids = c->in[1];
     float *y = c->out[0];
     int64_t count = para_shape_elements(&c->node->in[1]->shape), width = para_shape_elements(table) / dim->extent;
-    size_t row_bytes = (size_t)width * sizeof(float);
+    size_t row_bytes = (size_t)width * para_dtype_bytes(table->dtype);
     for (int64_t p = 0; p < count; p++) {
         PARA_TRY(check_id(ids[p], p, dim, c->err));
         int64_t row = ids[p] - dim->origin;
         if (row >= 0 && row < dim->extent)
-            memcpy(y + p * width, rows + row * width, row_bytes);
+            para_convert(width, table->dtype, rows + (size_t)row * row_bytes, y + p * width);
         else
-            memset(y + p * width, 0, row_bytes);
+            memset(y + p * width, 0, (size_t)width * sizeof *y);
     }
     return 0;
 }

@@ -4,15 +4,18 @@
  * y's axes come in that order, within batch and M as in a, within N as in b, unless `order` lists them all.
  * M, N and batch are parallel; parts of K give partial sums.
  *
- * A few rows by a matrix go through ops/skinny.c.
+ * b may be of fewer bits than float32: weights, converted as they are read. A few rows by a matrix go through
+ * ops/skinny.h; for more, the weights become float32 in scratch, some columns at a time.
  *
  * The groups may lie in memory in any order. Where a matrix's two groups can each be walked with one stride, and one
  * of these is 1, the product reads or writes it in place; else it goes through a packed copy in scratch. */
 #include <paragraph/ops.h>
 
 #include "base/checked.h"
+#include "ops/convert.h"
 #include "ops/dims.h"
 #include "ops/gemm.h"
+#include "ops/need.h"
 #include "ops/skinny.h"
 
 #include <stdio.h>
@@ -41,6 +44,7 @@ struct matrix {
 struct plan {
     struct group group[GROUPS];
     struct matrix matrix[3];
+    para_dtype weights; /* of b as it is multiplied: float32 if it is packed */
 };
 
 static void add_axis(struct group *g, const struct para_shape *const s[3], const struct para_extent *dim)
@@ -104,6 +108,7 @@ static void make_plan(struct plan *p, const struct para_shape *a, const struct p
     p->matrix[A] = lay_out(p, A, ROWS, INNER);
     p->matrix[B] = lay_out(p, B, INNER, COLS);
     p->matrix[Y] = lay_out(p, Y, ROWS, COLS);
+    p->weights = p->matrix[B].packed ? PARA_F32 : b->dtype;
 }
 
 static void plan_node(struct plan *p, const para_node *n)
@@ -176,8 +181,8 @@ static int check_range(const struct para_shape *y, para_error *err)
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    for (int k = 0; k < 2; k++)
-        PARA_TRY(para_need_dtype(n, k, PARA_F32, err));
+    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
+    PARA_TRY(para_need_weights(n, 1, err));
     PARA_TRY(check_contract(n, err));
     if (!default_axes(&n->in[0]->shape, &n->in[1]->shape, n->attr[0].s, &out[0]))
         return para_fail(err, PARA_ESHAPE, "the product has more than %d axes", PARA_MAX_RANK);
@@ -238,8 +243,10 @@ static int sum_products(const struct para_call *c, bool add)
 {
     const struct para_shape *a = &c->node->in[0]->shape, *b = &c->node->in[1]->shape, *y = &c->node->out[0]->shape;
     const struct para_shape *const shapes[3] = {a, b, y};
-    const float *x = c->in[0], *w = c->in[1];
+    const float *x = c->in[0];
+    const char *weights = c->in[1];
     float *out = c->out[0];
+    size_t element = para_dtype_bytes(b->dtype);
     struct group outer = {.total = 1}, inner = {.total = 1};
     for (int i = 0; i < y->rank; i++)
         add_axis(&outer, shapes, &y->dim[i]);
@@ -249,8 +256,11 @@ static int sum_products(const struct para_call *c, bool add)
     for (int64_t e = 0; e < outer.total; e++) {
         int64_t at_x = offset(&outer, A, e), at_w = offset(&outer, B, e);
         double sum = add ? out[e] : 0;
-        for (int64_t k = 0; k < inner.total; k++)
-            sum += (double)x[at_x + offset(&inner, A, k)] * w[at_w + offset(&inner, B, k)];
+        for (int64_t k = 0; k < inner.total; k++) {
+            float w;
+            para_convert(1, b->dtype, weights + (size_t)(at_w + offset(&inner, B, k)) * element, &w);
+            sum += (double)x[at_x + offset(&inner, A, k)] * w;
+        }
         out[e] = (float)sum;
     }
     return 0;
@@ -287,13 +297,15 @@ static int64_t run_start(const struct plan *p, int k, int64_t element)
            offset(batch, k, element / cols->total / rows->total);
 }
 
-static void pack(const struct plan *p, int k, const float *own, float *packed)
+static void pack(const struct plan *p, int k, para_dtype dtype, const void *own, float *packed)
 {
     struct runs r = runs_of(p, k);
+    int64_t piece = r.stride == 1 ? r.length : 1;
+    size_t element = para_dtype_bytes(dtype);
     for (int64_t i = 0; i < r.count; i++) {
-        const float *from = own + run_start(p, k, i * r.length);
-        for (int64_t e = 0; e < r.length; e++)
-            packed[i * r.length + e] = from[e * r.stride];
+        const char *from = (const char *)own + (size_t)run_start(p, k, i * r.length) * element;
+        for (int64_t e = 0; e < r.length; e += piece)
+            para_convert(piece, dtype, from + (size_t)(e * r.stride) * element, packed + i * r.length + e);
     }
 }
 
@@ -320,14 +332,28 @@ static size_t packed_bytes(const struct plan *p, int k)
     return ((size_t)(p->group[BATCH].total * matrix_elements(p, k)) * sizeof(float) + 63) / 64 * 64;
 }
 
-/* Packed copies, then what the products need. */
+/* Columns of weights that are converted at a time: about half a megabyte of float32, which a core's cache holds. */
+static int64_t converted_columns(const struct plan *p)
+{
+    int64_t fit = (1 << 17) / p->group[INNER].total / 16 * 16, all = p->group[COLS].total;
+    fit = fit < 16 ? 16 : fit;
+    return fit < all ? fit : all;
+}
+
+static size_t converted_bytes(const struct plan *p)
+{
+    if (p->weights == PARA_F32)
+        return 0;
+    return ((size_t)(p->group[INNER].total * converted_columns(p)) * sizeof(float) + 63) / 64 * 64;
+}
+
 static size_t scratch(const para_node *n)
 {
     struct plan p;
     plan_node(&p, n);
     int64_t rows = p.group[p.matrix[Y].transposed ? COLS : ROWS].total;
     int64_t cols = p.group[p.matrix[Y].transposed ? ROWS : COLS].total;
-    return packed_bytes(&p, A) + packed_bytes(&p, B) + packed_bytes(&p, Y) +
+    return packed_bytes(&p, A) + packed_bytes(&p, B) + packed_bytes(&p, Y) + converted_bytes(&p) +
            para_gemm_scratch(rows, cols, p.group[INNER].total);
 }
 
@@ -342,13 +368,6 @@ static void multiply(const struct plan *p, const float *a, const float *b, float
 {
     const struct matrix *ma = &p->matrix[A], *mb = &p->matrix[B], *my = &p->matrix[Y];
     int64_t rows = p->group[ROWS].total, cols = p->group[COLS].total, inner = p->group[INNER].total;
-    if (!add && rows <= PARA_SKINNY_ROWS && !ma->transposed && !my->transposed) {
-        if (mb->transposed)
-            para_skinny_product_transposed(rows, cols, inner, a, ma->ld, b, mb->ld, y, my->ld);
-        else
-            para_skinny_product(rows, cols, inner, a, ma->ld, b, mb->ld, y, my->ld);
-        return;
-    }
     struct para_gemm g = {.m = rows, .n = cols, .k = inner, .c = y, .c_row = my->ld, .add = add};
     g.a = gemm_operand(ma, false, a);
     g.b = gemm_operand(mb, false, b);
@@ -361,10 +380,54 @@ static void multiply(const struct plan *p, const float *a, const float *b, float
     para_gemm(&g, scratch);
 }
 
+/* The same with a few rows, which read b once. */
+static void multiply_few(const struct plan *p, const float *a, const void *b, float *y)
+{
+    const struct matrix *mb = &p->matrix[B];
+    struct para_weights_matrix w = {p->weights, p->group[COLS].total, p->group[INNER].total, mb->ld, b};
+    int64_t rows = p->group[ROWS].total, lda = p->matrix[A].ld, ldy = p->matrix[Y].ld;
+    if (mb->transposed)
+        para_skinny_transposed(&w, rows, a, lda, y, ldy);
+    else
+        para_skinny_rows(&w, rows, a, lda, y, ldy);
+}
+
+/* The same with weights of fewer bits, some columns at a time in scratch. */
+static void multiply_converted(const struct plan *p, const float *a, const char *b, float *y, bool add, char *scratch)
+{
+    float *converted = (float *)(void *)scratch;
+    const struct matrix *mb = &p->matrix[B], *my = &p->matrix[Y];
+    int64_t all = p->group[COLS].total, inner = p->group[INNER].total, most = converted_columns(p);
+    size_t element = para_dtype_bytes(p->weights);
+    struct plan part = *p;
+    for (int64_t first = 0; first < all; first += most) {
+        int64_t cols = all - first < most ? all - first : most;
+        int64_t lines = mb->transposed ? cols : inner, length = mb->transposed ? inner : cols;
+        const char *from = b + (size_t)(first * (mb->transposed ? mb->ld : 1)) * element;
+        for (int64_t i = 0; i < lines; i++)
+            para_convert(length, p->weights, from + (size_t)(i * mb->ld) * element, converted + i * length);
+        part.group[COLS].total = cols;
+        part.matrix[B].ld = length;
+        multiply(&part, a, converted, y + first * (my->transposed ? my->ld : 1), add, scratch + converted_bytes(p));
+    }
+}
+
 /* Where the matrix of one element of the batch begins. */
 static int64_t matrix_start(const struct plan *p, int k, int64_t element)
 {
     return p->matrix[k].packed ? element * matrix_elements(p, k) : offset(&p->group[BATCH], k, element);
+}
+
+/* One element of the batch; scratch has room for converted columns, then for the product. */
+static void multiply_one(const struct plan *p, const float *a, const void *b, float *y, bool add, char *scratch)
+{
+    bool few = p->group[ROWS].total <= PARA_SKINNY_ROWS && !p->matrix[A].transposed && !p->matrix[Y].transposed;
+    if (few && !add)
+        multiply_few(p, a, b, y);
+    else if (p->weights != PARA_F32)
+        multiply_converted(p, a, b, y, add, scratch);
+    else
+        multiply(p, a, b, y, add, scratch);
 }
 
 static int product(const struct para_call *c, bool add)
@@ -372,21 +435,22 @@ static int product(const struct para_call *c, bool add)
     struct plan p;
     plan_node(&p, c->node);
     char *free_scratch = c->scratch;
-    const float *operand[2];
+    const void *operand[2];
     for (int k = 0; k < 2; k++) {
         operand[k] = c->in[k];
         if (!p.matrix[k].packed)
             continue;
-        float *packed = (float *)(void *)free_scratch;
-        pack(&p, k, c->in[k], packed);
-        operand[k] = packed;
+        operand[k] = free_scratch;
+        pack(&p, k, c->node->in[k]->shape.dtype, c->in[k], (float *)(void *)free_scratch);
         free_scratch += packed_bytes(&p, k);
     }
+    const float *a = operand[A];
     float *y = p.matrix[Y].packed ? (float *)(void *)free_scratch : c->out[0];
     free_scratch += packed_bytes(&p, Y);
     for (int64_t e = 0; e < p.group[BATCH].total; e++)
-        multiply(&p, operand[A] + matrix_start(&p, A, e), operand[B] + matrix_start(&p, B, e),
-                 y + matrix_start(&p, Y, e), add && !p.matrix[Y].packed, free_scratch);
+        multiply_one(&p, a + matrix_start(&p, A, e),
+                     (const char *)operand[B] + (size_t)matrix_start(&p, B, e) * para_dtype_bytes(p.weights),
+                     y + matrix_start(&p, Y, e), add && !p.matrix[Y].packed, free_scratch);
     if (p.matrix[Y].packed)
         unpack(&p, Y, y, c->out[0], add);
     return 0;

@@ -1,6 +1,8 @@
 /* What infer() of several ops asks of inputs. */
 #include "ops/need.h"
 
+#include "base/dtype.h"
+
 int para_need_scalar(const para_node *n, int i, para_dtype dtype, para_error *err)
 {
     PARA_TRY(para_need_dtype(n, i, dtype, err));
@@ -9,6 +11,15 @@ int para_need_scalar(const para_node *n, int i, para_dtype dtype, para_error *er
         return para_fail(err, PARA_ESHAPE, "\"%s\" is %s, expected a scalar", n->in[i]->name,
                          para_shape_text(&n->in[i]->shape, text));
     return 0;
+}
+
+int para_need_weights(const para_node *n, int i, para_error *err)
+{
+    const para_tensor *t = n->in[i];
+    if (para_dtype_weighs(t->shape.dtype))
+        return 0;
+    return para_fail(err, PARA_ESHAPE, "\"%s\" is %s, expected f32, bf16 or i8", t->name,
+                     para_dtype_name(t->shape.dtype));
 }
 
 int para_need_axis(const para_node *n, int i, const char *axis, para_error *err)

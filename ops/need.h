@@ -7,6 +7,9 @@
 /* Fail unless input i is a scalar of this element type. */
 int para_need_scalar(const para_node *n, int i, para_dtype dtype, para_error *err);
 
+/* Fail unless input i is of a type that parameters have. */
+int para_need_weights(const para_node *n, int i, para_error *err);
+
 /* Return the index of the dimension of input i called axis, or fail. */
 int para_need_axis(const para_node *n, int i, const char *axis, para_error *err);
 

@@ -14,3 +14,4 @@ libinternal_la_SOURCES += runtime/session.h
 libinternal_la_SOURCES += runtime/store.c
 libinternal_la_SOURCES += runtime/store.h
 libinternal_la_SOURCES += runtime/tasks.c
+libinternal_la_SOURCES += runtime/weights.c

@@ -1,5 +1,6 @@
 #include "runtime/store.h"
 
+#include "base/dtype.h"
 #include "base/fail.h"
 #include "base/philox.h"
 
@@ -148,21 +149,47 @@ static void fill_uniform(float *x, int64_t length, uint64_t seed, uint64_t strea
     }
 }
 
+static void fill_floats(float *x, int64_t length, uint64_t seed, uint64_t stream, int64_t begin, para_init init)
+{
+    if (init.kind == PARA_INIT_NORMAL)
+        fill_normal(x, length, seed, stream, begin, init);
+    else if (init.kind == PARA_INIT_UNIFORM)
+        fill_uniform(x, length, seed, stream, begin, init);
+    else
+        for (int64_t e = 0; e < length; e++)
+            x[e] = (float)init.mean;
+}
+
+/* Elements of another type: of float32 values, or, of int32, which alone may be larger than float32 is exact, a fill. */
+static void fill_others(void *to, para_dtype dtype, int64_t length, uint64_t seed, uint64_t stream, int64_t begin,
+                        para_init init)
+{
+    enum { PIECE = 256 };
+    float x[PIECE];
+    for (int64_t first = 0; first < length; first += PIECE) {
+        int64_t count = length - first < PIECE ? length - first : PIECE;
+        if (dtype != PARA_I32)
+            fill_floats(x, count, seed, stream, begin + first, init);
+        for (int64_t e = 0; e < count; e++)
+            if (dtype == PARA_I32)
+                ((int32_t *)to)[first + e] = (int32_t)init.mean;
+            else if (dtype == PARA_BF16)
+                ((uint16_t *)to)[first + e] = para_bf16_of(x[e]);
+            else
+                ((int8_t *)to)[first + e] = para_i8_of(x[e]);
+    }
+}
+
 void para_fill_initial(const para_tensor *t, uint64_t seed, void *tile)
 {
     struct runs r = runs_of(&t->shape);
     uint64_t stream = (uint64_t)t->origin;
+    para_dtype dtype = t->shape.dtype;
     do {
-        float *x = (float *)tile + r.number * r.length;
-        if (t->init.kind == PARA_INIT_NORMAL)
-            fill_normal(x, r.length, seed, stream, run_begin(&r), t->init);
-        else if (t->init.kind == PARA_INIT_UNIFORM)
-            fill_uniform(x, r.length, seed, stream, run_begin(&r), t->init);
-        else if (t->shape.dtype == PARA_I32)
-            for (int64_t e = 0; e < r.length; e++)
-                ((int32_t *)tile)[r.number * r.length + e] = (int32_t)t->init.mean;
+        void *to = (char *)tile + (size_t)(r.number * r.length) * para_dtype_bytes(dtype);
+        if (dtype == PARA_F32)
+            fill_floats(to, r.length, seed, stream, run_begin(&r), t->init);
         else
-            for (int64_t e = 0; e < r.length; e++)
-                x[e] = (float)t->init.mean;
+            fill_others(to, dtype, r.length, seed, stream, run_begin(&r), t->init);
     } while (next_run(&r));
 }

@@ -364,12 +364,16 @@ static para_tensor *read_value(struct reader *r, const char *name)
     const para_init zero = {PARA_INIT_FILL, 0.0, 0.0}, normal = {PARA_INIT_NORMAL, 0.0, 1.0};
     if (strcmp(kind, "param") == 0)
         return para_param(r->g, name, dims, normal);
+    if (strcmp(kind, "bf16") == 0)
+        return para_param_as(r->g, name, PARA_BF16, dims, normal);
+    if (strcmp(kind, "i8") == 0)
+        return para_param_as(r->g, name, PARA_I8, dims, normal);
     if (strcmp(kind, "state") == 0)
         return para_state(r->g, name, PARA_F32, dims, zero);
     if (strcmp(kind, "count") == 0)
         return para_state(r->g, name, PARA_I32, dims, zero);
     if (strcmp(kind, "input") != 0 && strcmp(kind, "ids") != 0)
-        mistake(r, "param, input, ids, state or count before this");
+        mistake(r, "param, bf16, i8, input, ids, state or count before this");
     return para_input(r->g, name, kind[1] == 'd' ? PARA_I32 : PARA_F32, dims);
 }
 

@@ -106,10 +106,12 @@ check_PROGRAMS += tests/test-place
 check_PROGRAMS += tests/test-profile
 check_PROGRAMS += tests/test-real-splits
 check_PROGRAMS += tests/test-session
+check_PROGRAMS += tests/test-skinny
 check_PROGRAMS += tests/test-split
 check_PROGRAMS += tests/test-tiling
 check_PROGRAMS += tests/test-training
 check_PROGRAMS += tests/test-verify
+check_PROGRAMS += tests/test-weights
 dist_check_SCRIPTS += tests/test-repeat.sh
 dist_check_SCRIPTS += tests/test-tutorial.sh
 

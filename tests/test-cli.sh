@@ -325,6 +325,28 @@ check_eval() {
         'BEGIN { d = exp(l) / p - 1; exit !(d < 1e-9 && d > -1e-9) }'
 }
 
+# The perplexity of the model with weights of fewer bits is within a part of what it is with all.
+nearly() {
+    "$paragraph" eval --model model --data text --json --weights "$1" >eval5 2>err || return 1
+    awk -v few="$(values perplexity eval5)" -v all="$(values perplexity eval)" -v part="$2" \
+        'BEGIN { d = few / all - 1; exit !(d != 0 && d < part && d > -part) }'
+}
+
+check_weights() {
+    check "bfloat16 weights change the perplexity by less than 0.1 %" nearly bf16 0.001
+    check "int8 weights change it by less than 1 %" nearly int8 0.01
+    for weights in bf16 int8; do
+        check "generate with $weights weights" generate one -n 20 --greedy --weights $weights --json
+        check "the same side by side" generate all -n 20 --greedy --weights $weights --json --continuations 3
+        check "texts are what they are alone" [ "$(texts one)" = "$(texts all | head -n 1)" ]
+        check "one worker" generate two -n 20 --greedy --weights $weights --json --workers 1 \
+            --split vocab=2,heads=2,ff=2
+        check "two workers" generate one -n 20 --greedy --weights $weights --json --split vocab=2,heads=2,ff=2
+        check "give the same text" [ "$(texts one)" = "$(texts two)" ]
+    done
+    refuses 2 '--weights is "i8", expected one of f32|bf16|int8' eval --model model --data text --weights i8
+}
+
 # generate FILE ARGUMENT...: continue a prompt with the model; what is printed goes to FILE.
 generate() {
     file=$1
@@ -512,6 +534,7 @@ check_kill
 check_eval
 check_generate
 check_continuations
+check_weights
 check_tokenizer
 check_keeping
 check_dump

@@ -82,7 +82,7 @@ static const struct lie lies[] = {
     {"\"origin\":0", "\"origin\":-1", "tensor 0: origin: is -1"},
     {"\"producer\":0,\"output\":0,\"origin\":2,\"overwrites\":null",
      "\"producer\":0,\"output\":0,\"origin\":2,\"overwrites\":1", "tensor 2: overwrites: is 1, expected -1"},
-    {"\"w\",\"dtype\":\"f32\"", "\"w\",\"dtype\":\"bf16\"", "\"w\" is bf16, expected a parameter to be f32"},
+    {"\"w\",\"dtype\":\"f32\"", "\"w\",\"dtype\":\"f16\"", "\"w\" is f16, expected a parameter to be f32, bf16 or i8"},
     {"\"is_output\":false", "\"is_output\":0", "tensor 0: is_output: is an integer, expected true or false"},
     {"[\"normal\",0,0.02]", "[\"gaussian\",0,0.02]", "tensor 1: init: is \"gaussian\", expected one of fill, normal"},
     {"[\"normal\",0,0.02]", "null", "tensor 1: init: expected [kind, mean, spread]"},

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/dtype.h"
 #include "graph/op.h"
 
 enum { MAX_WATCHED = 24, MAX_AXES = 32, MAX_OPS = 128, SAMPLES = 40, TEXT = 512 };
@@ -124,6 +125,20 @@ static void fill_integers(const struct subject *s, const para_tensor *t, int32_t
         x[i] = -100;
 }
 
+/* Weights of fewer bits than float32. */
+static void fill_weights(const para_tensor *t, void *x)
+{
+    int64_t n = para_tensor_elements(t);
+    float *values = must_alloc((size_t)n * sizeof *values);
+    fill_uniform(values, n, SEED, (uint64_t)para_tensor_id(t), -1.5, 1.5);
+    for (int64_t i = 0; i < n; i++)
+        if (para_tensor_dtype(t) == PARA_BF16)
+            ((uint16_t *)x)[i] = para_bf16_of(values[i]);
+        else
+            ((int8_t *)x)[i] = (int8_t)(values[i] * 80.0f);
+    free(values);
+}
+
 static void set_sources(const struct subject *s, para_session *session)
 {
     for (int i = 0; i < para_graph_tensor_count(s->g); i++) {
@@ -133,8 +148,10 @@ static void set_sources(const struct subject *s, para_session *session)
         void *x = must_alloc(para_tensor_bytes(t));
         if (para_tensor_dtype(t) == PARA_I32)
             fill_integers(s, t, x);
-        else
+        else if (para_tensor_dtype(t) == PARA_F32)
             fill_floats(s, t, x);
+        else
+            fill_weights(t, x);
         set_value(session, para_tensor_name(t), x, para_tensor_bytes(t));
         free(x);
     }

@@ -168,6 +168,13 @@ int model_from_folder(para_gpt2 *out, const char *folder)
     return para_checkpoint_config(folder, out, &err) < 0 ? broken(&err) : EXIT_DONE;
 }
 
+int model_to_read(para_gpt2 *out, const char *folder, const char *weights)
+{
+    TRY(model_from_folder(out, folder));
+    out->weights = weights[0] == 'b' ? PARA_BF16 : weights[0] == 'i' ? PARA_I8 : PARA_F32;
+    return EXIT_DONE;
+}
+
 /* --- graph --- */
 
 const struct option split_option_table[] = {

@@ -63,6 +63,9 @@ int model_from_options(para_gpt2 *out, const struct model_options *options);
 void model_name(const struct model_options *options, char name[MODEL_NAME]);
 /* Read the model of a checkpoint folder. */
 int model_from_folder(para_gpt2 *out, const char *folder);
+/* The same for reading alone, with weights of the type that an option's word names. */
+#define WEIGHTS_WORDS "f32|bf16|int8"
+int model_to_read(para_gpt2 *out, const char *folder, const char *weights);
 
 struct split_options {
     const char *split;

@@ -76,7 +76,8 @@ PARA_API int para_checkpoint_check(const char *dir, para_error *err);
 PARA_API int para_checkpoint_config(const char *dir, para_gpt2 *out, para_error *err);
 /** Load a folder's parameters into a session and, if `trainer` isn't NULL, its optimizer states and trainer.json
  * (PARA_EIO if absent). Weights are in model.safetensors or in the files of model.safetensors.index.json, float32,
- * float16 or bfloat16; names may or may not begin with "transformer.". A failure before the first tensor is read
+ * float16 or bfloat16, and become the graph's type as para_session_set_weight() has it; names may or may not begin with
+ * "transformer.". A failure before the first tensor is read
  * leaves the session as it was. */
 PARA_API int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer, para_error *err);
 

@@ -69,6 +69,12 @@ PARA_API para_tensor *para_input(para_graph *g, const char *name, para_dtype dty
 /** Add a parameter, float32, with its initial value. The name, with the open scopes before it, must be new. */
 PARA_API para_tensor *para_param(para_graph *g, const char *name, const para_dim *dims, para_init init);
 
+/** Add a parameter of type float32, bfloat16 or int8; its initial values are rounded to the nearest of the type, int8 to
+ * -127 to 127. Values of fewer bits save memory and time where weights are read, not trained: para_embedding() takes
+ * such tables and para_matmul() such second operands. para_session_set_weight() fills them from float32. */
+PARA_API para_tensor *para_param_as(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims,
+                                    para_init init);
+
 /** Add a state value (kept between runs, updated in place) with its initial value. */
 PARA_API para_tensor *para_state(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims,
                                  para_init init);
@@ -93,7 +99,7 @@ PARA_API void para_graph_fail(para_graph *g, const para_error *err);
  *
  * Gradient nodes inherit the scope and the axis names of the node they come from. After it, para_grad() finds
  * the gradients. Returns 0; PARA_ESHAPE if `loss` is not a float32 scalar; PARA_ESUPPORT, naming the node, for
- * an op without a gradient on the way; PARA_EINVAL if the graph is sealed or has its gradients already. It comes
+ * an op without a gradient on the way, or for a parameter that isn't float32; PARA_EINVAL if the graph is sealed or has its gradients already. It comes
  * before the optimizer and before para_graph_seal(). A failure is kept in an open graph, as a builder call's is:
  * para_graph_seal() refuses it, and it is good for para_graph_free() alone. */
 PARA_API int para_graph_backward(para_graph *g, para_tensor *loss, para_error *err);

@@ -21,6 +21,7 @@ typedef struct para_gpt2 {
     double norm_eps; /**< added to the variance in norms */
     double attn_dropout; /**< of attention weights, which a file may ask for; para_gpt2_build() trains with 0 alone */
     bool gelu_erf;       /**< gelu by its definition, with erf, in place of the tanh form */
+    para_dtype weights;  /**< of the matrices: PARA_F32, or, to read rather than train them, PARA_BF16 or PARA_I8 */
 } para_gpt2;
 
 /** Fill *out from a preset: "tiny" (4 layers, 4 heads, 128 wide, context 64, 256 bytes), "gpt2-124m",
@@ -44,6 +45,11 @@ typedef struct para_gpt2_graph {
  * layer.N.attn.qkv.weight (embd, qkv, heads, head_dim) and .bias, layer.N.attn.proj.weight (heads, head_dim,
  * embd), layer.N.mlp.fc.weight (embd, ff), layer.N.mlp.proj.weight (ff, embd), the norms' weight and bias; they
  * begin as GPT-2's do: normal 0.02, residual projections 0.02 / sqrt(2 layers), biases 0, norms 1.
+ *
+ * With weights other than float32 the matrices wte and *.weight of attn and mlp are of that type, all else stays float32,
+ * and para_graph_backward() refuses the graph. Of int8 each has a parameter NAME.scale beside it, a scale for each of its
+ * columns (all axes but those that products contract; for wte: vocab), which products and embeddings are multiplied by;
+ * para_session_set_weight() quantizes.
  * Errors are kept in the graph. */
 PARA_API para_gpt2_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq, bool training);
 

@@ -13,12 +13,13 @@
 extern "C" {
 #endif
 
-/** y (ids's axes, rest of table) = table[ids]. `axis` (e.g. "vocab") is the first of table, `ids` is int32; an id
- * outside of the whole table makes the run fail, naming the node. */
+/** y (ids's axes, rest of table) = table[ids]. `axis` (e.g. "vocab") is the first of table, which is float32, bfloat16 or
+ * int8, `ids` is int32; an id outside of the whole table makes the run fail, naming the node. */
 PARA_API para_tensor *para_embedding(para_graph *g, para_tensor *table, para_tensor *ids, const char *axis);
 
 /** Contract the axes named in `contract` ("heads head_dim"): y (shared, rest of a, rest of b).
- * Other axes that both have are batch axes and come first. One batched GEMM. */
+ * Other axes that both have are batch axes and come first. b may be bfloat16 or int8, weights that are converted to
+ * float32 as they are read; sums are float32. One batched GEMM. */
 PARA_API para_tensor *para_matmul(para_graph *g, para_tensor *a, para_tensor *b, const char *contract);
 
 /** y (*) = gamma (axis) * (x - mean) / sqrt(var + eps) + beta (axis), statistics over gamma's one axis, x's last.

@@ -51,12 +51,12 @@ typedef struct para_error {
 PARA_API const char *para_status_name(int status);
 
 /** Element types. Integers are signed, floats little-endian IEEE 754; BF16 is the upper half of an F32. */
-typedef enum para_dtype { PARA_F32, PARA_F16, PARA_BF16, PARA_I32 } para_dtype;
+typedef enum para_dtype { PARA_F32, PARA_F16, PARA_BF16, PARA_I32, PARA_I8 } para_dtype;
 
 /** Return the bytes of one element. */
 PARA_API size_t para_dtype_bytes(para_dtype dtype);
 
-/** Return "f32", "f16", "bf16" or "i32"; a constant string. */
+/** Return "f32", "f16", "bf16", "i32" or "i8"; a constant string. */
 PARA_API const char *para_dtype_name(para_dtype dtype);
 
 /** Levels of a log line. */
