@@ -148,10 +148,13 @@ static para_node *copy_node(struct chains *c, const para_node *n)
         return para_graph_error(c->to, PARA_ENOMEM, "out of memory: accumulating in place");
     for (int i = 0; i < count; i++)
         in[i] = c->made[rest->count ? rest->of[i]->id : n->in[i]->id];
-    if (before < 0)
-        return para_node_add_like(c->to, n, n->op, in, count);
-    in[count] = c->made[c->from->nodes[before]->out[0]->id];
-    return para_node_add_like(c->to, n, n->op->accumulate, in, count + 1);
+    if (before >= 0)
+        in[count++] = c->made[c->from->nodes[before]->out[0]->id];
+    para_node *copy = para_node_add_like(c->to, n, before < 0 ? n->op : n->op->accumulate, in, count);
+    for (int i = 0; i < n->n_after && copy; i++)
+        if (para_node_add_after(copy, c->made[n->after[i]->out[0]->id]->producer) < 0)
+            return NULL;
+    return copy;
 }
 
 static int rebuild(struct chains *c)

@@ -35,12 +35,16 @@ para_tensor *para_tensor_add_like(para_graph *to, const para_tensor *old, para_n
                : para_graph_error(to, PARA_ENOMEM, "out of memory: copying %s", old->name);
 }
 
-static para_node *copy_node(para_graph *to, const para_node *old)
+static bool copy_node(para_graph *to, const para_node *old)
 {
     para_tensor **in = para_arena_alloc(&to->arena, sizeof *in * (size_t)(old->n_in + 1));
     for (int i = 0; in && i < old->n_in; i++)
         in[i] = to->tensors[old->in[i]->id];
-    return in ? para_node_add_like(to, old, old->op, in, old->n_in) : NULL;
+    para_node *n = in ? para_node_add_like(to, old, old->op, in, old->n_in) : NULL;
+    bool copied = n != NULL;
+    for (int i = 0; i < old->n_after && copied; i++)
+        copied = para_node_add_after(n, to->nodes[old->after[i]->id]) == 0;
+    return copied;
 }
 
 static bool copy_gradients(para_graph *to, const para_graph *g)
@@ -64,7 +68,7 @@ para_graph *para_graph_copy(const para_graph *g)
     for (int i = 0; i < g->n_tensors && copied; i++) {
         const para_tensor *t = g->tensors[i];
         if (t->producer && t->output == 0)
-            copied = copy_node(to, t->producer) != NULL;
+            copied = copy_node(to, t->producer);
         copied = copied && para_tensor_add_like(to, t, t->producer ? to->nodes[t->producer->id] : NULL);
     }
     to->has_backward = g->has_backward;

@@ -146,6 +146,8 @@ static int analyze_node(struct para_deps *d, struct analysis *a, const para_node
         PARA_TRY(read_value(a, n, n->in[i], err));
     for (int k = 0; k < n->n_out; k++)
         PARA_TRY(write_value(a, n, n->out[k], err));
+    for (int i = 0; i < n->n_after; i++)
+        PARA_TRY(wait_for(a, n->after[i]->id, PARA_AFTER, n->after[i]->out[0]));
     return reduce(d, a, n->id);
 }
 

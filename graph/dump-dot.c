@@ -310,7 +310,8 @@ static void write_box(const struct dot *d, int box)
 static void write_arrows(const struct dot *d)
 {
     static const char *const looks[] = {"", " [style=dashed,constraint=false,color=\"#b03060\"]",
-                                        " [style=dotted,constraint=false,color=\"#b03060\"]"};
+                                        " [style=dotted,constraint=false,color=\"#b03060\"]",
+                                        " [style=dashed,constraint=false,color=\"#3060b0\"]"};
     for (size_t i = 0, end; i < d->n_arrows; i = end) {
         const struct arrow *a = &d->arrows[i];
         int values = 1;

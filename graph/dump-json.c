@@ -8,6 +8,7 @@
  *    "nodes": [{"id", "op", "name", "scope", "part", "origin", "place", "backward", "inputs", "outputs", "attrs"},
  * ...], "gradients": [[tensor, gradient], ...]}
  *
+ * A node that waits for others whose results it doesn't read has "after", their ids, before "attrs".
  * Absent things are null. Ids are places in the lists; what a split tensor or node was made from (origin) is an id in
  * the graph as written. Floats are written so that they read back as the same value; "inf", "-inf" and "nan" are
  * strings, as JSON has no such numbers. */
@@ -197,6 +198,9 @@ static void write_node(struct writer *w, const para_node *n)
     write_bool(w, "backward", n->backward);
     write_ids(w, "inputs", n->in, n->n_in);
     write_ids(w, "outputs", n->out, n->n_out);
+    for (int i = 0; i < n->n_after; i++)
+        fprintf(w->out, i ? ",%d" : ",\"after\":[%d", n->after[i]->id);
+    fputs(n->n_after ? "]" : "", w->out);
     write_attrs(w, n);
     fputc('}', w->out);
 }

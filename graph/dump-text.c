@@ -132,30 +132,6 @@ static void write_op(const struct text *x, const para_node *n)
     }
 }
 
-static void write_node(const struct text *x, const para_node *n)
-{
-    char shape[PARA_SHAPE_TEXT];
-    fprintf(x->out, "  %5d  %s", n->id, n->name);
-    if (!strstr(n->name, n->part))
-        fprintf(x->out, " <%s>", n->part);
-    fputs("  ", x->out);
-    write_op(x, n);
-    fputs(" (", x->out);
-    for (int i = 0; i < n->n_in; i++)
-        fprintf(x->out, i ? ", %s" : "%s", n->in[i]->name);
-    fputs(") ->", x->out);
-    for (int k = 0; k < n->n_out; k++) {
-        const para_tensor *t = n->out[k];
-        fprintf(x->out, "%s %s", k ? "," : "", para_shape_text(&t->shape, shape));
-        if (t->overwrites)
-            fprintf(x->out, " over %s", t->overwrites->name);
-        fputs(t->is_output ? " output" : "", x->out);
-    }
-    if (n->place >= 0)
-        fprintf(x->out, "  group %d", n->place);
-    fputc('\n', x->out);
-}
-
 /* Names, the first few of them and how many more. */
 struct names {
     FILE *out;
@@ -178,6 +154,34 @@ static void end_names(const struct names *n)
 {
     if (n->count > NAMES_SHOWN)
         fprintf(n->out, " and %d more", n->count - NAMES_SHOWN);
+}
+
+static void write_node(const struct text *x, const para_node *n)
+{
+    struct names after = {x->out, "after", 0};
+    char shape[PARA_SHAPE_TEXT];
+    fprintf(x->out, "  %5d  %s", n->id, n->name);
+    if (!strstr(n->name, n->part))
+        fprintf(x->out, " <%s>", n->part);
+    fputs("  ", x->out);
+    write_op(x, n);
+    fputs(" (", x->out);
+    for (int i = 0; i < n->n_in; i++)
+        fprintf(x->out, i ? ", %s" : "%s", n->in[i]->name);
+    fputs(") ->", x->out);
+    for (int k = 0; k < n->n_out; k++) {
+        const para_tensor *t = n->out[k];
+        fprintf(x->out, "%s %s", k ? "," : "", para_shape_text(&t->shape, shape));
+        if (t->overwrites)
+            fprintf(x->out, " over %s", t->overwrites->name);
+        fputs(t->is_output ? " output" : "", x->out);
+    }
+    if (n->place >= 0)
+        fprintf(x->out, "  group %d", n->place);
+    for (int i = 0; i < n->n_after; i++)
+        add_name(&after, n->after[i]->name);
+    end_names(&after);
+    fputc('\n', x->out);
 }
 
 /* What a folded unit reads and others made: parameters and states by number, the rest by name. */

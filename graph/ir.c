@@ -335,6 +335,36 @@ para_tensor *para_node_add_output(para_node *n, const char *name, const struct p
     return t;
 }
 
+/* Make room for one more: a full list, whose length is a power of two, doubles. */
+static bool grow_after(para_node *n)
+{
+    size_t count = (size_t)n->n_after;
+    if (count & (count - 1))
+        return true;
+    para_node **after = para_arena_alloc(&n->graph->arena, sizeof(para_node *) * (count ? 2 * count : 1));
+    if (after && count)
+        memcpy(after, n->after, sizeof(para_node *) * count);
+    n->after = after ? after : n->after;
+    return after;
+}
+
+int para_node_add_after(para_node *n, para_node *other)
+{
+    int place = n->n_after;
+    while (place > 0 && n->after[place - 1]->id > other->id)
+        place--;
+    if (place > 0 && n->after[place - 1] == other)
+        return 0;
+    if (!grow_after(n)) {
+        out_of_memory(n->graph);
+        return PARA_ENOMEM;
+    }
+    for (int i = n->n_after++; i > place; i--)
+        n->after[i] = n->after[i - 1];
+    n->after[place] = other;
+    return 0;
+}
+
 const para_tensor *para_node_operand(const para_node *n, int k)
 {
     return k < n->n_in ? n->in[k] : n->out[k - n->n_in];
@@ -411,6 +441,11 @@ const char *para_node_part(const para_node *n)
 int para_node_origin(const para_node *n)
 {
     return n->origin;
+}
+
+bool para_node_backward(const para_node *n)
+{
+    return n->backward;
 }
 
 int para_node_place(const para_node *n)

@@ -61,8 +61,9 @@ struct para_node {
     int origin;        /* id of the node in the graph as written */
     int place;         /* worker group, -1: any */
     bool backward;     /* made by para_graph_backward() or after it */
-    int n_in, n_out;
+    int n_in, n_out, n_after;
     para_tensor **in, **out;
+    para_node **after; /* nodes that must be done before it, whether or not it reads what they make; by id */
     union para_attr attr[PARA_MAX_ATTRS];
     const char *words[PARA_MAX_ATTRS]; /* string attributes word by word, each ended by '\0', an empty one last */
 };
@@ -118,6 +119,8 @@ para_tensor *para_tensor_add(para_graph *g, para_kind kind, const char *name, co
 para_node *para_node_add(para_graph *g, const struct para_op *op, const char *name, para_tensor *const in[], int n_in,
                          const union para_attr attr[]);
 para_tensor *para_node_add_output(para_node *n, const char *name, const struct para_shape *shape);
+/* Let n wait for `other`, which stands before it, too; once is enough. Returns 0, or PARA_ENOMEM kept in the graph. */
+int para_node_add_after(para_node *n, para_node *other);
 
 /* Operand number k: the inputs, then the outputs; there are n_in + n_out. */
 const para_tensor *para_node_operand(const para_node *n, int k);
@@ -137,7 +140,8 @@ const char *para_name_unique(para_graph *g, const char *format, ...) PARA_PRINTF
 bool para_axis_is_split(const para_graph *g, const char *axis);
 
 /* Add to another graph, under its name, a node or a value like an old one: with its scope, part, origin, place; with its
- * origin, base, initial value, as an output if it is one. `producer` is NULL for what no node makes. NULL with the error
+ * origin, base, initial value, as an output if it is one. What a node waits for beside its inputs is left to the caller.
+ * `producer` is NULL for what no node makes. NULL with the error
  * kept in `to`. */
 para_node *para_node_add_like(para_graph *to, const para_node *old, const struct para_op *op, para_tensor *const in[],
                               int n_in);

@@ -12,11 +12,13 @@ struct para_buffers {
     size_t unshared_bytes; /* what intermediates alone would take if none shared */
 };
 
-/* Give every value a buffer. Versions of one storage share it. An intermediate takes a buffer over from another
- * only if all readers of the other already precede the node that makes it, so reuse adds no edge to the DAG. Where its
- * op can write in the place of an input (over[]) that is read by nothing later, it does; there it may have to wait
- * for another reader, but only for one that takes less than a hundredth of its own time. */
-int para_buffers_new(struct para_buffers *out, const para_graph *g, const para_deps *d, para_error *err);
+/* Give every value a buffer. Versions of one storage share it. An intermediate takes a buffer over from another if all
+ * users of the other precede the node that makes it; or if that can wait for them without making the run longer than
+ * the greater of the critical path and the work shared by `workers`, at nominal rates, or a tenth more if the graph
+ * recomputes. With 0 workers nothing waits. Where the node's op can write in the place of an input (over[]) that is
+ * read by nothing later, it does; there it may always wait for a reader that takes less than a hundredth of its time.
+ */
+int para_buffers_new(struct para_buffers *out, const para_graph *g, const para_deps *d, int workers, para_error *err);
 void para_buffers_free(struct para_buffers *b);
 
 #endif

@@ -149,15 +149,35 @@ static int load_marks(struct para_loader *l, const json_t *entry, para_node *n)
     return para_json_get_bool(l, entry, "backward", &n->backward);
 }
 
+/* Nodes that it waits for, which stand before it, in their order. */
+static int load_after(struct para_loader *l, const json_t *entry, para_node *n)
+{
+    json_t *ids;
+    int64_t id = -1;
+    if (!json_object_get(entry, "after"))
+        return 0;
+    PARA_TRY(para_json_get_list(l, entry, "after", &ids));
+    if (json_array_size(ids) == 0)
+        return para_json_bad(l, "is empty, expected at least one node, or no such field");
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        PARA_TRY(para_json_integer(l, json_array_get(ids, i), id + 1, n->id - 1, &id));
+        if (para_node_add_after(n, l->g->nodes[id]) < 0)
+            return para_json_refused(l);
+    }
+    return 0;
+}
+
 /* Add node number l->entry. */
 static int load_node(struct para_loader *l)
 {
-    static const char *const names[] = {"id",    "op",       "name",   "scope",   "part",  "origin",
-                                        "place", "backward", "inputs", "outputs", "attrs", NULL};
+    enum { AFTER = 11 };
+    const char *names[] = {"id",       "op",     "name",    "scope", "part", "origin", "place",
+                           "backward", "inputs", "outputs", "attrs", NULL,   NULL};
     json_t *entry = json_array_get(l->nodes, (size_t)l->entry);
     const char *op_name, *name;
     union para_attr attr[PARA_MAX_ATTRS] = {{0}};
     para_tensor **in = NULL;
+    names[AFTER] = json_object_get(entry, "after") ? "after" : NULL;
     PARA_TRY(para_json_fields(l, entry, names));
     PARA_TRY(check_id(l, entry));
     PARA_TRY(para_json_get_name(l, entry, "op", &op_name));
@@ -170,7 +190,10 @@ static int load_node(struct para_loader *l)
     PARA_TRY(n_in);
     PARA_TRY(check_outputs(l, entry));
     para_node *n = para_node_add(l->g, op, name, in, n_in, attr);
-    return n ? load_marks(l, entry, n) : para_json_refused(l);
+    if (!n)
+        return para_json_refused(l);
+    PARA_TRY(load_after(l, entry, n));
+    return load_marks(l, entry, n);
 }
 
 static int load_init(struct para_loader *l, const json_t *v, para_tensor *t)

@@ -20,6 +20,7 @@ libinternal_la_SOURCES += graph/op.h
 libinternal_la_SOURCES += graph/place.c
 libinternal_la_SOURCES += graph/read-json.c
 libinternal_la_SOURCES += graph/read-json.h
+libinternal_la_SOURCES += graph/recompute.c
 libinternal_la_SOURCES += graph/split.c
 libinternal_la_SOURCES += graph/tiling.c
 libinternal_la_SOURCES += graph/verify.c

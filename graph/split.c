@@ -16,6 +16,11 @@ struct piece {
     para_tensor **tile;
 };
 
+/* The nodes that an old node has become: one, or one per part. */
+struct copies {
+    para_node *whole, **part;
+};
+
 struct split {
     const para_graph *from;
     para_graph *to;
@@ -23,6 +28,7 @@ struct split {
     int parts;
     int64_t extent;
     struct piece *pieces;     /* by old tensor id */
+    struct copies *copies;    /* by old node id */
     const para_node *current; /* the old node that is being split */
 };
 
@@ -196,6 +202,21 @@ static void note_whole(const struct split *s, para_tensor *t, const char *why)
         para_graph_error(s->to, PARA_ENOMEM, "out of memory: splitting a graph");
 }
 
+/* Let a node wait for what the old one waits for: part p for the same part of nodes that are cut too, another, p being
+ * -1, for all of it. */
+static int wait_alike(struct split *s, para_node *n, const para_node *old, int p)
+{
+    for (int i = 0; i < old->n_after; i++) {
+        const struct copies *c = &s->copies[old->after[i]->id];
+        if (c->whole)
+            PARA_TRY(para_node_add_after(n, c->whole));
+        for (int q = 0; q < s->parts && c->part; q++)
+            if (p < 0 || p == q)
+                PARA_TRY(para_node_add_after(n, c->part[q]));
+    }
+    return 0;
+}
+
 /* A node that the axis doesn't concern, or that can't be cut: once, on whole operands. */
 static int copy_node(struct split *s, const para_node *n, const char *whole)
 {
@@ -207,9 +228,12 @@ static int copy_node(struct split *s, const para_node *n, const char *whole)
     for (int i = 0; in && i < n->n_in; i++)
         in[i] = whole_of(s, n->in[i]);
     para_node *copy = in ? add_node(s, n->op, n->name, in, n->n_in, n->attr, -1) : NULL;
+    s->copies[n->id].whole = copy;
+    if (!copy || wait_alike(s, copy, n, -1) < 0)
+        return PARA_ENOMEM;
     for (int k = 0; k < n->n_out; k++) {
         const para_tensor *old = n->out[k];
-        para_tensor *t = copy ? para_node_add_output(copy, old->name, &old->shape) : NULL;
+        para_tensor *t = para_node_add_output(copy, old->name, &old->shape);
         if (!t)
             return PARA_ENOMEM;
         inherit(t, old);
@@ -239,9 +263,12 @@ static int add_part(struct split *s, const para_node *n, int p, para_tensor *out
         if (!in[i])
             return PARA_ENOMEM;
     para_node *part = in ? add_node(s, n->op, part_name(s, n->name, p), in, n->n_in, n->attr, p) : NULL;
+    s->copies[n->id].part[p] = part;
+    if (!part || wait_alike(s, part, n, p) < 0)
+        return PARA_ENOMEM;
     for (int k = 0; k < n->n_out; k++) {
         const para_tensor *old = n->out[k];
-        const char *why, *name = part ? part_name(s, old->name, p) : NULL;
+        const char *why, *name = part_name(s, old->name, p);
         bool parallel = role_of(s, n, k, &why) == PARA_PARALLEL;
         if (parallel && !has_axis(s, old))
             return para_fail(&s->to->error, PARA_EINVAL,
@@ -281,7 +308,9 @@ static int combine(struct split *s, const para_node *n, int k, para_tensor *cons
 static int cut_node(struct split *s, const para_node *n)
 {
     para_tensor **out = para_arena_alloc(&s->to->arena, sizeof *out * (size_t)s->parts * PARA_MAX_OUT);
-    if (!out)
+    struct copies *copies = &s->copies[n->id];
+    copies->part = para_arena_alloc(&s->to->arena, sizeof(para_node *) * (size_t)s->parts);
+    if (!out || !copies->part)
         return PARA_ENOMEM;
     for (int p = 0; p < s->parts; p++) {
         para_tensor *part[PARA_MAX_OUT];
@@ -369,9 +398,11 @@ int para_graph_split(para_graph **out, const para_graph *g, const char *axis, in
         return para_fail(err, PARA_ERANGE, "split %s=%d: expected 1 to %lld parts, the axis's extent", axis, parts,
                          (long long)s.extent);
     s.pieces = calloc((size_t)g->n_tensors, sizeof *s.pieces);
+    s.copies = calloc((size_t)g->n_nodes + 1, sizeof *s.copies);
     s.to = para_graph_new();
-    int status = s.pieces && s.to ? run(&s) : PARA_ENOMEM;
+    int status = s.pieces && s.copies && s.to ? run(&s) : PARA_ENOMEM;
     free(s.pieces);
+    free(s.copies);
     if (status == 0) {
         *out = s.to;
         return 0;

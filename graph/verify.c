@@ -88,6 +88,10 @@ static int check_retiled(const para_node *n, para_error *err)
 
 static int check_node(const para_graph *g, const para_node *n, const int *made_by, para_error *err)
 {
+    for (int i = 0; i < n->n_after; i++)
+        if (n->after[i]->graph != g || n->after[i]->id >= n->id)
+            return para_fail(err, PARA_EINVAL, "%s: waits for %s, which doesn't stand before it", n->name,
+                             n->after[i]->name);
     for (int i = 0; i < n->n_in; i++) {
         const para_tensor *t = n->in[i];
         if (t->id < 0 || t->id >= g->n_tensors || g->tensors[t->id] != t)

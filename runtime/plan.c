@@ -27,7 +27,7 @@ static int set_priorities(para_plan *p)
     return 0;
 }
 
-static int fill(para_plan *p, para_error *err)
+static int fill(para_plan *p, int workers, para_error *err)
 {
     const para_graph *g = p->g;
     para_deps *values = NULL;
@@ -43,14 +43,14 @@ static int fill(para_plan *p, para_error *err)
         p->cost_ns[i] = para_node_time_ns(n);
     }
     PARA_TRY(para_deps_new(&values, g, NULL, err));
-    int status = para_buffers_new(&p->buffers, g, values, err);
+    int status = para_buffers_new(&p->buffers, g, values, workers, err);
     para_deps_free(values);
     if (status == 0)
         status = para_deps_new(&p->deps, g, p->buffers.of, err);
     return status == 0 ? set_priorities(p) : status;
 }
 
-int para_plan_new(para_plan **out, const para_graph *g, para_error *err)
+int para_plan_new(para_plan **out, const para_graph *g, int workers, para_error *err)
 {
     if (!g->sealed)
         return para_fail(err, PARA_EINVAL, "plan: the graph is not sealed");
@@ -58,7 +58,7 @@ int para_plan_new(para_plan **out, const para_graph *g, para_error *err)
     if (!p)
         return para_fail_memory(err, "planning");
     p->g = g;
-    int status = fill(p, err);
+    int status = fill(p, workers, err);
     if (status < 0)
         para_plan_free(p);
     else

@@ -139,7 +139,7 @@ static int note_inputs(para_session *s, para_error *err)
 
 static int prepare(para_session *s, para_error *err)
 {
-    PARA_TRY(para_plan_new(&s->plan, s->g, err));
+    PARA_TRY(para_plan_new(&s->plan, s->g, s->machine ? para_machine_workers(s->machine) : 1, err));
     PARA_TRY(make_store(s, err));
     initialize(s);
     PARA_TRY(note_inputs(s, err));

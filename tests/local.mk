@@ -105,6 +105,7 @@ check_PROGRAMS += tests/test-ops
 check_PROGRAMS += tests/test-place
 check_PROGRAMS += tests/test-profile
 check_PROGRAMS += tests/test-real-splits
+check_PROGRAMS += tests/test-recompute
 check_PROGRAMS += tests/test-session
 check_PROGRAMS += tests/test-skinny
 check_PROGRAMS += tests/test-split

@@ -126,6 +126,8 @@ check_usage() {
     refuses 2 "--stages 99" dump --stages 99
     refuses 2 "--graph FILE is a graph already" dump --graph g --train
     refuses 2 "--fold is for text and dot" dump --fold 1 --format json
+    refuses 2 "--recompute: the graph has no backward part" dump --recompute layers
+    refuses 2 '--recompute is "all", expected one of none|cheap|layers' dump --train --recompute all
     refuses 2 "--explain is for reading" plan --explain --json
     refuses 2 "--prompt is empty" generate --model m --prompt ""
     refuses 2 "--greedy takes the likeliest" generate --model m --prompt a --greedy --top-k 3
@@ -445,6 +447,13 @@ check_dump() {
     check "folding makes it shorter" [ "$(wc -l <folded.txt)" -lt "$(wc -l <text.txt)" ]
     "$paragraph" dump $sizes --seq 8 --format dot >graph.dot 2>err
     check "dump as DOT" grep -q "^digraph" graph.dot
+    "$paragraph" dump $sizes --seq 8 --train --recompute layers --split batch=2 --format json >graph2.json 2>err
+    "$paragraph" dump --graph graph2.json --format json >again.json 2>err
+    check "a graph that recomputes loads and dumps to the same bytes" cmp graph2.json again.json
+    "$paragraph" dump $sizes --seq 8 --train --recompute layers >text.txt 2>err
+    check "dump as text says what repeated nodes wait for" grep -q "ln_1.again .*; after " text.txt
+    "$paragraph" dump $sizes --seq 8 --train --recompute layers --format dot >graph.dot 2>err
+    check "so does DOT" grep -q "style=dashed.*3060b0" graph.dot
     "$paragraph" plan $sizes --seq 8 --train --workers 3 --path --json >plan 2>err
     check "plan" [ $? -eq 0 ]
     check "its lines are JSON" json_lines plan "node op name part begin_ns cost_ns" \

@@ -40,7 +40,7 @@ static void sample_begin(struct sample *s, int number)
     s->g = random_graph(&s->dice, training ? 4 : 6 + number % 20, training ? RANDOM_TRAINING : RANDOM_UPDATES);
     assert_true(s->g->n_nodes <= MAX_NODES);
     para_deps *d = deps_of(s->g, NULL);
-    must(para_buffers_new(&s->planned, s->g, d, &err), err);
+    must(para_buffers_new(&s->planned, s->g, d, 0, &err), err);
     para_deps_free(d);
     s->tight = random_sharing(&s->dice, s->g);
     s->map[PLANNED] = s->planned.of;

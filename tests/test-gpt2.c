@@ -64,7 +64,7 @@ static void long_plans_keep_their_order(void **state)
     para_plan *p;
     must(para_gpt2_preset(&model, "gpt2-355m", &err), err);
     para_graph *g = sealed(&model, 4096, 1024, true);
-    must(para_plan_new(&p, g, &err), err);
+    must(para_plan_new(&p, g, 2, &err), err);
     assert_true(p->priority[0] > 0);
     for (int i = 0; i < para_graph_node_count(g); i++) {
         int count;

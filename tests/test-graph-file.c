@@ -102,6 +102,10 @@ static const struct lie lies[] = {
      "\"rename\",\"name\":\"z\",\"scope\":\"\",\"part\":\"\",\"origin\":1,\"place\":2,\"backward\":false,\"inputs\":[],"
      "\"outputs\":[3],\"attrs\":{\"from\":\"embd\",\"to\":\"embd\"}",
      "z (rename): 0 inputs, expected 1"},
+    {"\"outputs\":[3]", "\"outputs\":[3],\"after\":[1]", "node 1: after: is 1, expected 0 to 0"},
+    {"\"outputs\":[3]", "\"outputs\":[3],\"after\":[0,0]", "node 1: after: is 0, expected 1 to 0"},
+    {"\"outputs\":[3]", "\"outputs\":[3],\"after\":[]", "node 1: after: is empty"},
+    {"\"outputs\":[3]", "\"outputs\":[3],\"after\":0", "node 1: after: "},
     {"\"outputs\":[2]", "\"outputs\":[3]", "node 0: outputs: is 3, expected 2 to 2"},
     {"\"outputs\":[2]", "\"outputs\":[]", "node 0: outputs: has 0 entries, expected 1 to 4"},
     {"\"outputs\":[2]", "\"outputs\":[2,3]", "node 0: outputs: lists tensor 3, which does not name node 0"},

@@ -21,7 +21,7 @@ static struct para_buffers buffers_of(const para_graph *g)
     para_error err = {0};
     struct para_buffers b;
     para_deps *d = deps_of(g, NULL);
-    must(para_buffers_new(&b, g, d, &err), err);
+    must(para_buffers_new(&b, g, d, 0, &err), err);
     para_deps_free(d);
     return b;
 }

@@ -15,13 +15,13 @@ void account_close(struct account *a)
     free(a->workers);
 }
 
-/* A node belongs to the phase of the node as written that it comes from. */
+/* A node belongs to the phase of the node as written that it comes from, unless it is repeated in the backward pass. */
 static enum phase phase_of(const struct work *w, const para_node *n)
 {
     int origin = para_node_origin(n);
-    return origin < w->begins.backward    ? PHASE_FORWARD
-           : origin < w->begins.optimizer ? PHASE_BACKWARD
-                                          : PHASE_OPTIMIZER;
+    if (origin < w->begins.backward && !para_node_backward(n))
+        return PHASE_FORWARD;
+    return origin < w->begins.optimizer ? PHASE_BACKWARD : PHASE_OPTIMIZER;
 }
 
 static void add_op(struct account *a, const para_node *n, enum phase phase, double ns)

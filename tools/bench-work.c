@@ -26,6 +26,7 @@ static int make_graph(struct work *w, const struct bench_options *o, int workers
                               .workers = workers,
                               .adamw = &adamw,
                               .split = &o->split,
+                              .memory = w->kind == WORK_TRAIN ? &o->memory : NULL,
                               .phases = &w->begins};
     TRY(graph_make(&w->graph, &wish, w->splits));
     if (wish.batch == w->batch && wish.seq == w->seq)
@@ -44,7 +45,7 @@ static int predict(struct work *w, int workers)
 {
     para_error err;
     para_plan *plan;
-    if (para_plan_new(&plan, w->graph, &err) < 0)
+    if (para_plan_new(&plan, w->graph, workers, &err) < 0)
         return broken(&err);
     para_plan_summary s = para_plan_summarize(plan);
     para_plan_free(plan);

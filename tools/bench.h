@@ -10,6 +10,7 @@ struct bench_options {
     bool decode, json;
     struct model_options model;
     struct split_options split;
+    struct memory_options memory;
     struct machine_options machine;
 };
 

@@ -104,6 +104,8 @@ static int run(const void *parsed)
     struct bench b = {.o = parsed};
     if (b.o->decode && b.o->prompt)
         return misused("--decode and --prompt are two works: give one of them");
+    if ((b.o->decode || b.o->prompt) && b.o->memory.recompute)
+        return misused("--recompute is for training steps; it doesn't go with --decode and --prompt");
     TRY(machine_open(&b.machine, &b.o->machine));
     b.idle_rss = peak_rss();
     int code = account_open(&b.account, para_machine_workers(b.machine));
@@ -119,6 +121,7 @@ static const struct option_group bench_groups[] = {
     {"Options", bench_table, 0},
     {"Model", model_option_table, offsetof(struct bench_options, model)},
     {"Parallelism", split_option_table, offsetof(struct bench_options, split)},
+    {"Memory", memory_option_table, offsetof(struct bench_options, memory)},
     {"Machine", machine_option_table, offsetof(struct bench_options, machine)},
     {0},
 };

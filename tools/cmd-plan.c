@@ -41,7 +41,7 @@ static int study_plan(struct study *s)
 {
     para_error err;
     int nodes = para_graph_node_count(s->graph);
-    if (para_plan_new(&s->plan, s->graph, &err) < 0)
+    if (para_plan_new(&s->plan, s->graph, s->workers, &err) < 0)
         return broken(&err);
     s->cost_ns = calloc((size_t)nodes + 1, sizeof *s->cost_ns);
     s->path = calloc((size_t)nodes + 1, sizeof *s->path);

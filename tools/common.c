@@ -3,6 +3,7 @@
 
 #include "base/utf8.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
@@ -187,6 +188,31 @@ const struct option split_option_table[] = {
     {0},
 };
 
+const struct option memory_option_table[] = {
+    {"recompute", OPTION_CHOICE, offsetof(struct memory_options, recompute), "none|cheap|layers",
+     "what to compute again in the backward pass, not keep: nothing, norms and activations, or whole layers but for "
+     "what enters them",
+     0, 0, false},
+    {0},
+};
+
+/* FLOPs per byte: norms, activations, dropout and sums take less, products that contract more than 16 take more. */
+static const double CHEAP = 8;
+
+int graph_recompute(para_graph **g, const struct memory_options *options)
+{
+    para_error err;
+    para_graph *again;
+    if (!options || !options->recompute || strcmp(options->recompute, "none") == 0)
+        return EXIT_DONE;
+    bool layers = strcmp(options->recompute, "layers") == 0;
+    if (para_graph_recompute(&again, *g, layers ? "layer.*" : NULL, layers ? INFINITY : CHEAP, &err) < 0)
+        return refused("--", &err);
+    para_graph_free(*g);
+    *g = again;
+    return EXIT_DONE;
+}
+
 static int split_graph(para_graph **g, const char *list, int workers, char *chosen)
 {
     para_error err;
@@ -262,6 +288,7 @@ int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen)
     if (!g)
         return out_of_memory("a graph", 0);
     int code = build(g, wish, &err) < 0 ? refused("", &err) : graph_cut(&g, wish->split, wish->workers, chosen);
+    code = code ? code : graph_recompute(&g, wish->memory);
     if (code == EXIT_DONE)
         *out = g;
     else

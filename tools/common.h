@@ -73,6 +73,12 @@ struct split_options {
 };
 extern const struct option split_option_table[];
 
+/* What training repeats in its backward pass. */
+struct memory_options {
+    const char *recompute;
+};
+extern const struct option memory_option_table[];
+
 enum graph_use { GRAPH_LOGITS, GRAPH_CACHED, GRAPH_LOSS, GRAPH_LOSS_AND_LOGITS, GRAPH_TRAINING };
 
 /* The first node of the backward pass and of the optimizer in a graph as written; its number of nodes where it has
@@ -89,12 +95,15 @@ struct graph_wish {
     enum graph_use use;
     const para_adamw_options *adamw;
     const struct split_options *split;
-    int workers;                 /* that --split auto cuts for; 0: the library's static rule */
-    struct graph_phases *phases; /* filled; may be NULL */
+    const struct memory_options *memory; /* for training alone; NULL: repeat nothing */
+    int workers;                         /* that --split auto cuts for; 0: the library's static rule */
+    struct graph_phases *phases;         /* filled; may be NULL */
 };
 
 /* Build, split and place a graph. `chosen` (NULL, or SPLIT_TEXT bytes) takes the splits as a list. */
 int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen);
+/* Repeat parts of *g, which is replaced, in its backward pass. */
+int graph_recompute(para_graph **g, const struct memory_options *options);
 /* Split and place *g, which is replaced. */
 int graph_cut(para_graph **g, const struct split_options *options, int workers, char *chosen);
 

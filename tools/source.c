@@ -89,6 +89,7 @@ static int graph_from_file(para_graph **out, const struct source_options *o, cha
     TRY(load(&g, o->graph));
     list_splits(g, had);
     int code = graph_cut(&g, &o->split, 0, chosen);
+    code = code ? code : graph_recompute(&g, &o->memory);
     if (code == EXIT_DONE)
         *out = g;
     else
@@ -128,6 +129,7 @@ int source_graph(para_graph **out, const struct source_options *o, int workers, 
                               .adamw = &adamw,
                               .use = o->train ? GRAPH_TRAINING : GRAPH_LOGITS,
                               .workers = workers,
-                              .split = &o->split};
+                              .split = &o->split,
+                              .memory = &o->memory};
     return graph_make(out, &wish, splits);
 }

@@ -10,14 +10,16 @@ struct source_options {
     int64_t batch, seq; /* 0: not given */
     struct model_options model;
     struct split_options split;
+    struct memory_options memory;
 };
 
 /* Groups of options to list in a command whose struct has `member` of that type; {0} must follow. */
 #define SOURCE_GROUPS(type, member)                                                                                    \
     {"Graph", source_option_table, offsetof(type, member)},                                                            \
         {"Model", model_option_table, offsetof(type, member.model)},                                                   \
+        {"Parallelism", split_option_table, offsetof(type, member.split)},                                             \
     {                                                                                                                  \
-        "Parallelism", split_option_table, offsetof(type, member.split)                                                \
+        "Memory", memory_option_table, offsetof(type, member.memory)                                                   \
     }
 extern const struct option source_option_table[];
 

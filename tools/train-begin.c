@@ -126,7 +126,8 @@ static int build_graph(struct train *t)
                               .use = GRAPH_TRAINING,
                               .workers = para_machine_workers(t->machine),
                               .adamw = &adamw,
-                              .split = &o->split};
+                              .split = &o->split,
+                              .memory = &o->memory};
     TRY(graph_make(&t->graph, &wish, t->splits));
     message("gpt2: %lld layers, %lld heads, %lld wide, ff %lld, context %lld, vocabulary %lld",
             (long long)t->model.layers, (long long)t->model.heads, (long long)t->model.embd, (long long)t->model.ff,

@@ -68,6 +68,7 @@ const struct option_group train_groups[] = {
     {"Model", model_option_table, FIELD(model)},
     {"Steps", optimizer_table, 0},
     {"Parallelism", split_option_table, FIELD(split)},
+    {"Memory", memory_option_table, FIELD(memory)},
     {"Machine", machine_option_table, FIELD(machine)},
     {0},
 };

@@ -20,6 +20,7 @@ struct train_options {
     bool json;
     struct model_options model;
     struct split_options split;
+    struct memory_options memory;
     struct machine_options machine;
 };
 

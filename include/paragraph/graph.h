@@ -116,6 +116,23 @@ PARA_API int para_graph_seal(para_graph *g, para_error *err);
 /** Check every rule that a legal graph keeps; passes are followed by it in tests. */
 PARA_API int para_graph_verify(const para_graph *g, para_error *err);
 
+/** Repeat forward nodes in the backward part, so that less is kept from the one to the other.
+ *
+ * `scopes` says which: those in scopes that begin with its words, where a star is any one word, "layer.*"; NULL: all.
+ * Nodes in one such scope ("layer.3") are a unit: what other units make, and it reads, is kept; what it makes itself
+ * and the backward part reads is made again, right before it is first needed there. A node is repeated only if it
+ * costs at most `flops_per_byte` FLOPs per byte of its results, and if nothing else of its unit must be kept for it:
+ * with infinity whole units are repeated, with 8 norms, activations, dropout and sums, but no products.
+ *
+ * Repeated nodes draw and compute the same bits: results are those of `g`, bit by bit. They don't begin before the
+ * backward pass has come to where they stand (PARA_AFTER). Come after splits, placing and para_graph_accumulate(),
+ * whose choices then don't depend on it. `g` is read only and must be sealed; *out is sealed and the caller frees it.
+ * Returns 0; PARA_EINVAL if `g` has no backward part; PARA_ENAME if no forward node is in such a scope; PARA_ERANGE if
+ * flops_per_byte is negative; PARA_ENOMEM. On failure *out is untouched.
+ * Source: Chen et al., "Training deep nets with sublinear memory cost", 2016. */
+PARA_API int para_graph_recompute(para_graph **out, const para_graph *g, const char *scopes, double flops_per_byte,
+                                  para_error *err);
+
 /** Split every dimension named `axis` of `g` into `parts` tiles.
  *
  * Nodes that loop over the axis are repeated per part; where an op reduces over it, its partial results are
@@ -185,6 +202,8 @@ PARA_API const char *para_node_op(const para_node *n);
 PARA_API const char *para_node_part(const para_node *n);
 /** Return the id of the node of the graph as written from which splits made this one; its own id if none. */
 PARA_API int para_node_origin(const para_node *n);
+/** Tell whether the node comes after the forward pass: a gradient's, one that is repeated for gradients, the optimizer's. */
+PARA_API bool para_node_backward(const para_node *n);
 /** Return the worker group of a node, -1 if it has none. */
 PARA_API int para_node_place(const para_node *n);
 /** Return the floating point operations of one run of the node. */
@@ -245,14 +264,16 @@ PARA_API int para_graph_load_json(para_graph **out, FILE *in, const char *name, 
 typedef enum para_edge_kind {
     PARA_RAW, /**< it reads what the other wrote */
     PARA_WAR, /**< it overwrites what the other reads */
-    PARA_WAW  /**< it overwrites what the other wrote */
+    PARA_WAW, /**< it overwrites what the other wrote */
+    PARA_AFTER /**< the graph asks for it, as recomputation does, which must not begin early */
 } para_edge_kind;
 
 /** An edge of the dependency graph: `to` waits for `from`. */
 typedef struct para_edge {
     int from;            /**< node id of the predecessor */
     para_edge_kind kind; /**< the strongest kind, RAW first, where several hold */
-    int tensor;          /**< id of the tensor that is read or overwritten: the reason */
+    int tensor;          /**< id of the tensor that is read or overwritten: the reason; of PARA_AFTER the first that
+                              `from` makes */
 } para_edge;
 
 /** The most nodes that para_deps_new() analyzes, and so the most of a graph that is planned, drawn or run. */

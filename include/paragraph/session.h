@@ -79,8 +79,10 @@ typedef struct para_plan_summary {
     double bytes;                       /**< read and written by the kernels of one run */
 } para_plan_summary;
 
-/** Plan a sealed graph, which must outlive the plan. Free with para_plan_free(). */
-PARA_API int para_plan_new(para_plan **out, const para_graph *g, para_error *err);
+/** Plan a sealed graph, which must outlive the plan, for so many workers. A value may take over the memory of one that
+ * is no longer needed and wait for its readers, where at nominal rates that makes the run no longer than the critical
+ * path or the work of each worker; with 0 workers none waits. Free with para_plan_free(). */
+PARA_API int para_plan_new(para_plan **out, const para_graph *g, int workers, para_error *err);
 /** Free a plan; NULL is welcome. */
 PARA_API void para_plan_free(para_plan *p);
 /** Return the sizes of a plan. */
