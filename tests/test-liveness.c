@@ -2,9 +2,11 @@
 #include "tests/graph-text.h"
 #include "tests/random-graph.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "graph/liveness.h"
+#include "graph/op.h"
 
 enum { GRAPHS = 1000 };
 
@@ -16,14 +18,19 @@ static para_deps *deps_of(const para_graph *g, const int *buffers)
     return d;
 }
 
-static struct para_buffers buffers_of(const para_graph *g)
+static struct para_buffers buffers_for(const para_graph *g, int workers)
 {
     para_error err = {0};
     struct para_buffers b;
     para_deps *d = deps_of(g, NULL);
-    must(para_buffers_new(&b, g, d, 0, &err), err);
+    must(para_buffers_new(&b, g, d, workers, &err), err);
     para_deps_free(d);
     return b;
+}
+
+static struct para_buffers buffers_of(const para_graph *g)
+{
+    return buffers_for(g, 0);
 }
 
 static para_graph *graph_number(int number)
@@ -144,6 +151,43 @@ static void reuse_adds_no_order(void **state)
     assert_true(shared > GRAPHS / 4);
 }
 
+/* The longest path of the DAG at nominal rates, and, in *work, the sum. */
+static double longest(const para_graph *g, const int *buffers, double *work)
+{
+    para_error err = {0};
+    para_parallelism p;
+    para_deps *d = deps_of(g, buffers);
+    double *cost = must_alloc(((size_t)g->n_nodes + 1) * sizeof *cost);
+    for (int i = 0; i < g->n_nodes; i++)
+        cost[i] = para_node_time_ns(g->nodes[i]);
+    must(para_deps_measure(d, cost, &p, NULL, &err), err);
+    para_deps_free(d);
+    free(cost);
+    *work = p.work;
+    return p.critical;
+}
+
+/* For so many workers, nodes wait for buffers, and no path becomes longer than the critical one or a worker's share;
+ * but for waits of a hundredth of the node's own time. */
+static void waits_cost_no_time(void **state)
+{
+    (void)state;
+    int fewer = 0;
+    for (int number = 0; number < GRAPHS; number++) {
+        para_graph *g = graph_number(number);
+        int workers = 1 + number % 4;
+        struct para_buffers strict = buffers_of(g), b = buffers_for(g, workers);
+        double work, before = longest(g, NULL, &work), after = longest(g, b.of, &work);
+        double limit = before > work / workers ? before : work / workers;
+        assert_graph(g, after <= 1.011 * limit, "graph %d, %d workers: %g, not %g", number, workers, after, limit);
+        fewer += b.count < strict.count;
+        para_buffers_free(&strict);
+        para_buffers_free(&b);
+        para_graph_free(g);
+    }
+    assert_true(fewer > GRAPHS / 10);
+}
+
 /* Whether any version of a value's storage must be there after the run, or was before it. */
 static bool must_stay(const para_tensor *t)
 {
@@ -186,9 +230,13 @@ static void what_stays_is_alone_and_all_fits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_chain_takes_two_buffers), cmocka_unit_test(branches_keep_apart),
-        cmocka_unit_test(outputs_lie_over_inputs),   cmocka_unit_test(small_values_leave_large_buffers),
-        cmocka_unit_test(reuse_adds_no_order),       cmocka_unit_test(what_stays_is_alone_and_all_fits),
+        cmocka_unit_test(a_chain_takes_two_buffers),
+        cmocka_unit_test(branches_keep_apart),
+        cmocka_unit_test(outputs_lie_over_inputs),
+        cmocka_unit_test(small_values_leave_large_buffers),
+        cmocka_unit_test(reuse_adds_no_order),
+        cmocka_unit_test(waits_cost_no_time),
+        cmocka_unit_test(what_stays_is_alone_and_all_fits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -166,11 +166,9 @@ static void memory_falls(void **state)
     para_graph *layers = recomputed(g, &ways[0]), *cheap = recomputed(g, &ways[1]);
     const struct plan_case rows = {"batch=2", 0};
     para_graph *cut = accumulated_graph(g, &rows), *layers_cut = recomputed(cut, &ways[0]);
-    printf("%zu %zu %zu %zu %zu\n", intermediates(g), intermediates(layers), intermediates(cheap), intermediates(cut),
-           intermediates(layers_cut));
-    assert_true(1.4 * (double)intermediates(layers) < (double)intermediates(g));
-    assert_true(1.3 * (double)intermediates(cheap) < (double)intermediates(g));
-    assert_true(1.4 * (double)intermediates(layers_cut) < (double)intermediates(cut));
+    assert_true(3.5 * (double)intermediates(layers) < (double)intermediates(g));
+    assert_true(1.4 * (double)intermediates(cheap) < (double)intermediates(g));
+    assert_true(3.5 * (double)intermediates(layers_cut) < (double)intermediates(cut));
     para_graph_free(layers_cut);
     para_graph_free(cut);
     para_graph_free(cheap);
