@@ -29,7 +29,8 @@ struct assignment {
     int *held;                  /* by buffer: storage it holds now */
     int *free_list;
     int n_free;
-    int *next_due; /* chains of storages by the node after which they are free */
+    size_t live_bytes; /* of the values that are needed at this point of the program */
+    int *next_due;     /* chains of storages by the node after which they are free */
     int *due;
     uint64_t *ancestors; /* by node: a row of `words`, those by edges that reuse adds among them */
     size_t words;
@@ -208,14 +209,17 @@ static void assign_output(struct assignment *a, const para_tensor *t, int node)
         return;
     }
     bool keep = stays(a->g, t);
+    size_t bytes = para_shape_bytes(&t->shape);
     int buffer = keep ? -1 : take_input(a, t, a->g->nodes[node]);
+    a->live_bytes += buffer < 0 ? bytes : 0;
+    a->b->live_bytes = a->live_bytes > a->b->live_bytes ? a->live_bytes : a->b->live_bytes;
     if (buffer < 0 && !keep)
-        buffer = take_free(a, para_shape_bytes(&t->shape), node);
+        buffer = take_free(a, bytes, node);
     if (buffer < 0)
         buffer = new_buffer(a, t, keep);
     a->b->of[t->id] = buffer;
     a->held[buffer] = t->id;
-    a->b->unshared_bytes += para_shape_bytes(&t->shape);
+    a->b->unshared_bytes += bytes;
     if (!keep) {
         int last = a->of_tensor[t->id].last;
         a->next_due[t->id] = a->due[last];
@@ -239,8 +243,10 @@ static void assign(struct assignment *a)
         for (int k = 0; k < g->nodes[i]->n_out; k++)
             assign_output(a, g->nodes[i]->out[k], i);
         for (int t = a->due[i]; t >= 0; t = a->next_due[t])
-            if (a->held[a->b->of[t]] == t)
+            if (a->held[a->b->of[t]] == t) {
                 a->free_list[a->n_free++] = a->b->of[t];
+                a->live_bytes -= para_shape_bytes(&g->tensors[t]->shape);
+            }
     }
 }
 

@@ -10,6 +10,7 @@ struct para_buffers {
     size_t *bytes; /* by buffer number */
     bool *keep;    /* by buffer number: holds an input, parameter, state or output; shared with no other value */
     size_t unshared_bytes; /* what intermediates alone would take if none shared */
+    size_t live_bytes;     /* the most that intermediates hold at once in program order: no sharing needs less */
 };
 
 /* Give every value a buffer. Versions of one storage share it. An intermediate takes a buffer over from another if all

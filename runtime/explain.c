@@ -46,11 +46,13 @@ static void print_path(const para_plan *p, const int *path, int length, double c
 static void print_memory(const para_plan_summary *s, FILE *out)
 {
     const double mib = 1.0 / (1 << 20);
-    fprintf(out,
-            "memory: %.1f MiB = parameters %.1f + state %.1f + inputs %.1f + intermediates %.1f (%.1f without reuse)\n",
-            (double)s->peak_bytes * mib, (double)s->parameter_bytes * mib, (double)s->state_bytes * mib,
-            (double)s->input_bytes * mib, (double)s->intermediate_bytes * mib,
-            (double)s->intermediate_bytes_unshared * mib);
+    fprintf(
+        out,
+        "memory: %.1f MiB = parameters %.1f + state %.1f + inputs %.1f + intermediates %.1f (%.1f at once in program "
+        "order, %.1f without reuse); %.1f MiB resident in a run\n",
+        (double)s->peak_bytes * mib, (double)s->parameter_bytes * mib, (double)s->state_bytes * mib,
+        (double)s->input_bytes * mib, (double)s->intermediate_bytes * mib, (double)s->intermediate_bytes_live * mib,
+        (double)s->intermediate_bytes_unshared * mib, (double)s->resident_bytes * mib);
 }
 
 /* A lower bound for the time of a run is the larger of the longest path and the work shared evenly. */

@@ -8,6 +8,10 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* What a session takes beside values and scratch, by measurements on StarPU 1.3.10: a task with its handles and edges,
+ * StarPU's copies of them included; and code, stacks and BLAS's own memory that the first run makes resident. */
+enum { TASK_BYTES = 5 << 10, RUN_BYTES = 2 << 20 };
+
 /* The longest path from each node to the end, its own cost included; in microseconds, at most INT_MAX, for StarPU. */
 static int set_priorities(para_plan *p)
 {
@@ -58,6 +62,7 @@ int para_plan_new(para_plan **out, const para_graph *g, int workers, para_error 
     if (!p)
         return para_fail_memory(err, "planning");
     p->g = g;
+    p->workers = workers;
     int status = fill(p, workers, err);
     if (status < 0)
         para_plan_free(p);
@@ -84,6 +89,7 @@ para_plan_summary para_plan_summarize(const para_plan *p)
                            .edges = para_deps_edge_count(p->deps),
                            .buffers = p->buffers.count,
                            .scratch_bytes = p->scratch_bytes,
+                           .intermediate_bytes_live = p->buffers.live_bytes,
                            .intermediate_bytes_unshared = p->buffers.unshared_bytes};
     for (int b = 0; b < p->buffers.count; b++)
         s.peak_bytes += p->buffers.bytes[b];
@@ -95,6 +101,8 @@ para_plan_summary para_plan_summarize(const para_plan *p)
         s.state_bytes += g->tensors[t]->kind == PARA_STATE ? bytes : 0;
         s.input_bytes += g->tensors[t]->kind == PARA_INPUT ? bytes : 0;
     }
+    s.resident_bytes = s.peak_bytes + s.scratch_bytes * (size_t)(p->workers > 1 ? p->workers : 1) +
+                       TASK_BYTES * (size_t)s.tasks + RUN_BYTES;
     s.intermediate_bytes = s.peak_bytes - s.parameter_bytes - s.state_bytes - s.input_bytes;
     for (int i = 0; i < g->n_nodes; i++) {
         s.flops += para_node_flops(g->nodes[i]);

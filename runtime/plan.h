@@ -13,7 +13,8 @@ struct para_plan {
     double *cost_ns;      /* by node, nominal */
     int *priority;        /* by node: longest path to the end of the run, microseconds */
     size_t scratch_bytes; /* the most any node needs */
-    int groups;           /* worker groups that nodes are placed on; 0: none are */
+    int workers;
+    int groups; /* worker groups that nodes are placed on; 0: none are */
 };
 
 #endif

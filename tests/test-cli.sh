@@ -458,7 +458,7 @@ check_dump() {
     check "plan" [ $? -eq 0 ]
     check "its lines are JSON" json_lines plan "node op name part begin_ns cost_ns" \
         "splits workers tasks edges buffers parameter_bytes state_bytes input_bytes intermediate_bytes \
-intermediate_bytes_unshared scratch_bytes peak_bytes flops bytes work_ns critical_ns bound_ns average_width peak_width \
+intermediate_bytes_live intermediate_bytes_unshared scratch_bytes peak_bytes resident_bytes flops bytes work_ns critical_ns bound_ns average_width peak_width \
 path_length"
     check "a line per node on the path" [ "$(values path_length plan)" -eq $(($(wc -l <plan) - 1)) ]
     "$paragraph" plan --graph graph.json --json >plan 2>err

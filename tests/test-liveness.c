@@ -61,6 +61,7 @@ static void a_chain_takes_two_buffers(void **state)
     assert_int_not_equal(buffer(g, &b, "a"), buffer(g, &b, "b"));
     assert_int_not_equal(buffer(g, &b, "d"), buffer(g, &b, "y"));
     assert_int_equal(b.unshared_bytes, 6 * 8 * sizeof(float));
+    assert_int_equal(b.live_bytes, 2 * 8 * sizeof(float));
     para_buffers_free(&b);
     para_graph_free(g);
 }
@@ -213,6 +214,7 @@ static void check_buffers(const para_graph *g, const struct para_buffers *b)
             assert_graph(g, b->of[k] != b->of[i] || g->tensors[k]->storage == t->storage, "\"%s\" is alone", t->name);
     }
     assert_int_equal(b->unshared_bytes, intermediates);
+    assert_true(b->live_bytes <= intermediates);
 }
 
 static void what_stays_is_alone_and_all_fits(void **state)

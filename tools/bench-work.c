@@ -49,7 +49,7 @@ static int predict(struct work *w, int workers)
         return broken(&err);
     para_plan_summary s = para_plan_summarize(plan);
     para_plan_free(plan);
-    w->predicted_bytes = s.peak_bytes + s.scratch_bytes * (size_t)workers;
+    w->predicted_bytes = s.resident_bytes;
     return EXIT_DONE;
 }
 

@@ -30,7 +30,7 @@ struct work {
     para_session *session;
     int32_t *tokens, *targets; /* (batch, seq) */
     float *logits;             /* (batch, vocab); NULL in training */
-    size_t predicted_bytes;    /* of the plan's buffers and the workers' scratch */
+    size_t predicted_bytes;    /* what the plan says that the session adds to the process's memory */
 };
 
 int work_open(struct work *w, const struct bench_options *o, para_machine *machine);

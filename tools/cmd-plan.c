@@ -68,10 +68,11 @@ static void print_json(const struct study *s)
     printf("{\"splits\":");
     json_string(stdout, s->splits);
     printf(",\"workers\":%d,\"tasks\":%d,\"edges\":%d,\"buffers\":%d,\"parameter_bytes\":%zu,\"state_bytes\":%zu,"
-           "\"input_bytes\":%zu,\"intermediate_bytes\":%zu,\"intermediate_bytes_unshared\":%zu,\"scratch_bytes\":%zu,"
-           "\"peak_bytes\":%zu,",
+           "\"input_bytes\":%zu,\"intermediate_bytes\":%zu,\"intermediate_bytes_live\":%zu,"
+           "\"intermediate_bytes_unshared\":%zu,\"scratch_bytes\":%zu,\"peak_bytes\":%zu,\"resident_bytes\":%zu,",
            s->workers, m->tasks, m->edges, m->buffers, m->parameter_bytes, m->state_bytes, m->input_bytes,
-           m->intermediate_bytes, m->intermediate_bytes_unshared, m->scratch_bytes, m->peak_bytes);
+           m->intermediate_bytes, m->intermediate_bytes_live, m->intermediate_bytes_unshared, m->scratch_bytes,
+           m->peak_bytes, m->resident_bytes);
     printf("\"flops\":%.17g,\"bytes\":%.17g,\"work_ns\":%.17g,\"critical_ns\":%.17g,\"bound_ns\":%.17g,"
            "\"average_width\":%.17g,\"peak_width\":%d,\"path_length\":%d}\n",
            m->flops, m->bytes, p->work, p->critical, bound_ns(s), p->average_width, p->peak_width, p->path_length);
@@ -88,7 +89,8 @@ static void print_text(const struct study *s)
     printf("critical path: %.3f ms, %d nodes\n", p->critical * 1e-6, p->path_length);
     printf("width: %.2f on average, %d at most\n", p->average_width, p->peak_width);
     printf("lower bound on %d worker%s: %.3f ms\n", s->workers, s->workers == 1 ? "" : "s", bound_ns(s) * 1e-6);
-    printf("memory: %.1f MiB\n", (double)s->summary.peak_bytes / (1 << 20));
+    printf("memory: %.1f MiB, %.1f MiB resident in a run\n", (double)s->summary.peak_bytes / (1 << 20),
+           (double)s->summary.resident_bytes / (1 << 20));
 }
 
 static void print_path(const struct study *s, bool json)
@@ -168,7 +170,9 @@ const struct command command_plan = {
             "--split says otherwise.\n\n"
             "JSON keys: splits, workers, tasks, edges, buffers, parameter_bytes, state_bytes, input_bytes, "
             "intermediate_bytes, "
-            "intermediate_bytes_unshared, scratch_bytes, peak_bytes, flops, bytes, work_ns, critical_ns, bound_ns, "
+            "intermediate_bytes_live (the most that is needed at once in program order), intermediate_bytes_unshared, "
+            "scratch_bytes, peak_bytes (of all buffers), resident_bytes (what a session is predicted to add to the "
+            "process's memory), flops, bytes, work_ns, critical_ns, bound_ns, "
             "average_width, peak_width, path_length; of a node on the path: node, op, name, part, begin_ns, cost_ns.",
     .groups = plan_groups,
     .defaults = &plan_defaults,

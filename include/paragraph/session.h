@@ -72,9 +72,14 @@ typedef struct para_plan_summary {
     size_t state_bytes;                 /**< of moments and other states */
     size_t input_bytes;                 /**< of inputs */
     size_t intermediate_bytes;          /**< of all else, sharing buffers */
+    size_t intermediate_bytes_live;     /**< the most of them that is needed at once in program order */
     size_t intermediate_bytes_unshared; /**< what intermediates would take without reuse */
     size_t scratch_bytes;               /**< most that one kernel needs beside its operands */
     size_t peak_bytes;                  /**< of all buffers */
+    size_t resident_bytes;              /**< predicted: what a session on the plan's workers adds to the memory of a
+                                             process with the machine open, in the run that takes the most: buffers,
+                                             scratch of each worker, about 5 KiB a task, 2 MiB for what a first run
+                                             brings in. The graph and what the caller copies in or out is not in it */
     double flops;                       /**< floating point operations of one run */
     double bytes;                       /**< read and written by the kernels of one run */
 } para_plan_summary;
