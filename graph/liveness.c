@@ -11,8 +11,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* A graph that recomputes gives time for memory: its limit is a tenth higher. */
+/* A graph that recomputes gives time for memory: its critical path may become a tenth longer. */
 static const double RECOMPUTE_STRETCH = 1.1;
+
+/* The part of each worker's share of the work that a path may take: with less room workers are idle. */
+static const double SHARE = 0.8;
 
 /* Who must be done before a buffer can be taken over: the readers of what it holds, or its writer if none. */
 struct occupant {
@@ -69,7 +72,7 @@ static void measure_time(struct assignment *a, int workers)
         for (int e = 0; e < count; e++)
             a->rest_ns[edges[e].from] = fmax(a->rest_ns[edges[e].from], a->rest_ns[i]);
     }
-    a->limit_ns = workers > 0 ? stretch * fmax(critical, work / workers) : 0;
+    a->limit_ns = workers > 0 ? fmax(stretch * critical, SHARE * work / workers) : 0;
 }
 
 /* Count, then collect, the nodes that use each storage. Values that stay (sources and outputs) have none. */

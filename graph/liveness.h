@@ -14,9 +14,9 @@ struct para_buffers {
 };
 
 /* Give every value a buffer. Versions of one storage share it. An intermediate takes a buffer over from another if all
- * users of the other precede the node that makes it; or if that can wait for them without making the run longer than
- * the greater of the critical path and the work shared by `workers`, at nominal rates, or a tenth more if the graph
- * recomputes. With 0 workers nothing waits. Where the node's op can write in the place of an input (over[]) that is
+ * users of the other precede the node that makes it; or if that can wait for them without making a path longer than
+ * the critical one, a tenth more if the graph recomputes, or than four fifths of the work shared by `workers`, at
+ * nominal rates. With 0 workers nothing waits. Where the node's op can write in the place of an input (over[]) that is
  * read by nothing later, it does; there it may always wait for a reader that takes less than a hundredth of its time.
  */
 int para_buffers_new(struct para_buffers *out, const para_graph *g, const para_deps *d, int workers, para_error *err);

@@ -85,8 +85,8 @@ typedef struct para_plan_summary {
 } para_plan_summary;
 
 /** Plan a sealed graph, which must outlive the plan, for so many workers. A value may take over the memory of one that
- * is no longer needed and wait for its readers, where at nominal rates that makes the run no longer than the critical
- * path or the work of each worker; with 0 workers none waits. Free with para_plan_free(). */
+ * is no longer needed and wait for its readers, where at nominal rates that makes no path longer than the critical one
+ * (by a tenth, in a graph that recomputes) or than four fifths of each worker's share; with 0 workers none waits. Free with para_plan_free(). */
 PARA_API int para_plan_new(para_plan **out, const para_graph *g, int workers, para_error *err);
 /** Free a plan; NULL is welcome. */
 PARA_API void para_plan_free(para_plan *p);
