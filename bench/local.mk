@@ -1,5 +1,6 @@
 EXTRA_DIST += bench/RESULTS.md
 EXTRA_DIST += bench/bench-tokenizer.py
+EXTRA_DIST += bench/compare-torch.py
 EXTRA_DIST += bench/run
 
 # Of the runtime's inner parts, as tests are; make bench builds and runs it.
