@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONGEST_BLOCK = 64, NAME = 64 };
+enum { SHORTEST_BLOCK = 16, LONGEST_BLOCK = SHORTEST_BLOCK << (GENERATOR_BLOCKS - 1), NAME = 64 };
 
 /* The split is chosen by the graph that makes one text's tokens, whatever is then made: other cuts would round
  * otherwise, and a text would depend on how many are made. */
@@ -21,8 +21,8 @@ static int make_graphs(struct generator *g, const struct split_options *split, i
     struct graph_wish wish = {.model = &g->model, .batch = 1, .seq = 1, .workers = workers, .split = split};
     para_graph *one;
     TRY(choose_split(g, &wish, &one));
-    struct split_options chosen = {g->splits, split->stages};
-    wish.split = &chosen;
+    g->split = (struct split_options){g->splits, split->stages};
+    wish.split = &g->split;
     if (g->rows == 1) {
         g->step_graph = one;
     } else {
@@ -32,11 +32,8 @@ static int make_graphs(struct generator *g, const struct split_options *split, i
         wish.use = GRAPH_CACHED;
         wish.batch = g->rows;
         TRY(graph_make(&g->step_graph, &wish, NULL));
-        wish.batch = 1;
     }
-    wish.use = GRAPH_CACHED;
-    wish.seq = g->block;
-    return graph_make(&g->read_graph, &wish, NULL);
+    return EXIT_DONE;
 }
 
 static int open_session(para_session **out, const para_graph *graph, para_machine *machine, para_session *share)
@@ -48,14 +45,34 @@ static int open_session(para_session **out, const para_graph *graph, para_machin
     return para_session_new(out, graph, machine, &options, &err) < 0 ? broken(&err) : EXIT_DONE;
 }
 
+static int64_t block_tokens(const struct generator *g, int block)
+{
+    int64_t tokens = (int64_t)SHORTEST_BLOCK << block;
+    return tokens < g->model.context ? tokens : g->model.context;
+}
+
+static int open_block(struct generator *g, int block, para_session *share)
+{
+    struct graph_wish wish = {.model = &g->model,
+                              .batch = 1,
+                              .seq = block_tokens(g, block),
+                              .use = GRAPH_CACHED,
+                              .split = &g->split,
+                              .workers = para_machine_workers(g->machine)};
+    if (g->read[block])
+        return EXIT_DONE;
+    TRY(graph_make(&g->read_graph[block], &wish, NULL));
+    return open_session(&g->read[block], g->read_graph[block], g->machine, share);
+}
+
 static int make_sessions(struct generator *g, const char *folder, para_machine *machine)
 {
     para_error err;
     if (g->weights_graph)
         TRY(open_session(&g->weights, g->weights_graph, machine, NULL));
-    TRY(open_session(&g->read, g->read_graph, machine, g->weights));
-    TRY(open_session(&g->step, g->step_graph, machine, g->weights ? g->weights : g->read));
-    return para_checkpoint_load(folder, g->read_graph, g->read, NULL, &err) < 0 ? broken(&err) : EXIT_DONE;
+    TRY(open_block(g, 0, g->weights));
+    TRY(open_session(&g->step, g->step_graph, machine, g->weights ? g->weights : g->read[0]));
+    return para_checkpoint_load(folder, g->read_graph[0], g->read[0], NULL, &err) < 0 ? broken(&err) : EXIT_DONE;
 }
 
 /* Elements of one row's cache of one layer: keys and values. */
@@ -67,8 +84,7 @@ static size_t cache_elements(const struct generator *g)
 int generator_open(struct generator *g, const char *folder, const para_gpt2 *model, int64_t rows,
                    const struct split_options *split, para_machine *machine)
 {
-    int64_t block = model->context < LONGEST_BLOCK ? model->context : LONGEST_BLOCK;
-    *g = (struct generator){.model = *model, .rows = rows, .block = block};
+    *g = (struct generator){.model = *model, .rows = rows, .machine = machine};
     TRY(make_graphs(g, split, para_machine_workers(machine)));
     TRY(make_sessions(g, folder, machine));
     size_t logits = (size_t)(rows * model->vocab), cache = rows > 1 ? cache_elements(g) : 0;
@@ -86,10 +102,12 @@ int generator_open(struct generator *g, const char *folder, const para_gpt2 *mod
 void generator_close(struct generator *g)
 {
     para_session_free(g->step);
-    para_session_free(g->read);
+    for (int block = GENERATOR_BLOCKS - 1; block >= 0; block--)
+        para_session_free(g->read[block]);
     para_session_free(g->weights);
     para_graph_free(g->step_graph);
-    para_graph_free(g->read_graph);
+    for (int block = 0; block < GENERATOR_BLOCKS; block++)
+        para_graph_free(g->read_graph[block]);
     para_graph_free(g->weights_graph);
     free(g->logits);
     free(g->cache);
@@ -111,14 +129,14 @@ static int run(para_session *s, const int32_t *tokens, int64_t batch, int64_t se
     return EXIT_DONE;
 }
 
-/* Copy one layer's cache from `read` to a row of `step`, or to all of them. */
+/* Copy one layer's cache from the reading session to a row of `step`, or to all of them. */
 static int copy_cache(struct generator *g, int64_t layer, int64_t row)
 {
     char name[NAME];
     para_error err;
     size_t one = cache_elements(g), bytes = one * sizeof *g->cache, all = bytes * (size_t)g->rows;
     snprintf(name, sizeof name, "layer.%lld.attn.cache", (long long)layer);
-    if (para_session_get(g->read, name, g->cache, bytes, &err) < 0 ||
+    if (para_session_get(g->read[0], name, g->cache, bytes, &err) < 0 ||
         (row != GENERATOR_ALL_ROWS && para_session_get(g->step, name, g->caches, all, &err) < 0))
         return broken(&err);
     for (int64_t r = 0; r < g->rows; r++)
@@ -127,15 +145,28 @@ static int copy_cache(struct generator *g, int64_t layer, int64_t row)
     return para_session_set(g->step, name, g->caches, all, &err) < 0 ? broken(&err) : EXIT_DONE;
 }
 
+/* The shortest block that holds so many tokens, or the longest; or, where a quarter of it would be empty, the next
+ * shorter one, and the rest in others. */
+static int choose_block(const struct generator *g, int64_t left)
+{
+    int block = 0;
+    while (block + 1 < GENERATOR_BLOCKS && block_tokens(g, block) < left)
+        block++;
+    return block > 0 && 4 * left <= 3 * block_tokens(g, block) ? block - 1 : block;
+}
+
 int generator_read(struct generator *g, const int32_t *tokens, int64_t count, int64_t row)
 {
-    int32_t block[LONGEST_BLOCK] = {0};
+    int32_t text[LONGEST_BLOCK] = {0};
     int64_t vocab = g->model.vocab, first = row == GENERATOR_ALL_ROWS ? 0 : row;
     float *logits = g->logits + first * vocab;
-    for (int64_t at = 0; at < count; at += g->block) {
-        int64_t used = count - at < g->block ? count - at : g->block;
-        memcpy(block, tokens + at, (size_t)used * sizeof *block);
-        TRY(run(g->read, block, 1, g->block, at, used - 1, logits, vocab));
+    for (int64_t at = 0, used; at < count; at += used) {
+        int block = choose_block(g, count - at);
+        int64_t length = block_tokens(g, block);
+        used = count - at < length ? count - at : length;
+        memcpy(text, tokens + at, (size_t)used * sizeof *text);
+        TRY(open_block(g, block, g->read[0]));
+        TRY(run(g->read[block], text, 1, length, at, used - 1, logits, vocab));
     }
     for (int64_t r = 1; r < g->rows && row == GENERATOR_ALL_ROWS; r++)
         memcpy(g->logits + r * vocab, logits, (size_t)vocab * sizeof *logits);

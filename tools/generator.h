@@ -8,15 +8,21 @@
 /* Most rows at once: kernels give a row the same bits beside as many others, so texts don't depend on it. */
 enum { GENERATOR_ROWS = 16, GENERATOR_ALL_ROWS = -1 };
 
+/* Texts are read in blocks of 16, 32, ..., 512 tokens, none longer than the context. */
+enum { GENERATOR_BLOCKS = 6 };
+
 struct generator {
     para_gpt2 model;
-    int64_t rows, block;
+    int64_t rows;
     float *logits; /* (rows, vocab): of the token that each row may get next */
     char splits[SPLIT_TEXT];
+    struct split_options split; /* `splits`, in stages */
+    para_machine *machine;
 
-    /* One row: `step` shares all of `read`. More: both share `weights`, and caches are copied from `read` to `step`. */
-    para_graph *weights_graph, *read_graph, *step_graph;
-    para_session *weights, *read, *step;
+    /* One row: `step` shares all of the shortest block. More: both share `weights`, and caches are copied from that block
+     * to `step`. Longer blocks share all of the shortest and are made when a text first takes them. */
+    para_graph *weights_graph, *step_graph, *read_graph[GENERATOR_BLOCKS];
+    para_session *weights, *step, *read[GENERATOR_BLOCKS];
     float *cache, *caches; /* of one layer: one row's, and all rows' */
 };
 
