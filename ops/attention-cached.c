@@ -55,8 +55,8 @@ static void cost(const para_node *n, struct para_cost *c)
 
 static size_t scratch(const para_node *n)
 {
-    (void)n;
-    return PARA_ATTEND_FLOATS * sizeof(float);
+    const struct para_extent *q = n->in[0]->shape.dim;
+    return para_attend_scratch(q[SEQ].extent, n->in[1]->shape.dim[SEQ].extent, q[WIDTH].extent) * sizeof(float);
 }
 
 /* One batch element and head, number b = batch * heads + head. */

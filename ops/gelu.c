@@ -59,12 +59,13 @@ static int reference(const struct para_call *c)
     return 0;
 }
 
+/* (1 + tanh u) / 2 = 1 / (1 + exp(-2u)) */
 PARA_SIMD static void forward_tanh(int64_t elements, const float *x, float *y)
 {
     const float k = (float)K, a = (float)A;
 #pragma omp simd
     for (int64_t e = 0; e < elements; e++)
-        y[e] = 0.5f * x[e] * (1.0f + para_tanhf(k * (x[e] + a * x[e] * x[e] * x[e])));
+        y[e] = x[e] / (1.0f + para_expf(-2.0f * k * (x[e] + a * x[e] * x[e] * x[e])));
 }
 
 static int cpu(const struct para_call *c)
@@ -112,8 +113,8 @@ PARA_SIMD static void backward_tanh(int64_t elements, const float *x, const floa
 #pragma omp simd
     for (int64_t e = 0; e < elements; e++) {
         float x2 = x[e] * x[e];
-        float t = para_tanhf(k * (x[e] + a * x[e] * x2));
-        dx[e] = dy[e] * (0.5f * (1.0f + t) + 0.5f * x[e] * (1.0f - t * t) * k * (1.0f + 3.0f * a * x2));
+        float inverse = para_expf(-2.0f * k * (x[e] + a * x[e] * x2)), half = 1.0f / (1.0f + inverse);
+        dx[e] = dy[e] * half * (1.0f + x[e] * (inverse * half) * 2.0f * k * (1.0f + 3.0f * a * x2));
     }
 }
 

@@ -2,6 +2,9 @@
 libops_la_SOURCES += ops/adamw.c
 libops_la_SOURCES += ops/add.c
 libops_la_SOURCES += ops/arange.c
+libops_la_SOURCES += ops/attend-kernels.c
+libops_la_SOURCES += ops/attend-kernels.h
+libops_la_SOURCES += ops/attend-tile.h
 libops_la_SOURCES += ops/attend.c
 libops_la_SOURCES += ops/attend.h
 libops_la_SOURCES += ops/attention-cached.c

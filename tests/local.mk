@@ -92,6 +92,7 @@ libsupport_la_SOURCES += tests/support.h
 libsupport_la_SOURCES += tests/training.c
 libsupport_la_SOURCES += tests/training.h
 
+check_PROGRAMS += tests/test-attend
 check_PROGRAMS += tests/test-accumulate
 check_PROGRAMS += tests/test-autodiff
 check_PROGRAMS += tests/test-base

@@ -228,6 +228,13 @@ static void exponentials_are_close(void **state)
     assert_true(para_expf(0.0f) == 1.0f);
     assert_true(para_expf(-INFINITY) == 0.0f);
     assert_true(isnan(para_expf(NAN)));
+    for (double x = -126; x < 127; x += 0.01171875) {
+        float y = para_exp2f((float)x);
+        assert_true(fabs(y / exp2((float)x) - 1.0) < 2e-7);
+    }
+    assert_true(para_exp2f(0.0f) == 1.0f);
+    assert_true(para_exp2f(-INFINITY) == 0.0f);
+    assert_true(isnan(para_exp2f(NAN)));
 }
 
 int main(void)
