@@ -467,7 +467,7 @@ path_length"
     check "plan --explain names the critical path" grep -q "critical path" explain
 }
 
-bench_keys="preset work batch seq position splits workers step_ms floor_ms ratio tokens_per_s peak_rss_bytes \
+bench_keys="preset work weights batch seq position splits workers step_ms floor_ms ratio tokens_per_s peak_rss_bytes \
 idle_rss_bytes predicted_bytes sgemm_gflops memory_gbs read_gbs phases phase_task_ms phase_span_ms phase_floor_ms ops \
 op_ms op_gflops op_gbs op_peak_share wall_ms task_ms idle_ms runtime_ms"
 
@@ -493,12 +493,12 @@ sgemm_gflops memory_gbs read_gbs triad_gbs"
     check "a worker's task, idle and runtime are its wall time" \
         awk '/^[0-9]+ / { n++; d = ($2 + $3 + $4) / $5 - 1; bad += d > 0.01 || d < -0.01 } END { exit !n || bad }' bench
     check "bench names the sizes that change its preset" grep -q "^gpt2-124m, layers 2, heads 2, embd 16," bench
-    "$paragraph" bench --preset tiny --decode --batch 2 --steps 2 --repeat 1 --json >bench 2>err
+    "$paragraph" bench --preset tiny --decode --weights int8 --batch 2 --steps 2 --repeat 1 --json >bench 2>err
     check "bench times a token" json_lines bench "$bench_keys"
-    check "its line says so" grep -q '"work":"decode","batch":2,"seq":1,"position":63,' bench
+    check "its line says so" grep -q '"work":"decode","weights":"int8","batch":2,"seq":1,"position":63,' bench
     "$paragraph" bench --preset tiny --prompt 40 --steps 2 --repeat 1 --json >bench 2>err
     check "bench times a prompt" json_lines bench "$bench_keys"
-    check "its line says so, too" grep -q '"work":"prompt","batch":1,"seq":40,"position":0,' bench
+    check "its line says so, too" grep -q '"work":"prompt","weights":"f32","batch":1,"seq":40,"position":0,' bench
     check "a token and a prompt at once" ends 2 "give one of them" bench --decode --prompt 4
     check "a prompt beyond the context" ends 2 "the context is 64" bench --preset tiny --prompt 65
 }

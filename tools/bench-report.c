@@ -182,8 +182,8 @@ static void print_json(const struct bench *b)
     double step = step_of(b), floor = floor_of(b);
     fputs("{\"preset\":", stdout);
     json_string(stdout, w->name);
-    printf(",\"work\":\"%s\",\"batch\":%lld,\"seq\":%lld,\"position\":%lld,\"splits\":", works[w->kind],
-           (long long)w->batch, (long long)w->seq, (long long)w->position);
+    printf(",\"work\":\"%s\",\"weights\":\"%s\",\"batch\":%lld,\"seq\":%lld,\"position\":%lld,\"splits\":",
+           works[w->kind], b->o->weights, (long long)w->batch, (long long)w->seq, (long long)w->position);
     json_string(stdout, w->splits);
     printf(",\"workers\":%d,\"step_ms\":%.17g,\"floor_ms\":%.17g,\"ratio\":%.17g,\"tokens_per_s\":%.17g",
            a->worker_count, step, floor, step / floor, (double)(w->batch * w->seq) / step * 1e3);

@@ -86,6 +86,7 @@ static int choose(struct work *w, const struct bench_options *o)
     struct model_options own = o->model;
     own.preset = own.preset ? own.preset : "gpt2-124m";
     TRY(model_from_options(&w->model, &own));
+    w->model.weights = weights_type(o->weights);
     model_name(&own, w->name);
     w->kind = o->decode ? WORK_DECODE : o->prompt ? WORK_PROMPT : WORK_TRAIN;
     w->batch = o->batch ? o->batch : w->kind == WORK_TRAIN ? 4 : 1;

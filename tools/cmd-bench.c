@@ -18,6 +18,8 @@ static const struct option bench_table[] = {
     {"position", OPTION_COUNT, offsetof(struct bench_options, position), "N",
      "with --decode: tokens that the caches hold before; by default 64, or all but one of a smaller context", 0,
      INT32_MAX, false},
+    {"weights", OPTION_CHOICE, offsetof(struct bench_options, weights), WEIGHTS_WORDS,
+     "with --decode and --prompt: type of the matrices", 0, 0, false},
     {"steps", OPTION_COUNT, offsetof(struct bench_options, steps), "N",
      "steps between two measurements of the floor; by default 3, with --decode 30", 1, 100000, false},
     {"repeat", OPTION_COUNT, offsetof(struct bench_options, repeat), "N", "measurements of the floor", 1, 100000,
@@ -104,6 +106,8 @@ static int run(const void *parsed)
     struct bench b = {.o = parsed};
     if (b.o->decode && b.o->prompt)
         return misused("--decode and --prompt are two works: give one of them");
+    if (!b.o->decode && !b.o->prompt && weights_type(b.o->weights) != PARA_F32)
+        return misused("--weights %s is for --decode and --prompt: training takes f32", b.o->weights);
     if ((b.o->decode || b.o->prompt) && b.o->memory.recompute)
         return misused("--recompute is for training steps; it doesn't go with --decode and --prompt");
     TRY(machine_open(&b.machine, &b.o->machine));
@@ -127,7 +131,7 @@ static const struct option_group bench_groups[] = {
 };
 
 static const struct bench_options bench_defaults = {
-    .seq = 64, .position = -1, .repeat = 3, .split = {.split = "auto", .stages = 1}};
+    .weights = "f32", .seq = 64, .position = -1, .repeat = 3, .split = {.split = "auto", .stages = 1}};
 
 const struct command command_bench = {
     .name = "bench",
@@ -142,7 +146,8 @@ const struct command command_bench = {
         "all of it where caches serve), and by worker: kernels, idle, runtime, which add up to the wall time. "
         "Attention to caches is counted as if they were full. Memory is the process's peak in training, its "
         "peak before the graph was made, and what the plan says.\n\n"
-        "JSON keys: preset (and the sizes that change it), work, batch, seq, position, splits, workers, step_ms, "
+        "JSON keys: preset (and the sizes that change it), work, weights, batch, seq, position, splits, workers, "
+        "step_ms, "
         "floor_ms, ratio, tokens_per_s, peak_rss_bytes (before the floor is measured), idle_rss_bytes, "
         "predicted_bytes, sgemm_gflops, memory_gbs, read_gbs; arrays by phase: phases, phase_task_ms (of all workers), "
         "phase_span_ms, phase_floor_ms; by op and phase: ops, op_ms (of all workers), op_gflops, op_gbs (per worker), "

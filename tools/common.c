@@ -169,10 +169,15 @@ int model_from_folder(para_gpt2 *out, const char *folder)
     return para_checkpoint_config(folder, out, &err) < 0 ? broken(&err) : EXIT_DONE;
 }
 
+para_dtype weights_type(const char *word)
+{
+    return word[0] == 'b' ? PARA_BF16 : word[0] == 'i' ? PARA_I8 : PARA_F32;
+}
+
 int model_to_read(para_gpt2 *out, const char *folder, const char *weights)
 {
     TRY(model_from_folder(out, folder));
-    out->weights = weights[0] == 'b' ? PARA_BF16 : weights[0] == 'i' ? PARA_I8 : PARA_F32;
+    out->weights = weights_type(weights);
     return EXIT_DONE;
 }
 

@@ -66,6 +66,7 @@ int model_from_folder(para_gpt2 *out, const char *folder);
 /* The same for reading alone, with weights of the type that an option's word names. */
 #define WEIGHTS_WORDS "f32|bf16|int8"
 int model_to_read(para_gpt2 *out, const char *folder, const char *weights);
+para_dtype weights_type(const char *word);
 
 struct split_options {
     const char *split;
