@@ -132,7 +132,6 @@ const struct para_op para_op_gelu_backward = {
     .inputs = {2, 2},
     .infer = backward_infer,
     .cost = cost,
-    .over = {1 + 1},
     .reference = backward_reference,
     .cpu = backward_cpu,
 };
