@@ -2,6 +2,8 @@
 libinternal_la_SOURCES += graph/accumulate.c
 libinternal_la_SOURCES += graph/autodiff.c
 libinternal_la_SOURCES += graph/build.c
+libinternal_la_SOURCES += graph/cluster.c
+libinternal_la_SOURCES += graph/cluster.h
 libinternal_la_SOURCES += graph/copy.c
 libinternal_la_SOURCES += graph/cost.c
 libinternal_la_SOURCES += graph/deps.c

@@ -17,11 +17,11 @@ static uint32_t mix(uint32_t h, uint32_t word)
     return (h ^ word) * 16777619u;
 }
 
-/* FNV-1a over all that a node's time depends on: shapes and attributes. */
-static uint32_t footprint(struct starpu_task *task)
+/* All that a node's time depends on: op, shapes and attributes. */
+static uint32_t mix_node(uint32_t h, const para_node *n)
 {
-    const para_node *n = *(para_node *const *)task->cl_arg;
-    uint32_t h = 2166136261u;
+    for (const char *c = n->op->name; *c; c++)
+        h = mix(h, (unsigned char)*c);
     for (int k = 0; k < n->n_in + n->n_out; k++) {
         const struct para_shape *s = &para_node_operand(n, k)->shape;
         h = mix(h, (uint32_t)s->rank);
@@ -34,6 +34,16 @@ static uint32_t footprint(struct starpu_task *task)
         for (const char *c = n->op->attrs[a].type == PARA_ATTR_STRING ? n->attr[a].s : ""; *c; c++)
             h = mix(h, (unsigned char)*c);
     }
+    return h;
+}
+
+/* FNV-1a over a task's nodes. */
+static uint32_t footprint(struct starpu_task *task)
+{
+    const struct para_task_nodes *nodes = task->cl_arg;
+    uint32_t h = 2166136261u;
+    for (int i = 0; i < nodes->count; i++)
+        h = mix_node(h, nodes->of[i]);
     return h;
 }
 

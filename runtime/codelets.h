@@ -8,7 +8,13 @@
 struct para_codelets;
 struct starpu_codelet;
 
-/* Every codelet runs `run`, whose argument is a task's cl_arg; that begins with a pointer to its para_node. */
+/* What a task's cl_arg begins with: its nodes, in program order. */
+struct para_task_nodes {
+    const para_node **of;
+    int count;
+};
+
+/* Every codelet runs `run`, whose argument is a task's cl_arg. */
 int para_codelets_new(struct para_codelets **out, void (*run)(void *buffers[], void *argument), para_error *err);
 void para_codelets_free(struct para_codelets *c);
 struct starpu_codelet *para_codelet_of(struct para_codelets *c, const struct para_op *op);

@@ -51,6 +51,8 @@ static int fill(para_plan *p, int workers, para_error *err)
     para_deps_free(values);
     if (status == 0)
         status = para_deps_new(&p->deps, g, p->buffers.of, err);
+    if (status == 0)
+        status = para_clusters_new(&p->clusters, g, p->deps, err);
     return status == 0 ? set_priorities(p) : status;
 }
 
@@ -77,6 +79,7 @@ void para_plan_free(para_plan *p)
         return;
     para_deps_free(p->deps);
     para_buffers_free(&p->buffers);
+    para_clusters_free(&p->clusters);
     free(p->cost_ns);
     free(p->priority);
     free(p);
@@ -85,8 +88,8 @@ void para_plan_free(para_plan *p)
 para_plan_summary para_plan_summarize(const para_plan *p)
 {
     const para_graph *g = p->g;
-    para_plan_summary s = {.tasks = g->n_nodes,
-                           .edges = para_deps_edge_count(p->deps),
+    para_plan_summary s = {.tasks = p->clusters.count,
+                           .edges = p->clusters.n_edges,
                            .buffers = p->buffers.count,
                            .scratch_bytes = p->scratch_bytes,
                            .intermediate_bytes_live = p->buffers.live_bytes,

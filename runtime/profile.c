@@ -13,7 +13,8 @@ int para_profile_prepare(para_session *s, para_error *err)
     if (!s->samples)
         return para_fail_memory(err, "the profile");
     for (int i = 0; i < s->g->n_nodes; i++)
-        s->samples[i] = (para_sample){.node = i, .task = i, .bytes = para_node_bytes(s->g->nodes[i])};
+        s->samples[i] = (para_sample){
+            .node = i, .task = s->machine ? s->plan->clusters.of[i] : i, .bytes = para_node_bytes(s->g->nodes[i])};
     return 0;
 }
 
@@ -22,16 +23,29 @@ void para_profile_submit(para_session *s, const para_node *n)
     s->samples[n->id].submit_ns = para_now_ns() - s->run_began_ns;
 }
 
-/* When each node's task could have begun: what it waits for had ended. */
+/* When a task ended: its last node. */
+static double end_of(const para_session *s, int task)
+{
+    const struct para_clusters *c = &s->plan->clusters;
+    return s->samples[c->nodes[c->first[task + 1] - 1]].end_ns;
+}
+
+/* When each node could have begun: what its task waits for and the nodes before it in the task had ended. */
 void para_profile_finish(para_session *s)
 {
-    for (int i = 0; i < s->g->n_nodes; i++) {
-        int count;
-        const para_edge *edges = para_deps_of(s->plan->deps, i, &count);
-        s->samples[i].ready_ns = s->samples[i].submit_ns;
-        for (int e = 0; e < count; e++)
-            s->samples[i].ready_ns = fmax(s->samples[i].ready_ns, s->samples[edges[e].from].end_ns);
+    const struct para_clusters *c = &s->plan->clusters;
+    for (int t = 0; t < c->count && s->tasks; t++) {
+        double ready = s->samples[c->nodes[c->first[t]]].submit_ns;
+        for (int e = c->first_edge[t]; e < c->first_edge[t + 1]; e++)
+            ready = fmax(ready, end_of(s, c->from[e]));
+        for (int i = c->first[t]; i < c->first[t + 1]; i++) {
+            para_sample *sample = &s->samples[c->nodes[i]];
+            sample->ready_ns = fmax(ready, sample->submit_ns);
+            ready = sample->end_ns;
+        }
     }
+    for (int i = 0; i < s->g->n_nodes && !s->tasks; i++)
+        s->samples[i].ready_ns = s->samples[i].submit_ns;
 }
 
 const para_sample *para_session_profile(const para_session *s, int *count)

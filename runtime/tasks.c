@@ -1,6 +1,6 @@
 /* A plan as StarPU tasks: made once, replayed every run.
  *
- * One buffer is one data handle, registered once; one node is one task, its edges are the analyzer's, declared once.
+ * One buffer is one data handle, registered once; one cluster of nodes is one task, its edges are declared once.
  * Sequential consistency is off, so that StarPU adds no order of its own. A run resubmits the same task structures
  * after all have ended. In implicit mode StarPU infers the order from data accesses instead: a debugging aid. */
 #include "runtime/session.h"
@@ -10,14 +10,14 @@
 #include <string.h>
 
 struct task {
-    const para_node *node; /* first: the codelets look at it */
+    struct para_task_nodes nodes; /* first: the codelets look at them */
     para_session *session;
     struct starpu_task *starpu;
     starpu_data_handle_t *handles; /* each buffer once, with its accesses */
     enum starpu_data_access_mode *modes;
     int n_handles;
-    int *slot;         /* inputs, then outputs: which of the handles */
-    void **in, **out;  /* filled at each run */
+    int *slot;         /* node by node, inputs, then outputs: which of the handles */
+    void **operands;   /* of one node, filled at each run */
     uint32_t *workers; /* a bit per worker allowed; NULL: all */
     unsigned worker_words;
 };
@@ -27,7 +27,7 @@ struct para_tasks {
     starpu_data_handle_t *handles; /* by buffer number */
     const bool *borrowed;          /* by buffer number: another session's handle */
     int n_handles;
-    struct task *tasks; /* by node id */
+    struct task *tasks; /* by number in the plan */
     int n_tasks;
     void **scratch; /* by worker */
     int n_workers;
@@ -38,24 +38,38 @@ struct para_tasks {
 void para_task_run(void *buffers[], void *argument)
 {
     struct task *t = argument;
-    const para_node *n = t->node;
     int worker = starpu_worker_get_id();
-    for (int i = 0; i < n->n_in; i++)
-        t->in[i] = (void *)STARPU_VECTOR_GET_PTR(buffers[t->slot[i]]);
-    for (int k = 0; k < n->n_out; k++)
-        t->out[k] = (void *)STARPU_VECTOR_GET_PTR(buffers[t->slot[n->n_in + k]]);
-    para_run_node(t->session, n, t->in, t->out, t->session->tasks->scratch[worker], worker);
+    const int *slot = t->slot;
+    for (int i = 0; i < t->nodes.count; i++) {
+        const para_node *n = t->nodes.of[i];
+        for (int k = 0; k < n->n_in + n->n_out; k++)
+            t->operands[k] = (void *)STARPU_VECTOR_GET_PTR(buffers[*slot++]);
+        para_run_node(t->session, n, t->operands, t->operands + n->n_in, t->session->tasks->scratch[worker], worker);
+    }
+}
+
+/* The node that takes the most time. */
+static const para_node *main_node(const struct task *t)
+{
+    const double *cost_ns = t->session->plan->cost_ns;
+    const para_node *most = t->nodes.of[0];
+    for (int i = 1; i < t->nodes.count; i++)
+        most = cost_ns[t->nodes.of[i]->id] > cost_ns[most->id] ? t->nodes.of[i] : most;
+    return most;
 }
 
 static void fill_task(struct task *t)
 {
     struct starpu_task *task = t->starpu;
     const para_session *s = t->session;
-    task->cl = para_codelet_of(s->machine->codelets, t->node->op);
-    task->name = t->node->name;
+    task->cl = para_codelet_of(s->machine->codelets, main_node(t)->op);
+    task->name = main_node(t)->name;
     task->cl_arg = t;
     task->destroy = 0;
-    task->priority = s->plan->priority[t->node->id];
+    task->priority = 0;
+    for (int i = 0; i < t->nodes.count; i++)
+        if (s->plan->priority[t->nodes.of[i]->id] > task->priority)
+            task->priority = s->plan->priority[t->nodes.of[i]->id];
     task->sequential_consistency = s->options.implicit;
     task->nbuffers = t->n_handles;
     task->workerids = t->workers;
@@ -103,13 +117,13 @@ int para_tasks_run(para_session *s)
 {
     struct para_tasks *ts = s->tasks;
     for (int i = 0; i < ts->n_tasks; i++) {
-        if (s->samples)
-            para_profile_submit(s, ts->tasks[i].node);
+        for (int k = 0; k < ts->tasks[i].nodes.count && s->samples; k++)
+            para_profile_submit(s, ts->tasks[i].nodes.of[k]);
         int status = starpu_task_submit(ts->tasks[i].starpu);
         if (status != 0) {
             starpu_task_wait_for_all(); /* those before it, which wait for none after it */
             s->broken = true;
-            return para_fail(&s->error, PARA_EDEVICE, "%s: StarPU refuses the task: %s", ts->tasks[i].node->name,
+            return para_fail(&s->error, PARA_EDEVICE, "%s: StarPU refuses the task: %s", ts->tasks[i].starpu->name,
                              strerror(-status));
         }
     }
@@ -162,54 +176,81 @@ static bool in_group(int worker, int workers, int group, int groups)
 static int restrict_workers(struct para_tasks *ts, struct task *t, int groups)
 {
     unsigned words = ((unsigned)ts->n_workers + 31) / 32;
-    if (t->node->place < 0)
+    int group = t->nodes.of[0]->place;
+    if (group < 0)
         return 0;
     t->workers = para_arena_alloc(&ts->arena, words * sizeof *t->workers);
     if (!t->workers)
         return PARA_ENOMEM;
     for (int w = 0; w < ts->n_workers; w++)
-        if (in_group(w, ts->n_workers, t->node->place, groups))
+        if (in_group(w, ts->n_workers, group, groups))
             t->workers[w / 32] |= 1u << (w % 32);
     t->worker_words = words;
     return 0;
 }
 
-/* Name each buffer once, with the union of its accesses. */
+/* Name a buffer once, with all its accesses; what the task itself has written first, it reads without a need for what
+ * was there before. Returns its slot. */
+static int name_buffer(struct task *t, starpu_data_handle_t handle, enum starpu_data_access_mode mode)
+{
+    int slot = 0;
+    while (slot < t->n_handles && t->handles[slot] != handle)
+        slot++;
+    if (slot == t->n_handles) {
+        t->handles[slot] = handle;
+        t->modes[slot] = mode;
+        t->n_handles++;
+    } else if (mode == STARPU_W)
+        t->modes[slot] = (enum starpu_data_access_mode)(t->modes[slot] | STARPU_W);
+    return slot;
+}
+
 static void name_buffers(struct task *t, const struct para_tasks *ts, const para_plan *p)
 {
-    const para_node *n = t->node;
-    for (int k = 0; k < n->n_in + n->n_out; k++) {
-        const para_tensor *tensor = para_node_operand(n, k);
-        starpu_data_handle_t handle = ts->handles[p->buffers.of[tensor->id]];
-        int slot = 0;
-        while (slot < t->n_handles && t->handles[slot] != handle)
-            slot++;
-        if (slot == t->n_handles) {
-            t->handles[slot] = handle;
-            t->modes[slot] = STARPU_NONE;
-            t->n_handles++;
+    int *slot = t->slot;
+    for (int i = 0; i < t->nodes.count; i++) {
+        const para_node *n = t->nodes.of[i];
+        for (int k = 0; k < n->n_in + n->n_out; k++) {
+            int buffer = p->buffers.of[para_node_operand(n, k)->id];
+            *slot++ = name_buffer(t, ts->handles[buffer], k < n->n_in ? STARPU_R : STARPU_W);
         }
-        t->modes[slot] = (enum starpu_data_access_mode)(t->modes[slot] | (k < n->n_in ? STARPU_R : STARPU_W));
-        t->slot[k] = slot;
     }
 }
 
-static int make_task(struct para_tasks *ts, para_session *s, const para_node *n, para_error *err)
+/* The nodes of a task, and how many operands they have: altogether, and the node that has the most. */
+static int list_nodes(struct para_tasks *ts, struct task *t, const para_session *s, int number, size_t *all, size_t *most)
 {
-    struct task *t = &ts->tasks[n->id];
-    size_t operands = (size_t)(n->n_in + n->n_out);
-    t->handles = para_arena_alloc(&ts->arena, operands * sizeof *t->handles);
-    t->modes = para_arena_alloc(&ts->arena, operands * sizeof *t->modes);
-    t->slot = para_arena_alloc(&ts->arena, operands * sizeof *t->slot);
-    t->in = para_arena_alloc(&ts->arena, operands * sizeof *t->in);
-    t->starpu = t->handles && t->modes && t->slot && t->in ? starpu_task_create() : NULL;
+    const struct para_clusters *c = &s->plan->clusters;
+    t->nodes.count = c->first[number + 1] - c->first[number];
+    t->nodes.of = para_arena_alloc(&ts->arena, (size_t)t->nodes.count * sizeof *t->nodes.of);
+    if (!t->nodes.of)
+        return PARA_ENOMEM;
+    *all = *most = 0;
+    for (int i = 0; i < t->nodes.count; i++) {
+        t->nodes.of[i] = s->g->nodes[c->nodes[c->first[number] + i]];
+        size_t operands = (size_t)(t->nodes.of[i]->n_in + t->nodes.of[i]->n_out);
+        *all += operands;
+        *most = operands > *most ? operands : *most;
+    }
+    return 0;
+}
+
+static int make_task(struct para_tasks *ts, para_session *s, int number, para_error *err)
+{
+    struct task *t = &ts->tasks[number];
+    size_t all, most;
+    if (list_nodes(ts, t, s, number, &all, &most) < 0)
+        return para_fail_memory(err, "tasks");
+    t->handles = para_arena_alloc(&ts->arena, all * sizeof *t->handles);
+    t->modes = para_arena_alloc(&ts->arena, all * sizeof *t->modes);
+    t->slot = para_arena_alloc(&ts->arena, all * sizeof *t->slot);
+    t->operands = para_arena_alloc(&ts->arena, most * sizeof *t->operands);
+    t->starpu = t->handles && t->modes && t->slot && t->operands ? starpu_task_create() : NULL;
     if (!t->starpu)
         return para_fail_memory(err, "tasks");
     s->counters.tasks_created++;
     ts->n_tasks++;
     t->session = s;
-    t->node = n;
-    t->out = t->in + n->n_in;
     name_buffers(t, ts, s->plan);
     if (restrict_workers(ts, t, s->plan->groups) < 0)
         return para_fail_memory(err, "tasks");
@@ -217,18 +258,18 @@ static int make_task(struct para_tasks *ts, para_session *s, const para_node *n,
     return 0;
 }
 
-static int declare_edges(struct para_tasks *ts, const para_plan *p, const para_node *n, para_error *err)
+static int declare_edges(struct para_tasks *ts, const para_plan *p, int number, para_error *err)
 {
-    int count;
-    const para_edge *edges = para_deps_of(p->deps, n->id, &count);
+    const struct para_clusters *c = &p->clusters;
+    int count = c->first_edge[number + 1] - c->first_edge[number];
     if (!count)
         return 0;
     struct starpu_task **before = malloc(sizeof(*before) * (size_t)count);
     if (!before)
         return para_fail_memory(err, "edges");
     for (int e = 0; e < count; e++)
-        before[e] = ts->tasks[edges[e].from].starpu;
-    starpu_task_declare_deps_array(ts->tasks[n->id].starpu, (unsigned)count, before);
+        before[e] = ts->tasks[c->from[c->first_edge[number] + e]].starpu;
+    starpu_task_declare_deps_array(ts->tasks[number].starpu, (unsigned)count, before);
     free(before);
     return 0;
 }
@@ -254,13 +295,13 @@ int para_tasks_new(para_session *s, para_error *err)
     s->tasks = ts;
     PARA_TRY(make_scratch(ts, s, err));
     PARA_TRY(register_buffers(ts, s, err));
-    ts->tasks = para_arena_alloc(&ts->arena, sizeof *ts->tasks * (size_t)(s->g->n_nodes + 1));
+    ts->tasks = para_arena_alloc(&ts->arena, sizeof *ts->tasks * (size_t)(s->plan->clusters.count + 1));
     if (!ts->tasks)
         return para_fail_memory(err, "tasks");
-    for (int i = 0; i < s->g->n_nodes; i++)
-        PARA_TRY(make_task(ts, s, s->g->nodes[i], err));
-    for (int i = 0; i < s->g->n_nodes && !s->options.implicit; i++)
-        PARA_TRY(declare_edges(ts, s->plan, s->g->nodes[i], err));
+    for (int i = 0; i < s->plan->clusters.count; i++)
+        PARA_TRY(make_task(ts, s, i, err));
+    for (int i = 0; i < s->plan->clusters.count && !s->options.implicit; i++)
+        PARA_TRY(declare_edges(ts, s->plan, i, err));
     return 0;
 }
 

@@ -98,6 +98,7 @@ check_PROGRAMS += tests/test-autodiff
 check_PROGRAMS += tests/test-base
 check_PROGRAMS += tests/test-build
 check_PROGRAMS += tests/test-cached
+check_PROGRAMS += tests/test-cluster
 check_PROGRAMS += tests/test-deps
 check_PROGRAMS += tests/test-gpt2
 check_PROGRAMS += tests/test-liveness

@@ -165,7 +165,8 @@ typedef struct para_sample {
     int task;         /**< number of its task, by order of submission; nodes of one task run one after another */
     int worker;       /**< StarPU's number of the worker that ran it; 0 on the serial interpreter */
     double submit_ns; /**< when its task was given to StarPU; on the serial interpreter, just before its start */
-    double ready_ns;  /**< when the last task that its task waits for had ended; the submission, if that was later */
+    double ready_ns;  /**< when what its task waits for, and the nodes before it in its task, had ended; the submission, if
+                           that was later */
     double start_ns;  /**< of the kernel */
     double end_ns;    /**< of the kernel */
     double bytes;     /**< read and written, as para_node_bytes() counts them */
