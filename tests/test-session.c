@@ -288,11 +288,11 @@ static void refused_tasks_break_the_session(void **state)
 
 /* --- replay --- */
 
-static int tasks_of(const para_graph *g)
+static int tasks_of(const para_graph *g, const para_machine *m)
 {
     para_error err = {0};
     para_plan *plan = NULL;
-    must(para_plan_new(&plan, g, &err), err);
+    must(para_plan_new(&plan, g, para_machine_workers(m), &err), err);
     int tasks = para_plan_summarize(plan).tasks;
     para_plan_free(plan);
     assert_in_range(tasks, 2, para_graph_node_count(g) - 1);
@@ -308,7 +308,7 @@ static void check_replay(const struct fixture *f, para_machine *m, const struct 
     assert_true(atomic_load(&allocations) - before > 100);
     training_step(s, f->g, 0);
     para_session_counters first = para_session_count(s);
-    assert_int_equal(first.tasks_created, m ? tasks_of(cut) : 0);
+    assert_int_equal(first.tasks_created, m ? tasks_of(cut, m) : 0);
     assert_true((first.handles_registered > 0) == (m != NULL));
     assert_int_equal(first.runs, 1);
     for (int run = 2; run < 6; run++) {
