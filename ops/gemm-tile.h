@@ -16,29 +16,32 @@ typedef int NAME(index) __attribute__((vector_size(4 * V), unused));
 TARGET static inline ALWAYS_INLINE void NAME(tile)(const int rows, const struct tile *t)
 {
     const float *a = t->a, *b = t->b;
-    const char *next = t->next;
     NAME(vec) sum[ROWS][2];
-#pragma GCC unroll 16
+    UNROLL
     for (int i = 0; i < rows; i++)
         sum[i][0] = sum[i][1] = (NAME(vec)){0};
     for (int64_t k = 0; k < t->depth; k++, a += rows, b += COLS) {
-        if (k % 8 == 0) {
-            __builtin_prefetch(next, 0, 2);
-            __builtin_prefetch(next + 64, 0, 2);
-            next += t->next_step;
-            const float *c = t->c + (k / 8 < rows ? k / 8 : 0) * t->c_row;
-            __builtin_prefetch(c, 1, 3);
-            __builtin_prefetch(c + COLS - 1, 1, 3);
+        __builtin_prefetch(a + AHEAD, 0, 3);
+        if (k % STEP == 0) {
+            int64_t step = k / STEP;
+            if (step < rows) {
+                __builtin_prefetch(t->c + step * t->c_row, 1, 3);
+                __builtin_prefetch(t->c + step * t->c_row + COLS - 1, 1, 3);
+            }
+            if (step < t->next.count) {
+                __builtin_prefetch(t->next.at + step * t->next.stride, 0, 2);
+                __builtin_prefetch(t->next.at + step * t->next.stride + LINES / 2, 0, 2);
+            }
         }
         NAME(vec) low = *(const NAME(vec) *)b, high = *(const NAME(vec) *)(b + V);
-#pragma GCC unroll 16
+        UNROLL
         for (int i = 0; i < rows; i++) {
             sum[i][0] += a[i] * low;
             sum[i][1] += a[i] * high;
         }
     }
     float *c = t->c;
-#pragma GCC unroll 16
+    UNROLL
     for (int i = 0; i < rows; i++, c += t->c_row) {
         NAME(loose) *to = (NAME(loose) *)c;
         if (t->add) {
@@ -96,15 +99,15 @@ TARGET static void NAME(copy)(int64_t depth, int count, int width, int64_t withi
 /* The transpose of V vectors in place: log2(V) perfect shuffles. */
 TARGET static inline ALWAYS_INLINE void NAME(flip)(NAME(vec) v[V])
 {
-#pragma GCC unroll 4
+    UNROLL
     for (int stage = 1; stage < V; stage *= 2) {
         NAME(vec) w[V];
-#pragma GCC unroll 8
+        UNROLL
         for (int i = 0; i < V / 2; i++) {
             w[2 * i] = SHUFFLE(NAME(index), v[i], v[i + V / 2], LOW);
             w[2 * i + 1] = SHUFFLE(NAME(index), v[i], v[i + V / 2], HIGH);
         }
-#pragma GCC unroll 16
+        UNROLL
         for (int i = 0; i < V; i++)
             v[i] = w[i];
     }
@@ -117,11 +120,11 @@ TARGET static void NAME(copy_transposed)(int64_t depth, int count, int width, co
     int64_t k = 0;
     for (; k + V <= depth; k += V, to += V * width) {
         NAME(vec) v[V];
-#pragma GCC unroll 16
+        UNROLL
         for (int i = 0; i < V; i++)
             v[i] = *(const NAME(loose) *)(from + (i < count ? i : count - 1) * step + k);
         NAME(flip)(v);
-#pragma GCC unroll 16
+        UNROLL
         for (int i = 0; i < V; i++)
             *(NAME(loose) *)(to + i * width) = v[i];
     }

@@ -7,25 +7,36 @@
 
 #define ALWAYS_INLINE __attribute__((always_inline))
 #ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
 #define SHUFFLE(index, x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
 #else
+#define UNROLL _Pragma("GCC unroll 16")
 #define SHUFFLE(index, x, y, ...) __builtin_shuffle(x, y, (index){__VA_ARGS__})
 #endif
 
-enum { DEPTH = PARA_GEMM_DEPTH, MAX_V = 16 };
+enum { DEPTH = PARA_GEMM_DEPTH, MAX_V = 16, MIN_ROWS = 4 };
 
-/* Floats of a block of a: half the L2 cache of today's server cores. */
-enum { BLOCK = 256 * 1024, PANEL = DEPTH * 2 * MAX_V };
+/* In floats: a block of a, 3/4 MiB for L2 caches of 1 or 2; a panel of b, at most 32 KiB for L1; and how far ahead a is
+ * fetched from L2. */
+enum { BLOCK = 192 * 1024, PANEL = DEPTH * 2 * MAX_V, AHEAD = 128 };
 
-/* One tile's work. The next panel of b, or part of it, is fetched meanwhile: a step every few k, 128 bytes at each. */
+/* While a tile is computed memory is fetched in LINES, floats of two cache lines, one of them every STEP of k. */
+enum { LINES = 32, STEP = 8 };
+
+/* Lines to be fetched, `stride` elements apart. */
+struct fetch {
+    const float *at;
+    int64_t stride, count;
+};
+
+/* One tile's work, and what is fetched meanwhile besides c. */
 struct tile {
     int64_t depth;
     const float *a, *b;
     float *c;
     int64_t c_row;
     bool add;
-    const char *next;
-    int64_t next_step;
+    struct fetch next;
 };
 
 struct kernels {
@@ -115,11 +126,10 @@ static int64_t block_rows(int64_t m, int64_t k)
 
 size_t para_gemm_scratch(int64_t m, int64_t n, int64_t k)
 {
-    (void)n;
-    if (m == 0 || k == 0)
+    if (m == 0 || n == 0 || k == 0)
         return 0;
-    int64_t floats = PANEL + block_depth(k) * block_rows(m, k) + MAX_V;
-    return ((size_t)floats * sizeof(float) + 63) / 64 * 64;
+    int64_t depth = block_depth(k), rows = block_rows(m, k), tiles = (depth / DEPTH + 1) * (rows / MIN_ROWS + 1);
+    return ((size_t)(PANEL + depth * rows + tiles * MAX_V) * sizeof(float) + 63) / 64 * 64;
 }
 
 /* Pack from (depth, count), elements of one depth `row` and of one count `col` apart, as (depth, width). */
@@ -154,17 +164,30 @@ static int64_t tile_row(const struct block *b, int64_t tile)
     return b->rows * tile / tiles_of(b);
 }
 
-/* The block of a as (parts of depth, tiles of rows, depth, rows of the tile) */
+/* Where a tile's part of the block of a stands packed, as (depth, rows of the tile): tiles lie one after another, part
+ * of depth by part, with room behind each for what a vector that begins in it ends beyond. */
+static float *packed_tile(const struct block *b, int64_t k, int64_t tile)
+{
+    int64_t depth = smaller(DEPTH, b->depth - k), before = k / DEPTH * tiles_of(b) + tile;
+    return b->packed + k * b->rows + tile_row(b, tile) * depth + before * MAX_V;
+}
+
+/* Where rows lie innermost they are read in their order, a few at a time. */
 static void pack_block(const struct block *b)
 {
     const struct para_gemm *g = b->g;
-    for (int64_t k = 0; k < b->depth; k += DEPTH) {
-        int64_t depth = smaller(DEPTH, b->depth - k);
+    int64_t step = g->a.row == 1 ? 16 : DEPTH;
+    for (int64_t k = 0; k < b->depth; k += step) {
+        int64_t part = k / DEPTH * DEPTH;
         for (int64_t i = 0; i < tiles_of(b); i++) {
-            int64_t row = tile_row(b, i), rows = tile_row(b, i + 1) - row;
-            struct para_gemm_operand from = {g->a.at + (b->row + row) * g->a.row + (b->k + k) * g->a.col, g->a.col,
-                                             g->a.row};
-            pack(b->v, depth, rows, (int)rows, g->m - b->row - row, &from, b->packed + k * b->rows + row * depth);
+            int64_t row = tile_row(b, i), rows = tile_row(b, i + 1) - row, left = g->m - b->row - row;
+            struct para_gemm_operand from = {
+                g->a.at + (b->row + row) * g->a.row + (b->k + k) * g->a.col,
+                g->a.col,
+                g->a.row,
+            };
+            pack(b->v, smaller(step, b->depth - k), rows, (int)rows, left, &from,
+                 packed_tile(b, part, i) + (k - part) * rows);
         }
     }
 }
@@ -186,34 +209,64 @@ static void run_edge(const struct kernels *v, int rows, int64_t cols, const stru
         }
 }
 
-/* The columns from col on, for a part of the depth. `next` says where the panel of b after this one begins. */
-static void multiply_panel(const struct block *b, int64_t k, int64_t col, const float *next)
+/* Columns of b from col on, `depth` rows from row k of the block on. */
+struct panel {
+    int64_t k, col, depth, cols;
+};
+
+static struct panel panel_at(const struct block *b, int64_t k, int64_t col)
+{
+    return (struct panel){k, col, smaller(DEPTH, b->depth - k), smaller(2 * b->v->vector, b->g->n - col)};
+}
+
+static const float *panel_start(const struct block *b, const struct panel *p)
+{
+    return b->g->b.at + (b->k + p->k) * b->g->b.row + p->col * b->g->b.col;
+}
+
+/* The part of a panel, which is empty behind the last one, that tile number i, of `depth`, fetches. */
+static struct fetch share_of(const struct block *b, const struct panel *p, int64_t i, int64_t depth)
+{
+    const struct para_gemm_operand *from = &b->g->b;
+    int64_t steps = depth / STEP;
+    struct fetch f = {.at = panel_start(b, p)};
+    if (p->cols <= 0)
+        return f;
+    if (from->col == 1) {
+        f.at += i * steps * from->row;
+        f.stride = from->row;
+        f.count = smaller(steps, p->depth - i * steps);
+    } else if (i * LINES < p->depth) {
+        f.at += i * LINES;
+        f.stride = from->col;
+        f.count = p->cols;
+    }
+    return f;
+}
+
+static void multiply_panel(const struct block *b, const struct panel *p, const struct panel *next)
 {
     const struct para_gemm *g = b->g;
     const struct kernels *v = b->v;
-    int64_t depth = smaller(DEPTH, b->depth - k), cols = smaller(2 * v->vector, g->n - col);
-    struct para_gemm_operand from = {g->b.at + (b->k + k) * g->b.row + col * g->b.col, g->b.row, g->b.col};
-    if (cols < 2 * v->vector)
-        memset(b->panel, 0, (size_t)(depth * 2 * v->vector) * sizeof(float));
-    pack(v, depth, cols, 2 * v->vector, g->n - col, &from, b->panel);
+    int cols = 2 * v->vector;
+    struct para_gemm_operand from = {panel_start(b, p), g->b.row, g->b.col};
+    if (p->cols < cols)
+        memset(b->panel, 0, (size_t)(p->depth * cols) * sizeof(float));
+    pack(v, p->depth, p->cols, cols, g->n - p->col, &from, b->panel);
     for (int64_t i = 0; i < tiles_of(b); i++) {
         int64_t row = tile_row(b, i);
         int rows = (int)(tile_row(b, i + 1) - row);
         struct tile t = {
-            .depth = depth,
-            .a = b->packed + k * b->rows + row * depth,
+            .depth = p->depth,
+            .a = packed_tile(b, p->k, i),
             .b = b->panel,
-            .c = g->c + (b->row + row) * g->c_row + col,
+            .c = g->c + (b->row + row) * g->c_row + p->col,
             .c_row = g->c_row,
-            .add = g->add || b->k + k > 0,
-            .next = (const char *)b->panel,
+            .add = g->add || b->k + p->k > 0,
+            .next = share_of(b, next, i, p->depth),
         };
-        if (next && i * (DEPTH / 8) < depth) {
-            t.next = (const char *)(next + i * (DEPTH / 8) * g->b.row);
-            t.next_step = (int64_t)sizeof(float) * (g->b.col == 1 ? g->b.row : g->b.col);
-        }
-        if (cols < 2 * v->vector)
-            run_edge(v, rows, cols, &t);
+        if (p->cols < cols)
+            run_edge(v, rows, p->cols, &t);
         else
             v->run_tile(rows, &t);
     }
@@ -221,18 +274,15 @@ static void multiply_panel(const struct block *b, int64_t k, int64_t col, const 
 
 static void multiply_block(const struct block *b)
 {
-    const struct para_gemm *g = b->g;
-    int cols = 2 * b->v->vector;
     pack_block(b);
-    for (int64_t col = 0; col < g->n; col += cols)
-        for (int64_t k = 0; k < b->depth; k += DEPTH) {
-            const float *next = NULL;
-            if (k + DEPTH < b->depth)
-                next = g->b.at + (b->k + k + DEPTH) * g->b.row + col * g->b.col;
-            else if (col + cols < g->n)
-                next = g->b.at + b->k * g->b.row + (col + cols) * g->b.col;
-            multiply_panel(b, k, col, next);
-        }
+    struct panel p = panel_at(b, 0, 0);
+    while (p.cols > 0) {
+        struct panel next = panel_at(b, p.k + DEPTH, p.col);
+        if (next.depth <= 0)
+            next = panel_at(b, 0, p.col + p.cols);
+        multiply_panel(b, &p, &next);
+        p = next;
+    }
 }
 
 void para_gemm_version(int version, const struct para_gemm *g, void *scratch)
@@ -240,7 +290,7 @@ void para_gemm_version(int version, const struct para_gemm *g, void *scratch)
     if (g->k == 0 && !g->add)
         for (int64_t i = 0; i < g->m; i++)
             memset(g->c + i * g->c_row, 0, (size_t)g->n * sizeof(float));
-    if (g->m == 0 || g->k == 0)
+    if (g->m == 0 || g->n == 0 || g->k == 0)
         return;
     float *panel = scratch;
     struct block b = {.v = versions[version], .g = g, .panel = panel, .packed = panel + PANEL};
