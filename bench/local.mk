@@ -5,6 +5,7 @@ EXTRA_DIST += bench/run
 
 # Of the runtime's inner parts, as tests are; make bench builds and runs it.
 EXTRA_PROGRAMS += tests/bench-replay
+tests_bench_replay_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=para_clusters_new
 tests_bench_replay_LDADD = libinternal.la
 CLEANFILES += tests/bench-replay$(EXEEXT)
 
