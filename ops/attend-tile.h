@@ -1,16 +1,12 @@
-/* The kernels of ops/attend-kernels.h for one instruction set. Included once for each, with
- *   V       floats of a vector, at most PARA_ATTEND_UNIT
- *   ROWS    rows of a tile, of which V is a multiple
- *   TARGET  the attribute that selects the instruction set
- *   NAME    f(x): x with the instruction set's suffix
- *   LOW     V numbers: 0, V, 1, V + 1, ...
- *   HIGH    V numbers: V / 2, V + V / 2, V / 2 + 1, ... */
+/* The kernels of ops/attend-kernels.h for one instruction set, by ops/vectors.h: tiles of ROWS rows, of which V is a
+ * multiple, and two vectors. */
 
+#if V == 16
+#define ROWS 8
+#else
+#define ROWS 4
+#endif
 #define COLS (2 * V)
-
-typedef float NAME(vec) __attribute__((vector_size(4 * V)));
-typedef float NAME(loose) __attribute__((vector_size(4 * V), aligned(4), may_alias));
-typedef int NAME(index) __attribute__((vector_size(4 * V), unused));
 
 TARGET static void NAME(copy)(int64_t rows, int64_t width, const float *from, int64_t from_ld, float *to)
 {
@@ -25,35 +21,18 @@ TARGET static void NAME(copy)(int64_t rows, int64_t width, const float *from, in
     }
 }
 
-/* The transpose of V vectors in place: log2(V) perfect shuffles. */
-TARGET static inline ALWAYS_INLINE void NAME(transpose)(NAME(vec) v[V])
-{
-#pragma GCC unroll 4
-    for (int stage = 1; stage < V; stage *= 2) {
-        NAME(vec) w[V];
-#pragma GCC unroll 8
-        for (int i = 0; i < V / 2; i++) {
-            w[2 * i] = SHUFFLE(NAME(index), v[i], v[i + V / 2], LOW);
-            w[2 * i + 1] = SHUFFLE(NAME(index), v[i], v[i + V / 2], HIGH);
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < V; i++)
-            v[i] = w[i];
-    }
-}
-
-TARGET static void NAME(flip)(int64_t rows, int64_t width, const float *from, int64_t from_ld, float *to)
+TARGET static void NAME(copy_flipped)(int64_t rows, int64_t width, const float *from, int64_t from_ld, float *to)
 {
     for (int64_t r = 0; r < round_up(rows, COLS); r += V) {
         float *panel = to + r / COLS * COLS * width + r % COLS;
         int64_t k = 0;
         for (; k + V <= width; k += V) {
             NAME(vec) v[V];
-#pragma GCC unroll 16
+            UNROLL
             for (int i = 0; i < V; i++)
                 v[i] = *(const NAME(loose) *)(from + smaller(r + i, rows - 1) * from_ld + k);
-            NAME(transpose)(v);
-#pragma GCC unroll 16
+            NAME(flip)(v);
+            UNROLL
             for (int i = 0; i < V; i++)
                 *(NAME(vec) *)(panel + (k + i) * COLS) = v[i];
         }
@@ -70,22 +49,22 @@ TARGET static inline ALWAYS_INLINE void NAME(tile)(const int vectors, int64_t de
                                                    int64_t c_row, bool add)
 {
     NAME(vec) sum[ROWS][2];
-#pragma GCC unroll 16
+    UNROLL
     for (int i = 0; i < ROWS; i++)
         sum[i][0] = sum[i][1] = (NAME(vec)){0};
     for (int64_t k = 0; k < depth; k++, a += a_step, b += b_step) {
         const NAME(vec) *x = (const NAME(vec) *)b;
         NAME(vec) x0 = x[0], x1 = x[vectors - 1];
-#pragma GCC unroll 16
+        UNROLL
         for (int i = 0; i < ROWS; i++) {
             sum[i][0] += a[i * a_row] * x0;
             if (vectors > 1)
                 sum[i][1] += a[i * a_row] * x1;
         }
     }
-#pragma GCC unroll 16
+    UNROLL
     for (int i = 0; i < ROWS; i++, c += c_row)
-#pragma GCC unroll 2
+        UNROLL
         for (int v = 0; v < vectors; v++) {
             NAME(vec) *to = (NAME(vec) *)c + v;
             *to = add ? *to + sum[i][v] : sum[i][v];
@@ -201,7 +180,7 @@ TARGET static void NAME(slopes)(const struct para_attend_block *s, float *restri
 
 static const struct para_attend_kernels NAME(kernels) = {
     .copy = NAME(copy),
-    .flip = NAME(flip),
+    .flip = NAME(copy_flipped),
     .scores = NAME(scores),
     .product = NAME(product),
     .product_flipped = NAME(product_flipped),
@@ -209,4 +188,5 @@ static const struct para_attend_kernels NAME(kernels) = {
     .slopes = NAME(slopes),
 };
 
+#undef ROWS
 #undef COLS

@@ -1,16 +1,13 @@
-/* The kernels of ops/gemm.c for one instruction set. Included once for each, with
- *   V       floats of a vector
- *   ROWS    rows of a tile, at most V
- *   TARGET  the attribute that selects the instruction set
- *   NAME    f(x): x with the instruction set's suffix
- *   LOW     V numbers: 0, V, 1, V + 1, ...
- *   HIGH    V numbers: V / 2, V + V / 2, V / 2 + 1, ... */
+/* The kernels of ops/gemm.c for one instruction set, by ops/vectors.h: tiles of ROWS rows and two vectors. */
 
+#if V == 16
+#define ROWS 14
+#elif V == 8
+#define ROWS 6
+#else
+#define ROWS 4
+#endif
 #define COLS (2 * V)
-
-typedef float NAME(vec) __attribute__((vector_size(4 * V)));
-typedef float NAME(loose) __attribute__((vector_size(4 * V), aligned(4), may_alias));
-typedef int NAME(index) __attribute__((vector_size(4 * V), unused));
 
 /* c (rows, COLS) = or += a (depth, rows)^T b (depth, COLS), both dense, with rows a constant */
 TARGET static inline ALWAYS_INLINE void NAME(tile)(const int rows, const struct tile *t)
@@ -96,23 +93,6 @@ TARGET static void NAME(copy)(int64_t depth, int count, int width, int64_t withi
     }
 }
 
-/* The transpose of V vectors in place: log2(V) perfect shuffles. */
-TARGET static inline ALWAYS_INLINE void NAME(flip)(NAME(vec) v[V])
-{
-    UNROLL
-    for (int stage = 1; stage < V; stage *= 2) {
-        NAME(vec) w[V];
-        UNROLL
-        for (int i = 0; i < V / 2; i++) {
-            w[2 * i] = SHUFFLE(NAME(index), v[i], v[i + V / 2], LOW);
-            w[2 * i + 1] = SHUFFLE(NAME(index), v[i], v[i + V / 2], HIGH);
-        }
-        UNROLL
-        for (int i = 0; i < V; i++)
-            v[i] = w[i];
-    }
-}
-
 /* The same of from (count, depth), transposed. */
 TARGET static void NAME(copy_transposed)(int64_t depth, int count, int width, const float *from, int64_t step,
                                          float *to)
@@ -135,4 +115,5 @@ TARGET static void NAME(copy_transposed)(int64_t depth, int count, int width, co
 
 static const struct kernels NAME(kernels) = {ROWS, V, NAME(run_tile), NAME(copy), NAME(copy_transposed)};
 
+#undef ROWS
 #undef COLS

@@ -59,5 +59,6 @@ libops_la_SOURCES += ops/sumsq.c
 libops_la_SOURCES += ops/table.c
 libops_la_SOURCES += ops/table.h
 libops_la_SOURCES += ops/tile.c
+libops_la_SOURCES += ops/vectors.h
 libops_la_SOURCES += ops/walk.c
 libops_la_SOURCES += ops/walk.h

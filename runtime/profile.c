@@ -84,7 +84,8 @@ int para_profile_account(para_worker_time *out, int workers, const para_sample *
     para_sample *sorted = malloc(((size_t)count + 1) * sizeof *sorted);
     if (!sorted)
         return para_fail_memory(err, "the profile");
-    memcpy(sorted, samples, (size_t)count * sizeof *sorted);
+    if (count)
+        memcpy(sorted, samples, (size_t)count * sizeof *sorted);
     qsort(sorted, (size_t)count, sizeof *sorted, by_worker_and_start);
     const para_sample *p = sorted, *end = sorted + count;
     for (int w = 0; w < workers; w++) {
