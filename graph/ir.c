@@ -433,6 +433,11 @@ const char *para_node_op(const para_node *n)
     return n->op->name;
 }
 
+const char *para_node_scope(const para_node *n)
+{
+    return n->scope;
+}
+
 const char *para_node_part(const para_node *n)
 {
     return n->part;

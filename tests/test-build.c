@@ -276,6 +276,7 @@ static void graphs_can_be_walked(void **state)
     assert_int_equal(para_tensor_dim(b, 0).extent, 4);
     assert_int_equal(para_tensor_whole(b, 0), 4);
     assert_int_equal(para_tensor_begin(b, 0), 0);
+    assert_string_equal(para_node_scope(n), "");
     assert_string_equal(para_node_part(n), "");
     assert_int_equal(para_node_origin(n), 0);
     assert_int_equal(para_node_place(n), -1);

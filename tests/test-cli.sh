@@ -503,6 +503,65 @@ sgemm_gflops memory_gbs read_gbs triad_gbs"
     check "a prompt beyond the context" ends 2 "the context is 64" bench --preset tiny --prompt 65
 }
 
+# profile_adds_up FILE: it is JSON; each node stands in it once, in order, at times that follow one another; and its
+# workers' tasks, idle and runtime are their wall time within 1 %, the tasks those of the nodes.
+profile_adds_up() {
+    if command -v python3 >/dev/null; then
+        python3 -c 'import json, sys; json.load(open(sys.argv[1], encoding="utf-8"))' "$1" || return 1
+    elif command -v jq >/dev/null; then
+        jq -e . "$1" >/dev/null || return 1
+    fi
+    awk '
+        function number(key) {
+            if (!match($0, "\"" key "\":[^,}]*"))
+                return -1
+            return substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3) + 0
+        }
+        function near(a, b) { return a - b <= 0.01 * b && b - a <= 0.01 * b }
+        /^\{"format":1,/ { wall = number("wall_ns"); workers = number("workers") }
+        /^\{"worker":/ {
+            times += number("task_ns") + number("idle_ns") + number("runtime_ns")
+            tasks += number("task_ns")
+        }
+        /^\{"node":/ {
+            bad += number("node") != nodes++ || number("worker") < 0 || number("worker") >= workers
+            bad += number("submit_ns") < 0 || number("ready_ns") < number("submit_ns")
+            bad += number("start_ns") < number("ready_ns") || number("end_ns") < number("start_ns")
+            bad += number("end_ns") > wall
+            bad += number("task") < 0 || number("bytes") < 0 || number("flops") < 0
+            kernels += number("end_ns") - number("start_ns")
+        }
+        END { exit !(wall > 0 && nodes && !bad && near(times, wall * workers) && near(kernels, tasks)) }' "$1"
+}
+
+check_profile() {
+    check "training with a profile" train profiled $sizes --steps 3 --recompute cheap --workers 2 \
+        --split batch=2,ff=2 --profile profile.json
+    check "its profile adds up" profile_adds_up profile.json
+    check "it has the nodes of the graph" \
+        grep -q "graph: $(grep -c '^{"node":' profile.json) nodes, splits batch=2,ff=2" err
+    check "it says what was trained" grep -q '^{"format":1,"command":"train","model":"tiny, layers 2, ' profile.json
+    check "and how" grep -q '"splits":"batch=2,ff=2","stages":1,"recompute":"cheap","workers":2,"run":3,' profile.json
+    check "nodes have names, ops, scopes and parts" \
+        grep -qE '"name":"layer.1.mlp.*","op":"matmul","scope":"layer.1","part":"batch=1,ff=0",' profile.json
+    check "training without one" train plain $sizes --steps 3 --recompute cheap --workers 2 --split batch=2,ff=2
+    check "has the same losses, bit by bit" same_losses profiled plain
+    check "generate with a profile" generate out -n 4 --continuations 2 --profile profile.json
+    check "its profile adds up" profile_adds_up profile.json
+    check "it is of the runs for a token" grep -q '"command":"generate","model":"model",.*"run":2,' profile.json
+    "$paragraph" bench --preset tiny --decode --steps 2 --repeat 1 --json --profile profile.json >bench 2>err
+    check "bench with a profile" profile_adds_up profile.json
+    check "it is of the last step" grep -q '"command":"bench","model":"tiny",.*"run":4,' profile.json
+    check "standard output has its own JSON alone" json_lines bench "$bench_keys"
+    for command in "train --data text" "generate --model model --prompt a" bench; do
+        refuses 1 "none/profile.json: can't be opened" $command --profile none/profile.json
+        check "nothing is done before" [ ! -s out ]
+    done
+    refuses 1 "the training data have 3 tokens" train --data short --seq 8 --profile unmade.json
+    check "no profile of a run that failed is left" [ -z "$(ls unmade.json* 2>/dev/null)" ]
+    refuses 2 "expected -n 2 or more" generate --model model --prompt a -n 1 --profile unmade.json
+}
+
 # What a run must not lose, nor leave behind.
 check_keeping() {
     check "going on beside the best model" train more --resume model --best best --val held --steps 10
@@ -548,5 +607,6 @@ check_tokenizer
 check_keeping
 check_dump
 check_measures
+check_profile
 echo "$checks checks, $wrong failed"
 [ "$wrong" -eq 0 ]

@@ -8,7 +8,7 @@
 struct bench_options {
     int64_t batch, seq, position, prompt, steps, repeat;
     bool decode, json;
-    const char *weights;
+    const char *weights, *profile;
     struct model_options model;
     struct split_options split;
     struct memory_options memory;

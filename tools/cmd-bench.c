@@ -1,6 +1,7 @@
 /* paragraph bench: work against the floor that this machine sets, both measured in turns in one run. */
 #include "tools/bench.h"
 #include "tools/commands.h"
+#include "tools/profile-file.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -25,6 +26,8 @@ static const struct option bench_table[] = {
     {"repeat", OPTION_COUNT, offsetof(struct bench_options, repeat), "N", "measurements of the floor", 1, 100000,
      false},
     {"json", OPTION_FLAG, offsetof(struct bench_options, json), NULL, "print one JSON object", 0, 0, false},
+    {"profile", OPTION_TEXT, offsetof(struct bench_options, profile), "FILE", PROFILE_OPTION_HELP("last step"), 0, 0,
+     false},
     {0},
 };
 
@@ -101,20 +104,43 @@ static int measure(struct bench *b)
     return code;
 }
 
+static int write_profile(const struct bench *b, struct new_file *file)
+{
+    const struct work *w = &b->work;
+    struct profiled_run last = {.command = "bench",
+                                .model = w->name,
+                                .splits = w->splits,
+                                .recompute = b->o->memory.recompute,
+                                .stages = b->o->split.stages,
+                                .workers = para_machine_workers(b->machine),
+                                .graph = w->graph,
+                                .session = w->session};
+    return profile_file_write(file, &last);
+}
+
+static int bench(struct bench *b, struct new_file *profile)
+{
+    TRY(machine_open(&b->machine, &b->o->machine));
+    b->idle_rss = peak_rss();
+    TRY(account_open(&b->account, para_machine_workers(b->machine)));
+    TRY(work_open(&b->work, b->o, b->machine));
+    TRY(measure(b));
+    return write_profile(b, profile);
+}
+
 static int run(const void *parsed)
 {
     struct bench b = {.o = parsed};
+    struct new_file profile;
     if (b.o->decode && b.o->prompt)
         return misused("--decode and --prompt are two works: give one of them");
     if (!b.o->decode && !b.o->prompt && weights_type(b.o->weights) != PARA_F32)
         return misused("--weights %s is for --decode and --prompt: training takes f32", b.o->weights);
     if ((b.o->decode || b.o->prompt) && b.o->memory.recompute)
         return misused("--recompute is for training steps; it doesn't go with --decode and --prompt");
-    TRY(machine_open(&b.machine, &b.o->machine));
-    b.idle_rss = peak_rss();
-    int code = account_open(&b.account, para_machine_workers(b.machine));
-    code = code ? code : work_open(&b.work, b.o, b.machine);
-    code = code ? code : measure(&b);
+    TRY(profile_file_open(&profile, b.o->profile));
+    int code = bench(&b, &profile);
+    profile_file_abandon(&profile);
     work_close(&b.work);
     account_close(&b.account);
     para_machine_close(b.machine);
@@ -151,7 +177,7 @@ const struct command command_bench = {
         "floor_ms, ratio, tokens_per_s, peak_rss_bytes (before the floor is measured), idle_rss_bytes, "
         "predicted_bytes, sgemm_gflops, memory_gbs, read_gbs; arrays by phase: phases, phase_task_ms (of all workers), "
         "phase_span_ms, phase_floor_ms; by op and phase: ops, op_ms (of all workers), op_gflops, op_gbs (per worker), "
-        "op_peak_share; by worker: task_ms, idle_ms, runtime_ms, of wall_ms.",
+        "op_peak_share; by worker: task_ms, idle_ms, runtime_ms, of wall_ms.\n\n" PROFILE_TEXT,
     .groups = bench_groups,
     .defaults = &bench_defaults,
     .bytes = sizeof bench_defaults,

@@ -1,6 +1,7 @@
 /* paragraph generate: continue a prompt, once or several times. */
 #include "tools/commands.h"
 #include "tools/generator.h"
+#include "tools/profile-file.h"
 #include "tools/sampler.h"
 #include "tools/vocabulary.h"
 
@@ -9,7 +10,7 @@
 #include <unistd.h>
 
 struct generate_options {
-    const char *model, *prompt, *tokenizer, *weights;
+    const char *model, *prompt, *tokenizer, *weights, *profile;
     int64_t count, continuations, first;
     bool stream, json;
     struct sampling sampling;
@@ -35,6 +36,7 @@ static const struct option generate_table[] = {
     {"stream", OPTION_FLAG, FIELD(stream), NULL,
      "write each character once it is there, as is done on a terminal anyhow", 0, 0, false},
     {"json", OPTION_FLAG, FIELD(json), NULL, "print a JSON object per continuation", 0, 0, false},
+    {"profile", OPTION_TEXT, FIELD(profile), "FILE", PROFILE_OPTION_HELP("last run for a single token"), 0, 0, false},
     {0},
 };
 
@@ -64,6 +66,7 @@ struct run {
     para_decoder *decoder;
     bool show;           /* write the only text as it grows */
     double tokens_per_s; /* of each of the group's texts */
+    struct new_file profile;
 };
 
 /* --- output --- */
@@ -241,19 +244,34 @@ static int make_room(struct run *r)
     return EXIT_DONE;
 }
 
+static int write_profile(struct run *r)
+{
+    const struct generator *g = &r->generator;
+    struct profiled_run last = {.command = "generate",
+                                .model = r->o->model,
+                                .splits = g->splits,
+                                .stages = r->o->split.stages,
+                                .workers = para_machine_workers(g->machine),
+                                .graph = g->step_graph,
+                                .session = g->step};
+    return profile_file_write(&r->profile, &last);
+}
+
 static int run_on(struct run *r, const para_gpt2 *model, para_machine *machine)
 {
     const struct generate_options *o = r->o;
     int64_t rows = o->continuations < GENERATOR_ROWS ? o->continuations : GENERATOR_ROWS;
     r->show = o->continuations == 1 && !o->json;
     r->choices = para_tokenizer_vocab(r->vocabulary.tokenizer);
-    TRY(generator_open(&r->generator, o->model, model, rows, &o->split, machine));
+    TRY(generator_open(&r->generator, o->model, model, rows, &o->split, machine, o->profile));
     TRY(make_room(r));
-    return generate(r);
+    TRY(generate(r));
+    return write_profile(r);
 }
 
 static void close_run(struct run *r)
 {
+    profile_file_abandon(&r->profile);
     generator_close(&r->generator);
     para_decoder_free(r->decoder);
     para_tokens_free(r->prompt);
@@ -274,6 +292,9 @@ static int check(const struct generate_options *o)
         return misused("--greedy takes the likeliest token; --temperature, --top-k and --top-p don't go with it");
     if (o->stream && (o->json || o->continuations > 1))
         return misused("--stream writes one text as it grows; --json and --continuations don't go with it");
+    if (o->profile && o->count == 1)
+        return misused("--profile tells of a run that reads one token, and the prompt alone gives the first; expected "
+                       "-n 2 or more");
     return EXIT_DONE;
 }
 
@@ -284,6 +305,7 @@ static int run(const void *parsed)
     para_machine *machine = NULL;
     TRY(check(r.o));
     TRY(model_to_read(&model, r.o->model, r.o->weights));
+    TRY(profile_file_open(&r.profile, r.o->profile));
     int code = vocabulary_open(&r.vocabulary, r.o->tokenizer, r.o->model);
     code = code ? code : vocabulary_check(&r.vocabulary, &model, r.o->model);
     code = code ? code : read_prompt(&r);
@@ -319,7 +341,7 @@ const struct command command_generate = {
         "last half is read anew and the text goes on from there.\n\n"
         "Splits cut the parameters' axes; batch and seq are 1 here.\n\n"
         "JSON keys: continuation (its number), text (without the prompt; bytes that aren't UTF-8 as U+FFFD), tokens "
-        "(their ids), tokens_per_s (after the first token).",
+        "(their ids), tokens_per_s (after the first token).\n\n" PROFILE_TEXT,
     .groups = generate_groups,
     .defaults = &generate_defaults,
     .bytes = sizeof generate_defaults,

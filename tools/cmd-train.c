@@ -136,11 +136,29 @@ static int loop(struct train *t)
     return EXIT_DONE;
 }
 
+static int write_profile(struct train *t)
+{
+    const struct train_options *o = t->o;
+    const char *folder = o->resume ? o->resume : o->init;
+    char name[MODEL_NAME];
+    model_name(&o->model, name);
+    struct profiled_run last = {.command = "train",
+                                .model = folder ? folder : name,
+                                .splits = t->splits,
+                                .recompute = o->memory.recompute,
+                                .stages = o->split.stages,
+                                .workers = para_machine_workers(t->machine),
+                                .graph = t->graph,
+                                .session = t->session};
+    return profile_file_write(&t->profile, &last);
+}
+
 static int finish(struct train *t)
 {
     const struct train_options *o = t->o;
     long long done = t->trainer.step, all = o->steps;
     TRY(save(t));
+    TRY(write_profile(t));
     if (done < all && o->out)
         return failed("stopped after step %lld of %lld; --resume %s goes on, given its data, batch, steps and rates "
                       "again, not the model's sizes",
@@ -169,6 +187,7 @@ static int run(const void *parsed)
 {
     struct train t = {.o = parsed};
     TRY(train_check(t.o));
+    TRY(profile_file_open(&t.profile, t.o->profile));
     int code = train(&t);
     train_close(&t);
     return code;
@@ -184,7 +203,8 @@ const struct command command_train = {
         "Interrupted (Ctrl-C or SIGTERM), it finishes its step, saves if there is --out, says where it stopped, and "
         "exits with 1; a second signal ends it at once, and what was saved before stays. Progress goes to standard "
         "error.\n\n"
-        "JSON keys: step, loss, lr, grad_norm, tokens_per_s for a step; step, val_loss for an evaluation.",
+        "JSON keys: step, loss, lr, grad_norm, tokens_per_s for a step; step, val_loss for an "
+        "evaluation.\n\n" PROFILE_TEXT,
     .groups = train_groups,
     .defaults = &train_defaults,
     .bytes = sizeof train_defaults,

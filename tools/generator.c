@@ -36,12 +36,14 @@ static int make_graphs(struct generator *g, const struct split_options *split, i
     return EXIT_DONE;
 }
 
-static int open_session(para_session **out, const para_graph *graph, para_machine *machine, para_session *share)
+static int open_session(para_session **out, const para_graph *graph, para_machine *machine, para_session *share,
+                        bool profile)
 {
     para_error err;
     para_session_options options = para_session_default();
     options.share = share;
     options.no_draws = true;
+    options.profile = profile;
     return para_session_new(out, graph, machine, &options, &err) < 0 ? broken(&err) : EXIT_DONE;
 }
 
@@ -62,16 +64,16 @@ static int open_block(struct generator *g, int block, para_session *share)
     if (g->read[block])
         return EXIT_DONE;
     TRY(graph_make(&g->read_graph[block], &wish, NULL));
-    return open_session(&g->read[block], g->read_graph[block], g->machine, share);
+    return open_session(&g->read[block], g->read_graph[block], g->machine, share, false);
 }
 
-static int make_sessions(struct generator *g, const char *folder, para_machine *machine)
+static int make_sessions(struct generator *g, const char *folder, para_machine *machine, bool profile)
 {
     para_error err;
     if (g->weights_graph)
-        TRY(open_session(&g->weights, g->weights_graph, machine, NULL));
+        TRY(open_session(&g->weights, g->weights_graph, machine, NULL, false));
     TRY(open_block(g, 0, g->weights));
-    TRY(open_session(&g->step, g->step_graph, machine, g->weights ? g->weights : g->read[0]));
+    TRY(open_session(&g->step, g->step_graph, machine, g->weights ? g->weights : g->read[0], profile));
     return para_checkpoint_load(folder, g->read_graph[0], g->read[0], NULL, &err) < 0 ? broken(&err) : EXIT_DONE;
 }
 
@@ -82,11 +84,11 @@ static size_t cache_elements(const struct generator *g)
 }
 
 int generator_open(struct generator *g, const char *folder, const para_gpt2 *model, int64_t rows,
-                   const struct split_options *split, para_machine *machine)
+                   const struct split_options *split, para_machine *machine, bool profile)
 {
     *g = (struct generator){.model = *model, .rows = rows, .machine = machine};
     TRY(make_graphs(g, split, para_machine_workers(machine)));
-    TRY(make_sessions(g, folder, machine));
+    TRY(make_sessions(g, folder, machine, profile));
     size_t logits = (size_t)(rows * model->vocab), cache = rows > 1 ? cache_elements(g) : 0;
     g->logits = calloc(logits, sizeof *g->logits);
     if (!g->logits)

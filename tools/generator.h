@@ -26,9 +26,10 @@ struct generator {
     float *cache, *caches; /* of one layer: one row's, and all rows' */
 };
 
-/* Make graphs and sessions and load a folder's parameters. Free with generator_close(), also after a failure. */
+/* Make graphs and sessions and load a folder's parameters; `profile` keeps the times of `step`. Free with
+ * generator_close(), also after a failure. */
 int generator_open(struct generator *g, const char *folder, const para_gpt2 *model, int64_t rows,
-                   const struct split_options *split, para_machine *machine);
+                   const struct split_options *split, para_machine *machine, bool profile);
 void generator_close(struct generator *g);
 
 /* Read a text, no longer than the context, in place of what a row's cache held; gives the row its logits. */

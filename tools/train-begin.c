@@ -143,6 +143,7 @@ static int open_session(struct train *t, uint64_t seed)
     para_session_options options = para_session_default();
     options.seed = seed;
     options.no_draws = t->o->resume || t->o->init;
+    options.profile = t->o->profile;
     return para_session_new(&t->session, t->graph, t->machine, &options, &err) < 0 ? broken(&err) : EXIT_DONE;
 }
 
@@ -210,6 +211,7 @@ int train_begin(struct train *t)
 
 void train_close(struct train *t)
 {
+    profile_file_abandon(&t->profile);
     evaluator_close(&t->evaluator);
     para_session_free(t->session);
     para_machine_close(t->machine);

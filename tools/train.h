@@ -4,6 +4,7 @@
 #define TOOLS_TRAIN_H
 
 #include "tools/evaluate.h"
+#include "tools/profile-file.h"
 #include "tools/progress.h"
 #include "tools/vocabulary.h"
 
@@ -16,7 +17,7 @@ struct train_options {
     int64_t batch, seq, steps, eval_every, save_every;
     double lr, min_lr, beta1, beta2, weight_decay, clip, dropout;
     int64_t warmup, seed;
-    const char *schedule, *order;
+    const char *schedule, *order, *profile;
     bool json;
     struct model_options model;
     struct split_options split;
@@ -40,6 +41,7 @@ struct train {
     char splits[SPLIT_TEXT];
     int32_t *tokens, *targets;
     struct progress progress;
+    struct new_file profile; /* of the last step */
 };
 
 extern const struct option_group train_groups[];

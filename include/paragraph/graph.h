@@ -198,6 +198,9 @@ PARA_API int para_node_id(const para_node *n);
 PARA_API const char *para_node_name(const para_node *n);
 /** Return the name of the op, "matmul"; a constant string. */
 PARA_API const char *para_node_op(const para_node *n);
+/** Return the scope that the node was made in, or takes from the node it is the gradient of: "layer.3", or ""
+ * outside of any; it lives as long as the graph. */
+PARA_API const char *para_node_scope(const para_node *n);
 /** Return the part coordinates of a node made by splits, "batch=0,ff=1", or "". */
 PARA_API const char *para_node_part(const para_node *n);
 /** Return the id of the node of the graph as written from which splits made this one; its own id if none. */
