@@ -471,6 +471,15 @@ bench_keys="preset work weights batch seq position splits workers step_ms floor_
 idle_rss_bytes predicted_bytes sgemm_gflops memory_gbs read_gbs phases phase_task_ms phase_span_ms phase_floor_ms ops \
 op_ms op_gflops op_gbs op_peak_share wall_ms task_ms idle_ms runtime_ms"
 
+# FLOPs of a step's attention to caches that hold so many tokens before: its time times its rate.
+cached_flops() {
+    "$paragraph" bench --preset tiny --decode --position "$1" --steps 2 --repeat 1 --json 2>err |
+        sed 's/[]"[]//g; s/:/,/g' | awk -F, '{
+            for (i = 1; i <= NF; i++) at[$i] = i
+            n = at["attention_cached forward"] - at["ops"]
+            printf "%.0f\n", $(at["op_ms"] + n) * $(at["op_gflops"] + n) * 1e6 }'
+}
+
 check_measures() {
     STARPU_SCHED=lws "$paragraph" info --json --scheduler eager --workers 1 >info 2>err
     check "--scheduler comes before STARPU_SCHED" grep -q '"scheduler":"eager"' info
@@ -499,6 +508,9 @@ sgemm_gflops memory_gbs read_gbs triad_gbs"
     "$paragraph" bench --preset tiny --prompt 40 --steps 2 --repeat 1 --json >bench 2>err
     check "bench times a prompt" json_lines bench "$bench_keys"
     check "its line says so, too" grep -q '"work":"prompt","weights":"f32","batch":1,"seq":40,"position":0,' bench
+    first=$(cached_flops 0)
+    check "bench counts what caches hold" [ "${first:-0}" -gt 0 ]
+    check "and no more" [ "$(cached_flops 63)" -eq $((64 * first)) ]
     check "a token and a prompt at once" ends 2 "give one of them" bench --decode --prompt 4
     check "a prompt beyond the context" ends 2 "the context is 64" bench --preset tiny --prompt 65
 }

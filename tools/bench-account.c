@@ -24,7 +24,22 @@ static enum phase phase_of(const struct work *w, const para_node *n)
     return origin < w->begins.optimizer ? PHASE_BACKWARD : PHASE_OPTIMIZER;
 }
 
-static void add_op(struct account *a, const para_node *n, enum phase phase, double ns)
+/* What a node computes and moves. Attention to a cache, which its graph takes as full, reads the tokens before and
+ * those of the run, of which a query sees no later ones: half of them on average. */
+static void count_node(const struct work *w, const para_node *n, double *flops, double *bytes)
+{
+    *flops = para_node_flops(n);
+    *bytes = para_node_bytes(n);
+    if (strcmp(para_node_op(n), "attention_cached") != 0)
+        return;
+    const para_tensor *cache = para_node_input(n, 1);
+    double held = (double)(w->position + w->seq), seen = (double)w->position + 0.5 * (double)(w->seq + 1);
+    double places = (double)para_tensor_dim(cache, 1).extent;
+    *flops *= seen / places;
+    *bytes -= (double)para_tensor_bytes(cache) * (1 - held / places);
+}
+
+static void add_op(struct account *a, const struct work *w, const para_node *n, enum phase phase, double ns)
 {
     int i = 0;
     while (i < a->op_count && (a->ops[i].phase != phase || strcmp(a->ops[i].op, para_node_op(n)) != 0))
@@ -34,8 +49,10 @@ static void add_op(struct account *a, const para_node *n, enum phase phase, doub
     if (i == a->op_count)
         a->ops[a->op_count++] = (struct op_share){.op = para_node_op(n), .phase = phase};
     a->ops[i].ns += ns;
-    a->ops[i].flops += para_node_flops(n);
-    a->ops[i].bytes += para_node_bytes(n);
+    double flops, bytes;
+    count_node(w, n, &flops, &bytes);
+    a->ops[i].flops += flops;
+    a->ops[i].bytes += bytes;
 }
 
 static int add_workers(struct account *a, const para_sample *samples, int count, double run_ns)
@@ -68,7 +85,7 @@ static void add_kernels(struct account *a, const struct work *w, const para_samp
         const para_node *n = para_graph_node(w->graph, samples[i].node);
         enum phase p = phase_of(w, n);
         double start = samples[i].start_ns, end = samples[i].end_ns;
-        add_op(a, n, p, end - start);
+        add_op(a, w, n, p, end - start);
         a->task_ns[p] += end - start;
         if (end > covered[p]) {
             a->span_ns[p] += end - (start > covered[p] ? start : covered[p]);

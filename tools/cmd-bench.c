@@ -170,7 +170,7 @@ const struct command command_bench = {
         "Medians are printed, then where the time goes: by phase of a training step (kernel time per worker, and the "
         "span in which any of its kernels ran), by op, with its share of the measured rate that bounds it (more than "
         "all of it where caches serve), and by worker: kernels, idle, runtime, which add up to the wall time. "
-        "Attention to caches is counted as if they were full. Memory is the process's peak in training, its "
+        "Attention to caches is counted by what they hold. Memory is the process's peak in training, its "
         "peak before the graph was made, and what the plan says.\n\n"
         "JSON keys: preset (and the sizes that change it), work, weights, batch, seq, position, splits, workers, "
         "step_ms, "
