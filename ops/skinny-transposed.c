@@ -21,17 +21,20 @@ struct group {
     float dot[TOGETHER][GROUP];
 };
 
-/* *sum = the lanes of v added up, neighbours at a distance of 8, 4, 2, 1. */
+/* *sum = the lanes of v added up, neighbours at a distance of 8, 4, 2, 1: as vectors as far as there are any. */
 PARA_INLINE void add_lanes(const para_lanes *v, float *sum)
 {
-    float lane[PARA_LANES];
-    memcpy(lane, v, sizeof lane);
-#pragma GCC unroll 4
-    for (int half = PARA_LANES / 2; half > 0; half /= 2)
-#pragma GCC unroll 8
-        for (int l = 0; l < half; l++)
-            lane[l] += lane[l + half];
-    *sum = lane[0];
+    typedef float eight __attribute__((vector_size(32)));
+    typedef float four __attribute__((vector_size(16)));
+    eight e[2];
+    four f[2];
+    float lane[4];
+    memcpy(e, v, sizeof e);
+    e[0] += e[1];
+    memcpy(f, e, sizeof f);
+    f[0] += f[1];
+    memcpy(lane, f, sizeof lane);
+    *sum = lane[0] + lane[2] + (lane[1] + lane[3]);
 }
 
 /* dot (rows, GROUP) = x (rows, elements) w (GROUP, elements)^T. All but g is constant. */
