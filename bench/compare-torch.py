@@ -15,6 +15,7 @@ PyTorch's step: scaled dot product attention, cross entropy on logits that are m
 AdamW with decay of the matrices, float32 throughout.
 """
 import argparse
+import importlib.util
 import itertools
 import json
 import os
@@ -212,6 +213,8 @@ def main():
     parser.add_argument("--eager", action="store_true")
     parser.add_argument("works", nargs="*", metavar="WORK")
     options = parser.parse_args()
+    if not importlib.util.find_spec("torch"):
+        parser.exit(1, "compare-torch.py: this Python has no torch: pip install torch\n")
     for work in options.works:
         if work not in WORKS:
             parser.error(f"no work is called {work}; there are {', '.join(WORKS)}")

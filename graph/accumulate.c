@@ -1,7 +1,7 @@
 /* Accumulating in place: a sum whose terms can be added where an earlier term lies becomes a chain of updates.
  *
  * sum(a, b, c) becomes a; b added to a; c added to that, in program order: neither memory for b and c nor the traffic
- * of adding them up later. A term is chained only if waiting for the terms before it can't make the run longer:
+ * of adding them up later. A term is chained only if waiting for the terms before it alone can't make the run longer:
  * with unlimited workers at nominal rates, its latest end that leaves the critical path as it is must not be passed. So
  * weight gradients, which wait for the optimizer, are chained, and partial sums that the next node waits for aren't. */
 #include "graph/ir.h"
@@ -18,6 +18,7 @@ struct chains {
     double *start_ns;            /* by old node: earliest */
     double *end_ns;              /* by old node: latest */
     int *before;                 /* by old node: the node to whose result it adds; -1: none */
+    bool *awaited;               /* by old node: another comes after it */
     bool *dropped;               /* by old node: a sum that a chain or another sum has taken in */
     const para_tensor **becomes; /* by old node: the sum that the end of a chain stands for, its result; or NULL */
     struct terms {
@@ -62,13 +63,19 @@ static bool is_free(const struct chains *c, const para_tensor *t)
            !t->overwritten_by;
 }
 
+/* Whether a term is a sum that can be taken in: no node comes after it. */
+static bool is_inner(const struct chains *c, const para_tensor *t)
+{
+    return is_free(c, t) && t->producer->op == c->sum && !c->awaited[t->producer->id];
+}
+
 /* The terms of a sum, those of sums that it alone reads among them; returns their number. terms may be NULL. */
 static int collect(const struct chains *c, const para_node *sum, const para_tensor **terms)
 {
     int count = 0;
     for (int i = 0; i < sum->n_in; i++) {
         const para_tensor *t = sum->in[i];
-        if (is_free(c, t) && t->producer->op == c->sum)
+        if (is_inner(c, t))
             count += collect(c, t->producer, terms ? terms + count : NULL);
         else if (terms)
             terms[count++] = t;
@@ -81,7 +88,7 @@ static int collect(const struct chains *c, const para_node *sum, const para_tens
 static void drop_inner(struct chains *c, const para_node *sum)
 {
     for (int i = 0; i < sum->n_in; i++)
-        if (is_free(c, sum->in[i]) && sum->in[i]->producer->op == c->sum) {
+        if (is_inner(c, sum->in[i])) {
             c->dropped[sum->in[i]->producer->id] = true;
             drop_inner(c, sum->in[i]->producer);
         }
@@ -157,6 +164,19 @@ static para_node *copy_node(struct chains *c, const para_node *n)
     return copy;
 }
 
+/* The gradients that are still there: of a value whose gradient was a sum that another has taken in, none is. */
+static bool copy_gradients(struct chains *c)
+{
+    if (!c->from->grads)
+        return true;
+    c->to->grads = calloc((size_t)c->to->n_tensors + 1, sizeof(para_tensor *));
+    c->to->n_grads = c->to->grads ? c->to->n_tensors : 0;
+    for (int t = 0; t < c->from->n_grads && c->to->grads; t++)
+        if (c->from->grads[t] && c->made[t])
+            c->to->grads[c->made[t]->id] = c->made[c->from->grads[t]->id];
+    return c->to->grads;
+}
+
 static int rebuild(struct chains *c)
 {
     const para_graph *g = c->from;
@@ -176,6 +196,8 @@ static int rebuild(struct chains *c)
             c->made[old->id] = c->made[n->out[k]->id] = t;
         }
     }
+    if (!copy_gradients(c))
+        return PARA_ENOMEM;
     c->to->has_backward = g->has_backward;
     c->to->splits = para_arena_string(&c->to->arena, g->splits);
     return c->to->splits ? para_graph_seal(c->to, &c->to->error) : PARA_ENOMEM;
@@ -190,14 +212,17 @@ static int run(struct chains *c, struct para_arena *arena)
     c->start_ns = para_arena_alloc(arena, nodes * sizeof *c->start_ns);
     c->end_ns = para_arena_alloc(arena, nodes * sizeof *c->end_ns);
     c->before = para_arena_alloc(arena, nodes * sizeof *c->before);
+    c->awaited = para_arena_alloc(arena, nodes * sizeof *c->awaited);
     c->dropped = para_arena_alloc(arena, nodes * sizeof *c->dropped);
     c->becomes = para_arena_alloc(arena, nodes * sizeof *c->becomes);
     c->rest = para_arena_alloc(arena, nodes * sizeof *c->rest);
-    if (!c->uses || !c->made || !c->start_ns || !c->end_ns || !c->before || !c->dropped || !c->becomes || !c->rest)
+    if (!c->uses || !c->made || !c->start_ns || !c->end_ns || !c->before || !c->awaited || !c->dropped || !c->becomes || !c->rest)
         return PARA_ENOMEM;
     PARA_TRY(measure_slack(c));
     for (int i = 0; i < g->n_nodes; i++) {
         c->before[i] = -1;
+        for (int k = 0; k < g->nodes[i]->n_after; k++)
+            c->awaited[g->nodes[i]->after[k]->id] = true;
         for (int k = 0; k < g->nodes[i]->n_in; k++)
             c->uses[g->nodes[i]->in[k]->id]++;
     }

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nominal nanoseconds: what a task should take at least, and how long others may be kept waiting. */
-static const double SHORT_NS = 100000.0, MOMENT_NS = PARA_TASK_NS / 4;
+/* Nominal nanoseconds. What nodes in a chain may add to the longest of them: enough for a task to be worth its cost at
+ * rates well above the nominal ones, or QUARTER of that node, so that nothing more urgent waits much longer than it would
+ * for that node alone. And how long others may be kept waiting by all that joined a group though they could have gone on. */
+static const double SHORT_NS = 200000.0, QUARTER = 0.25, MOMENT_NS = PARA_TASK_NS / 4;
 
 enum { NONE = -1, MANY = -2 };
 
@@ -20,6 +22,7 @@ struct group {
     int last;       /* node; the chain through `next` ends there */
     double cost_ns; /* of all */
     double most_ns; /* of the longest node */
+    double kept_ns; /* of those that keep others waiting */
 };
 
 struct contraction {
@@ -93,20 +96,24 @@ static bool belong_together(struct contraction *c, int a, int b)
     const struct group *before = &c->group[a], *behind = &c->group[b];
     bool chain = successor(c, a) == b, only = predecessor(c, b) == a;
     if (chain && only) {
-        double less = before->cost_ns < behind->cost_ns ? before->cost_ns : behind->cost_ns;
         double most = before->most_ns > behind->most_ns ? before->most_ns : behind->most_ns;
-        return less <= SHORT_NS || less <= most / 4;
+        double added = before->cost_ns + behind->cost_ns - most;
+        return added <= SHORT_NS || added <= QUARTER * most;
     }
-    return (chain && before->cost_ns <= MOMENT_NS) || (only && behind->cost_ns <= MOMENT_NS);
+    return (chain && before->cost_ns + behind->kept_ns <= MOMENT_NS) ||
+           (only && behind->cost_ns + before->kept_ns <= MOMENT_NS);
 }
 
 static void join(struct contraction *c, int a, int b)
 {
     int first = a < b ? a : b, second = a < b ? b : a;
+    bool chain = successor(c, a) == b, only = predecessor(c, b) == a;
+    double kept = chain && only ? 0 : c->group[chain ? a : b].cost_ns;
     struct group *to = &c->group[first], *from = &c->group[second];
     c->leader[second] = first;
     c->next[to->last] = second;
     to->last = from->last;
+    to->kept_ns += from->kept_ns + kept;
     to->cost_ns += from->cost_ns;
     to->most_ns = from->most_ns > to->most_ns ? from->most_ns : to->most_ns;
 }
@@ -129,8 +136,8 @@ static void contract(struct contraction *c)
     }
 }
 
-/* Number the groups so that none waits for a later one: of those that wait for nothing unnumbered, the one whose first
- * node comes first. */
+/* Number the groups so that none waits for a later one: pass after pass over their first nodes, those that wait for
+ * nothing unnumbered. Most graphs take one pass. */
 static void number_groups(struct contraction *c, struct para_clusters *out)
 {
     int n = c->g->n_nodes, numbered = 0;
@@ -214,7 +221,7 @@ int para_clusters_new(struct para_clusters *out, const para_graph *g, const para
             double ns = para_node_time_ns(g->nodes[i]);
             c.leader[i] = i;
             c.next[i] = NONE;
-            c.group[i] = (struct group){i, ns, ns};
+            c.group[i] = (struct group){.last = i, .cost_ns = ns, .most_ns = ns};
         }
         contract(&c);
         number_groups(&c, &found);

@@ -83,7 +83,9 @@ static int write_value(struct analysis *a, const para_node *n, const para_tensor
         return para_fail(err, PARA_EINVAL, "\"%s\" updates \"%s\" in place but has another buffer", t->name,
                          t->overwrites->name);
     int over = n->op->over[t->output] - 1;
-    bool in_place = over >= 0 && s->holds == n->in[over];
+    bool in_place = over >= 0 && over < n->n_in && s->holds == n->in[over];
+    for (int i = 0; i < n->n_in && in_place; i++)
+        in_place = i == over || storage_of(a, n->in[i]) != s;
     if (!t->overwrites && used && !in_place)
         return para_fail(err, PARA_EINVAL, "%s writes \"%s\" into the buffer of \"%s\", which it uses itself", n->name,
                          t->name, s->holds->name);

@@ -91,7 +91,7 @@ size_t para_gemm_scratch(int64_t m, int64_t n, int64_t k)
 {
     if (m == 0 || n == 0 || k == 0)
         return 0;
-    int64_t depth = block_depth(k), rows = block_rows(m, k), tiles = (depth / DEPTH + 1) * (rows / MIN_ROWS + 1);
+    int64_t depth = block_depth(k), rows = smaller(m, BLOCK / depth), tiles = (depth / DEPTH + 1) * (rows / MIN_ROWS + 1);
     return ((size_t)(PANEL + depth * rows + tiles * MAX_V) * sizeof(float) + 63) / 64 * 64;
 }
 

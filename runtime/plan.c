@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 /* What a session takes beside values and scratch, by measurements on StarPU 1.3.10: a task with its handles and edges,
- * StarPU's copies of them included; and code, stacks and BLAS's own memory that the first run makes resident. */
+ * StarPU's copies of them included; and code and stacks that the first run makes resident. */
 enum { TASK_BYTES = 5 << 10, RUN_BYTES = 2 << 20 };
 
 /* The longest path from each node to the end, its own cost included; in microseconds, at most INT_MAX, for StarPU. */

@@ -1,7 +1,6 @@
 /* The serial interpreter, the oracle: program order, one thread, no StarPU. */
 #include "runtime/session.h"
 
-#include <cblas.h>
 #include <stdlib.h>
 
 int para_serial_prepare(para_session *s, para_error *err)
@@ -11,7 +10,6 @@ int para_serial_prepare(para_session *s, para_error *err)
         size_t operands = (size_t)(s->g->nodes[i]->n_in + s->g->nodes[i]->n_out);
         most = operands > most ? operands : most;
     }
-    openblas_set_num_threads(1);
     s->scratch = bytes ? aligned_alloc(64, bytes) : NULL;
     s->operands = malloc(sizeof *s->operands * (most + 1));
     return (bytes && !s->scratch) || !s->operands ? para_fail_memory(err, "kernel scratch") : 0;

@@ -42,8 +42,8 @@ void para_task_run(void *buffers[], void *argument)
     const int *slot = t->slot;
     for (int i = 0; i < t->nodes.count; i++) {
         const para_node *n = t->nodes.of[i];
-        for (int k = 0; k < n->n_in + n->n_out; k++)
-            t->operands[k] = (void *)STARPU_VECTOR_GET_PTR(buffers[*slot++]);
+        for (int k = 0; k < n->n_in + n->n_out; k++, slot++)
+            t->operands[k] = (void *)STARPU_VECTOR_GET_PTR(buffers[*slot]);
         para_run_node(t->session, n, t->operands, t->operands + n->n_in, t->session->tasks->scratch[worker], worker);
     }
 }

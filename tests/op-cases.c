@@ -66,6 +66,10 @@ const struct op_case op_cases[] = {
      .flags = NO_GRADIENT},
     {CASE("matmul, bf16 transposed", "a:param[m=7,k=70]; b:bf16[n=9,k=70]; y = matmul(a, b, \"k\")", "m 7, n 9"),
      .flags = NO_GRADIENT},
+    {CASE("matmul, bf16, y transposed, in parts of its columns",
+          "a:param[m=64,k=768]; b:bf16[k=768,n=257]; c:param[n=257,m=64]; d = scale(c, 2); "
+          "y = matmul_add(a, b, d, \"k\", \"n m\")", "n 257, m 64"),
+     .flags = NO_GRADIENT, .refused = "k"},
     {CASE("matmul, bf16, many rows", "a:param[m=37,k=20]; b:bf16[k=20,n=45]; y = matmul(a, b, \"k\")", "m 37, n 45"),
      .flags = NO_GRADIENT},
     {CASE("matmul, bf16, many rows, transposed", "a:param[m=37,k=20]; b:bf16[n=45,k=20]; y = matmul(a, b, \"k\")", "m 37, n 45"),

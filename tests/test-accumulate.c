@@ -150,6 +150,24 @@ static void groups_keep_their_own(void **state)
     para_graph_free(g);
 }
 
+/* A node comes after the inner sum, which therefore stays, and is still there to be waited for. */
+static void sums_that_are_waited_for_stay(void **state)
+{
+    (void)state;
+    para_error err = {0};
+    char text[512];
+    snprintf(text, sizeof text, BESIDE, "c = matmul(x, v, \"k\"); d = sum(b, c);", "a, d");
+    para_graph *g = graph_open(text);
+    const para_node *inner = node_of(g, "d");
+    para_node *last = g->nodes[g->n_nodes - 1];
+    assert_int_equal(para_node_add_after(last, g->nodes[inner->id]), 0);
+    must(para_graph_seal(g, &err), err);
+    para_graph *chained = accumulated(g);
+    assert_int_equal(node_of(chained, "z")->n_after, 1);
+    para_graph_free(chained);
+    para_graph_free(g);
+}
+
 static void open_graphs_are_refused(void **state)
 {
     (void)state;
@@ -169,6 +187,7 @@ int main(void)
         cmocka_unit_test(partial_sums_that_are_waited_for_stay_apart),
         cmocka_unit_test(terms_that_others_read_stay),
         cmocka_unit_test(groups_keep_their_own),
+        cmocka_unit_test(sums_that_are_waited_for_stay),
         cmocka_unit_test(open_graphs_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -511,6 +511,8 @@ sgemm_gflops memory_gbs read_gbs triad_gbs"
     first=$(cached_flops 0)
     check "bench counts what caches hold" [ "${first:-0}" -gt 0 ]
     check "and no more" [ "$(cached_flops 63)" -eq $((64 * first)) ]
+    "$paragraph" dump $sizes --seq 8 --train --format json -o written.json 2>err
+    check "a graph dumped as written can be split" "$paragraph" plan --graph written.json --split batch=2
     check "a token and a prompt at once" ends 2 "give one of them" bench --decode --prompt 4
     check "a prompt beyond the context" ends 2 "the context is 64" bench --preset tiny --prompt 65
 }

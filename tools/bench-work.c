@@ -32,7 +32,7 @@ static int make_graph(struct work *w, const struct bench_options *o, int workers
     if (wish.batch == w->batch && wish.seq == w->seq)
         return EXIT_DONE;
     /* Cut as for one token of one row, as generate does. */
-    struct split_options chosen = {w->splits, o->split.stages};
+    struct split_options chosen = {.split = w->splits, .stages = o->split.stages};
     para_graph_free(w->graph);
     w->graph = NULL;
     wish.batch = w->batch;

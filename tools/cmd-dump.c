@@ -59,12 +59,13 @@ static const struct option_group dump_groups[] = {
     {0},
 };
 
-static const struct dump_options dump_defaults = {.source.split = {.split = "none", .stages = 1}, .format = "text"};
+static const struct dump_options dump_defaults = {.source.split = {.split = "none", .stages = 1, .as_written = true}, .format = "text"};
 
 const struct command command_dump = {
     .name = "dump",
     .summary = "write a model's graph as text, DOT or JSON",
-    .text = "Write the graph of a model, or a graph file, as written or split and placed. The text has a line per "
+    .text = "Write the graph of a model, or a graph file, as written, or split and placed, its sums accumulating "
+            "in place, as it would run. The text has a line per "
             "value and "
             "node and gives the reason for every value that a split left whole.",
     .groups = dump_groups,

@@ -264,7 +264,8 @@ int graph_cut(para_graph **g, const struct split_options *options, int workers, 
     TRY(split_graph(g, options->split, workers, chosen ? chosen : unused));
     if (options->stages > 1)
         TRY(stage_graph(g, options->stages));
-    return accumulate_graph(g);
+    bool cut = options->stages > 1 || (options->split && strcmp(options->split, "none") != 0);
+    return options->as_written && !cut ? EXIT_DONE : accumulate_graph(g);
 }
 
 static int build(para_graph *g, const struct graph_wish *wish, para_error *err)

@@ -71,6 +71,7 @@ para_dtype weights_type(const char *word);
 struct split_options {
     const char *split;
     int64_t stages;
+    bool as_written; /* a graph that is neither split nor placed stays as it is: its sums don't accumulate */
 };
 extern const struct option split_option_table[];
 

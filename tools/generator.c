@@ -21,7 +21,7 @@ static int make_graphs(struct generator *g, const struct split_options *split, i
     struct graph_wish wish = {.model = &g->model, .batch = 1, .seq = 1, .workers = workers, .split = split};
     para_graph *one;
     TRY(choose_split(g, &wish, &one));
-    g->split = (struct split_options){g->splits, split->stages};
+    g->split = (struct split_options){.split = g->splits, .stages = split->stages};
     wish.split = &g->split;
     if (g->rows == 1) {
         g->step_graph = one;
@@ -63,6 +63,8 @@ static int open_block(struct generator *g, int block, para_session *share)
                               .workers = para_machine_workers(g->machine)};
     if (g->read[block])
         return EXIT_DONE;
+    para_graph_free(g->read_graph[block]);
+    g->read_graph[block] = NULL;
     TRY(graph_make(&g->read_graph[block], &wish, NULL));
     return open_session(&g->read[block], g->read_graph[block], g->machine, share, false);
 }

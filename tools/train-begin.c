@@ -200,7 +200,7 @@ int train_begin(struct train *t)
     TRY(machine_open(&t->machine, &o->machine));
     TRY(build_graph(t));
     TRY(load(t));
-    struct split_options chosen = {t->splits, o->split.stages};
+    struct split_options chosen = {.split = t->splits, .stages = o->split.stages};
     if (t->val)
         TRY(evaluator_open(&t->evaluator, &t->model, o->batch, t->seq, &chosen, false, t->machine, t->session));
     size_t places = (size_t)(o->batch * t->seq);

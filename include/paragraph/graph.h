@@ -163,7 +163,7 @@ PARA_API int para_graph_stage(para_graph **out, const para_graph *g, int stages,
 /** Let sums accumulate in place: where a term's op can add to an earlier term (a matrix product with beta = 1, the
  * gradient of an embedding), the term is added there when it is made, in program order, and neither memory nor traffic
  * goes into adding it later. Terms that the next node waits for, and terms of different worker groups, stay apart, so
- * that nothing that could run at the same time waits. Sums may round differently, and the same on each run.
+ * that no chain by itself makes the longest path longer. Sums may round differently, and the same on each run.
  *
  * It comes after splits and placing: the ops it makes can't be split over what they sum up. `g` must be sealed; *out is
  * sealed and the caller frees it. Returns 0, PARA_EINVAL if `g` is open, PARA_ENOMEM. */
