@@ -1,4 +1,4 @@
-/* Products and sums of sizes that report overflow. */
+/* Arithmetic on sizes: products that report overflow, the smaller of two, multiples. */
 #ifndef PARA_BASE_CHECKED_H
 #define PARA_BASE_CHECKED_H
 
@@ -12,6 +12,17 @@ static inline bool para_mul_i64(int64_t a, int64_t b, int64_t *out)
         return false;
     *out = a * b;
     return true;
+}
+
+static inline int64_t para_smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The least multiple of `unit` that holds `count`. */
+static inline int64_t para_round_up(int64_t count, int64_t unit)
+{
+    return (count + unit - 1) / unit * unit;
 }
 
 #endif

@@ -216,7 +216,8 @@ static int run(struct chains *c, struct para_arena *arena)
     c->dropped = para_arena_alloc(arena, nodes * sizeof *c->dropped);
     c->becomes = para_arena_alloc(arena, nodes * sizeof *c->becomes);
     c->rest = para_arena_alloc(arena, nodes * sizeof *c->rest);
-    if (!c->uses || !c->made || !c->start_ns || !c->end_ns || !c->before || !c->awaited || !c->dropped || !c->becomes || !c->rest)
+    if (!c->uses || !c->made || !c->start_ns || !c->end_ns || !c->before || !c->awaited || !c->dropped || !c->becomes ||
+        !c->rest)
         return PARA_ENOMEM;
     PARA_TRY(measure_slack(c));
     for (int i = 0; i < g->n_nodes; i++) {

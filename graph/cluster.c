@@ -91,10 +91,12 @@ static int predecessor(struct contraction *c, int group)
     return found;
 }
 
-static bool belong_together(struct contraction *c, int a, int b)
+/* Whether to join b to a; *kept_ns is what then keeps others waiting. */
+static bool belong_together(struct contraction *c, int a, int b, double *kept_ns)
 {
     const struct group *before = &c->group[a], *behind = &c->group[b];
     bool chain = successor(c, a) == b, only = predecessor(c, b) == a;
+    *kept_ns = chain && only ? 0 : (chain ? before : behind)->cost_ns;
     if (chain && only) {
         double most = before->most_ns > behind->most_ns ? before->most_ns : behind->most_ns;
         double added = before->cost_ns + behind->cost_ns - most;
@@ -104,16 +106,14 @@ static bool belong_together(struct contraction *c, int a, int b)
            (only && behind->cost_ns + before->kept_ns <= MOMENT_NS);
 }
 
-static void join(struct contraction *c, int a, int b)
+static void join(struct contraction *c, int a, int b, double kept_ns)
 {
     int first = a < b ? a : b, second = a < b ? b : a;
-    bool chain = successor(c, a) == b, only = predecessor(c, b) == a;
-    double kept = chain && only ? 0 : c->group[chain ? a : b].cost_ns;
     struct group *to = &c->group[first], *from = &c->group[second];
     c->leader[second] = first;
     c->next[to->last] = second;
     to->last = from->last;
-    to->kept_ns += from->kept_ns + kept;
+    to->kept_ns += from->kept_ns + kept_ns;
     to->cost_ns += from->cost_ns;
     to->most_ns = from->most_ns > to->most_ns ? from->most_ns : to->most_ns;
 }
@@ -127,9 +127,10 @@ static void contract(struct contraction *c)
             const para_edge *edges = para_deps_of(c->d, i, &count);
             for (int e = 0; e < count; e++) {
                 int a = leader_of(c, edges[e].from), b = leader_of(c, i);
-                if (a == b || c->g->nodes[a]->place != c->g->nodes[b]->place || !belong_together(c, a, b))
+                double kept_ns;
+                if (a == b || c->g->nodes[a]->place != c->g->nodes[b]->place || !belong_together(c, a, b, &kept_ns))
                     continue;
-                join(c, a, b);
+                join(c, a, b, kept_ns);
                 changed = true;
             }
         }

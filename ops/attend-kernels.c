@@ -1,16 +1,7 @@
 #include "ops/attend-kernels.h"
 
+#include "base/checked.h"
 #include "base/simd.h"
-
-static inline int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static inline int64_t round_up(int64_t count, int64_t unit)
-{
-    return (count + unit - 1) / unit * unit;
-}
 
 #define V 4
 #include "ops/vectors.h"

@@ -10,7 +10,7 @@
 
 TARGET static void NAME(copy)(int64_t rows, int64_t width, const float *from, int64_t from_ld, float *to)
 {
-    int64_t padded = round_up(width, PARA_ATTEND_UNIT), whole = width / V * V;
+    int64_t padded = para_round_up(width, PARA_ATTEND_UNIT), whole = width / V * V;
     for (int64_t r = 0; r < rows; r++, from += from_ld, to += padded) {
         for (int64_t e = 0; e < whole; e += V)
             *(NAME(loose) *)(to + e) = *(const NAME(loose) *)(from + e);
@@ -23,14 +23,14 @@ TARGET static void NAME(copy)(int64_t rows, int64_t width, const float *from, in
 
 TARGET static void NAME(copy_flipped)(int64_t rows, int64_t width, const float *from, int64_t from_ld, float *to)
 {
-    for (int64_t r = 0; r < round_up(rows, COLS); r += V) {
+    for (int64_t r = 0; r < para_round_up(rows, COLS); r += V) {
         float *panel = to + r / COLS * COLS * width + r % COLS;
         int64_t k = 0;
         for (; k + V <= width; k += V) {
             NAME(vec) v[V];
             UNROLL
             for (int i = 0; i < V; i++)
-                v[i] = *(const NAME(loose) *)(from + smaller(r + i, rows - 1) * from_ld + k);
+                v[i] = *(const NAME(loose) *)(from + para_smaller(r + i, rows - 1) * from_ld + k);
             NAME(flip)(v);
             UNROLL
             for (int i = 0; i < V; i++)
@@ -38,7 +38,7 @@ TARGET static void NAME(copy_flipped)(int64_t rows, int64_t width, const float *
         }
         for (; k < width; k++)
             for (int i = 0; i < V; i++)
-                panel[k * COLS + i] = from[smaller(r + i, rows - 1) * from_ld + k];
+                panel[k * COLS + i] = from[para_smaller(r + i, rows - 1) * from_ld + k];
     }
 }
 
@@ -74,7 +74,7 @@ TARGET static inline ALWAYS_INLINE void NAME(tile)(const int vectors, int64_t de
 /* As far as the tile of rows from r on sees. */
 static inline int64_t NAME(end)(const struct para_attend_block *s, int64_t r)
 {
-    return smaller(s->cols, s->see + r + ROWS - 1);
+    return para_smaller(s->cols, s->see + r + ROWS - 1);
 }
 
 TARGET static void NAME(scores)(const struct para_attend_block *s, const float *a, const float *b, float *scores)
@@ -119,7 +119,7 @@ TARGET static void NAME(product_flipped)(const struct para_attend_block *s, cons
 /* Hide from row r of the scores what it doesn't see of what its tile computed, which is returned. */
 TARGET static inline int64_t NAME(hide)(const struct para_attend_block *s, int64_t r, float *scores)
 {
-    int64_t end = round_up(NAME(end)(s, r / ROWS * ROWS), V), seen = smaller(s->cols, s->see + r);
+    int64_t end = para_round_up(NAME(end)(s, r / ROWS * ROWS), V), seen = para_smaller(s->cols, s->see + r);
     for (int64_t e = seen > 0 ? seen : 0; e < end; e++)
         scores[e] = -INFINITY;
     return end;

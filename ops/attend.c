@@ -3,6 +3,7 @@
  * block, are first copied to scratch, dense and padded, so that the kernels have no edges. */
 #include "ops/attend.h"
 
+#include "base/checked.h"
 #include "base/simd.h"
 #include "ops/attend-kernels.h"
 #include "ops/highest.h"
@@ -10,24 +11,14 @@
 
 enum { QUERIES = PARA_ATTEND_QUERIES, KEYS = PARA_ATTEND_KEYS };
 
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t round_up(int64_t count, int64_t unit)
-{
-    return (count + unit - 1) / unit * unit;
-}
-
 static int64_t padded_keys(int64_t keys)
 {
-    return round_up(keys, PARA_ATTEND_PANEL);
+    return para_round_up(keys, PARA_ATTEND_PANEL);
 }
 
 static int64_t padded_width(int64_t width)
 {
-    return round_up(width, PARA_ATTEND_UNIT);
+    return para_round_up(width, PARA_ATTEND_UNIT);
 }
 
 static const struct para_attend_kernels *kernels_of(const struct para_attend *a)
@@ -50,10 +41,10 @@ size_t para_attend_backward_scratch(int64_t keys, int64_t width)
 /* The block of the queries from i on and the keys from j on. */
 static struct para_attend_block block_of(const struct para_attend *a, int64_t i, int64_t j)
 {
-    int64_t rows = smaller(QUERIES, a->queries - i), end = para_attend_visible(a, i + rows - 1);
-    int64_t cols = smaller(KEYS, end - j);
+    int64_t rows = para_smaller(QUERIES, a->queries - i), end = para_attend_visible(a, i + rows - 1);
+    int64_t cols = para_smaller(KEYS, end - j);
     return (struct para_attend_block){
-        .rows = round_up(rows, PARA_ATTEND_UNIT),
+        .rows = para_round_up(rows, PARA_ATTEND_UNIT),
         .cols = cols,
         .see = a->causal ? a->origin + i + 1 - j : cols,
         .width = a->width,
@@ -65,9 +56,9 @@ static struct para_attend_block block_of(const struct para_attend *a, int64_t i,
 /* Copy the queries from i on, and rows of 0 up to the unit. */
 static void copy_queries(const struct para_attend *a, int64_t i, const float *from, int64_t ld, float *to)
 {
-    int64_t rows = smaller(QUERIES, a->queries - i), padded = padded_width(a->width);
+    int64_t rows = para_smaller(QUERIES, a->queries - i), padded = padded_width(a->width);
     kernels_of(a)->copy(rows, a->width, from + i * ld, ld, to);
-    memset(to + rows * padded, 0, (size_t)((round_up(rows, PARA_ATTEND_UNIT) - rows) * padded) * sizeof *to);
+    memset(to + rows * padded, 0, (size_t)((para_round_up(rows, PARA_ATTEND_UNIT) - rows) * padded) * sizeof *to);
 }
 
 /* A head's scratch, forward. */
@@ -90,7 +81,7 @@ static struct forward forward_of(const struct para_attend *a, float *scratch)
 /* o and lse of the queries from i on, from what their blocks gave. */
 static void finish_queries(const struct para_attend *a, int64_t i, const struct forward *f)
 {
-    int64_t rows = smaller(QUERIES, a->queries - i), padded = padded_width(a->width);
+    int64_t rows = para_smaller(QUERIES, a->queries - i), padded = padded_width(a->width);
     for (int64_t r = 0; r < rows; r++) {
         float *o = a->o + (i + r) * a->o_ld, scale = 1.0f / f->total[r];
         for (int64_t e = 0; e < a->width; e++)
@@ -112,7 +103,7 @@ static void attend_many(const struct para_attend *a, float *scratch)
             f.top[r] = -INFINITY;
             f.total[r] = 0;
         }
-        int64_t end = para_attend_visible(a, smaller(i + QUERIES, a->queries) - 1);
+        int64_t end = para_attend_visible(a, para_smaller(i + QUERIES, a->queries) - 1);
         for (int64_t j = 0; j < end; j += KEYS) {
             struct para_attend_block s = block_of(a, i, j);
             kernels_of(a)->scores(&s, f.q, f.k + j * a->width, f.scores);
@@ -130,7 +121,7 @@ PARA_SIMD static void softmax_few(int64_t rows, int64_t cols, int64_t see, float
                                   int64_t width)
 {
     for (int64_t r = 0; r < rows; r++, scores += cols, o += o_ld) {
-        int64_t seen = smaller(see + r, cols);
+        int64_t seen = para_smaller(see + r, cols);
         float highest = fmaxf(top[r], scale * para_highest(seen, scores)), sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t e = 0; e < seen; e++) {
@@ -160,7 +151,7 @@ static void attend_few(const struct para_attend *a, float *scratch)
         memset(a->o + r * a->o_ld, 0, (size_t)a->width * sizeof *a->o);
     }
     for (int64_t j = 0; j < end; j += KEYS) {
-        int64_t cols = smaller(KEYS, end - j);
+        int64_t cols = para_smaller(KEYS, end - j);
         para_skinny_product_transposed(rows, cols, a->width, a->q, a->q_ld, a->k + j * a->kv_ld, a->kv_ld, scores,
                                        cols);
         softmax_few(rows, cols, para_attend_visible(a, 0) - j, a->scale, scores, top, total, a->o, a->o_ld, a->width);
@@ -223,7 +214,7 @@ PARA_SIMD static void row_dots(int64_t rows, int64_t width, const float *x, int6
 static void begin_queries(const struct para_attend *a, const struct para_attend_slopes *d, int64_t i,
                           const struct backward *b)
 {
-    int64_t rows = smaller(QUERIES, a->queries - i);
+    int64_t rows = para_smaller(QUERIES, a->queries - i);
     copy_queries(a, i, a->q, a->q_ld, b->q);
     copy_queries(a, i, d->d_o, a->o_ld, b->d_o);
     memset(b->lse, 0, QUERIES * sizeof *b->lse);
@@ -250,7 +241,7 @@ void para_attend_backward(const struct para_attend *a, const struct para_attend_
     memset(b.dk, 0, (size_t)(2 * padded_keys(a->keys) * padded) * sizeof *b.dk);
     for (int64_t i = 0; i < a->queries; i += QUERIES) {
         begin_queries(a, d, i, &b);
-        int64_t rows = smaller(QUERIES, a->queries - i), end = para_attend_visible(a, i + rows - 1);
+        int64_t rows = para_smaller(QUERIES, a->queries - i), end = para_attend_visible(a, i + rows - 1);
         for (int64_t j = 0; j < end; j += KEYS) {
             struct para_attend_block s = block_of(a, i, j);
             kernels_of(a)->scores(&s, b.q, b.k_flipped + j * a->width, b.p);

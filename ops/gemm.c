@@ -3,6 +3,8 @@
  * fetched from memory. */
 #include "ops/gemm.h"
 
+#include "base/checked.h"
+
 #include <string.h>
 
 enum { DEPTH = PARA_GEMM_DEPTH, MAX_V = 16, MIN_ROWS = 4 };
@@ -63,17 +65,12 @@ int para_gemm_versions(void)
     return para_vector_versions();
 }
 
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* `whole` in as few parts of at most `most` as will do, even but for rounding up to whole units: the extent of one. */
 static int64_t even_part(int64_t whole, int64_t most, int64_t unit)
 {
     int64_t parts = (whole + most - 1) / most;
     int64_t part = ((whole + parts - 1) / parts + unit - 1) / unit * unit;
-    return smaller(part, whole);
+    return para_smaller(part, whole);
 }
 
 /* Of K and of M, the extent of a block of a. */
@@ -91,7 +88,7 @@ size_t para_gemm_scratch(int64_t m, int64_t n, int64_t k)
 {
     if (m == 0 || n == 0 || k == 0)
         return 0;
-    int64_t depth = block_depth(k), rows = smaller(m, BLOCK / depth), tiles = (depth / DEPTH + 1) * (rows / MIN_ROWS + 1);
+    int64_t depth = block_depth(k), rows = para_smaller(m, BLOCK / depth), tiles = (depth / DEPTH + 1) * (rows / MIN_ROWS + 1);
     return ((size_t)(PANEL + depth * rows + tiles * MAX_V) * sizeof(float) + 63) / 64 * 64;
 }
 
@@ -100,7 +97,7 @@ static void pack(const struct kernels *v, int64_t depth, int64_t count, int widt
                  const struct para_gemm_operand *from, float *to)
 {
     for (int64_t e = 0; e < count; e += v->vector) {
-        int some = (int)smaller(v->vector, count - e);
+        int some = (int)para_smaller(v->vector, count - e);
         if (from->col == 1)
             v->copy(depth, some, width, within - e, from->at + e, from->row, to + e);
         else
@@ -131,7 +128,7 @@ static int64_t tile_row(const struct block *b, int64_t tile)
  * of depth by part, with room behind each for what a vector that begins in it ends beyond. */
 static float *packed_tile(const struct block *b, int64_t k, int64_t tile)
 {
-    int64_t depth = smaller(DEPTH, b->depth - k), before = k / DEPTH * tiles_of(b) + tile;
+    int64_t depth = para_smaller(DEPTH, b->depth - k), before = k / DEPTH * tiles_of(b) + tile;
     return b->packed + k * b->rows + tile_row(b, tile) * depth + before * MAX_V;
 }
 
@@ -149,7 +146,7 @@ static void pack_block(const struct block *b)
                 g->a.col,
                 g->a.row,
             };
-            pack(b->v, smaller(step, b->depth - k), rows, (int)rows, left, &from,
+            pack(b->v, para_smaller(step, b->depth - k), rows, (int)rows, left, &from,
                  packed_tile(b, part, i) + (k - part) * rows);
         }
     }
@@ -179,7 +176,7 @@ struct panel {
 
 static struct panel panel_at(const struct block *b, int64_t k, int64_t col)
 {
-    return (struct panel){k, col, smaller(DEPTH, b->depth - k), smaller(2 * b->v->vector, b->g->n - col)};
+    return (struct panel){k, col, para_smaller(DEPTH, b->depth - k), para_smaller(2 * b->v->vector, b->g->n - col)};
 }
 
 static const float *panel_start(const struct block *b, const struct panel *p)
@@ -198,7 +195,7 @@ static struct fetch share_of(const struct block *b, const struct panel *p, int64
     if (from->col == 1) {
         f.at += i * steps * from->row;
         f.stride = from->row;
-        f.count = smaller(steps, p->depth - i * steps);
+        f.count = para_smaller(steps, p->depth - i * steps);
     } else if (i * LINES < p->depth) {
         f.at += i * LINES;
         f.stride = from->col;
@@ -260,8 +257,8 @@ void para_gemm_version(int version, const struct para_gemm *g, void *scratch)
     int64_t depth = block_depth(g->k), rows = block_rows(g->m, g->k);
     for (b.k = 0; b.k < g->k; b.k += depth)
         for (b.row = 0; b.row < g->m; b.row += rows) {
-            b.depth = smaller(depth, g->k - b.k);
-            b.rows = smaller(rows, g->m - b.row);
+            b.depth = para_smaller(depth, g->k - b.k);
+            b.rows = para_smaller(rows, g->m - b.row);
             multiply_block(&b);
         }
 }
