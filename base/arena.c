@@ -52,13 +52,16 @@ char *para_arena_string(struct para_arena *arena, const char *string)
 
 char *para_arena_vformat(struct para_arena *arena, const char *format, va_list args)
 {
+    char first[256]; /* most texts are shorter, and so are written once */
     va_list again;
     va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, again);
-    va_end(again);
+    int length = vsnprintf(first, sizeof first, format, args);
     char *text = length < 0 ? NULL : para_arena_alloc(arena, (size_t)length + 1);
-    if (text)
-        vsnprintf(text, (size_t)length + 1, format, args);
+    if (text && (size_t)length < sizeof first)
+        memcpy(text, first, (size_t)length + 1);
+    else if (text)
+        vsnprintf(text, (size_t)length + 1, format, again);
+    va_end(again);
     return text;
 }
 

@@ -19,10 +19,10 @@ static inline int64_t para_smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* The least multiple of `unit` that holds `count`. */
-static inline int64_t para_round_up(int64_t count, int64_t unit)
+/* The least multiple of `multiple` that is no less than `count`. */
+static inline int64_t para_round_up(int64_t count, int64_t multiple)
 {
-    return (count + unit - 1) / unit * unit;
+    return (count + multiple - 1) / multiple * multiple;
 }
 
 #endif

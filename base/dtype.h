@@ -12,11 +12,45 @@ static inline bool para_dtype_weighs(para_dtype dtype)
     return dtype == PARA_F32 || dtype == PARA_BF16 || dtype == PARA_I8;
 }
 
-/* Round to nearest, ties to even; a NaN stays one, with its lowest bits lost. */
-static inline uint16_t para_bf16_of(float x)
+static inline uint32_t para_bits_of(float x)
 {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float para_float_of(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Below 2^-14 a half has steps of 2^-24, those of floats from 1/2 to 1: adding 1/2 rounds to them. From 65520 on,
+ * half a step above the largest half, the result is infinity. */
+static inline uint16_t para_f16_of(float x)
+{
+    uint32_t bits = para_bits_of(x), sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
+    uint32_t normal = (size + 0xfff + (size >> 13 & 1) - 0x38000000) >> 13;
+    uint32_t small = para_bits_of(para_float_of(size) + 0.5f) - 0x3f000000;
+    uint32_t half = size < 0x38800000 ? small : normal;
+    half = size >= 0x477ff000 ? 0x7c00 : half;
+    half = size > 0x7f800000 ? 0x7e00 | (size >> 13 & 0x3ff) : half;
+    return (uint16_t)(sign | half);
+}
+
+static inline float para_of_f16(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, size = half & 0x7fff;
+    uint32_t normal = (size << 13) + (size >= 0x7c00 ? 0x70000000 : 0x38000000);
+    uint32_t small = para_bits_of((float)(int32_t)size * 0x1p-24f);
+    return para_float_of(sign | (size < 0x400 ? small : normal));
+}
+
+/* Round to nearest, ties to even; a NaN stays one, with its lowest bits lost. */
+static inline uint16_t para_bf16_of(float x)
+{
+    uint32_t bits = para_bits_of(x);
     uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
     return (uint16_t)(x != x ? bits >> 16 | 0x40 : rounded);
 }
@@ -30,10 +64,7 @@ static inline int8_t para_i8_of(float x)
 
 static inline float para_of_bf16(uint16_t half)
 {
-    uint32_t bits = (uint32_t)half << 16;
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    return para_float_of((uint32_t)half << 16);
 }
 
 #endif

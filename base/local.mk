@@ -1,4 +1,5 @@
 # Errors, memory, element types: what every room may use.
+libinternal_la_SOURCES += base/anywhere.h
 libinternal_la_SOURCES += base/arena.c
 libinternal_la_SOURCES += base/arena.h
 libinternal_la_SOURCES += base/checked.h
@@ -7,8 +8,13 @@ libinternal_la_SOURCES += base/dtype.h
 libinternal_la_SOURCES += base/fail.c
 libinternal_la_SOURCES += base/fail.h
 libinternal_la_SOURCES += base/grow.h
+libinternal_la_SOURCES += base/number.h
 libinternal_la_SOURCES += base/philox.h
+libinternal_la_SOURCES += base/replace.h
+libinternal_la_SOURCES += base/sha256.c
+libinternal_la_SOURCES += base/sha256.h
 libinternal_la_SOURCES += base/simd.h
+libinternal_la_SOURCES += base/spare.h
 libinternal_la_SOURCES += base/strmap.c
 libinternal_la_SOURCES += base/strmap.h
 libinternal_la_SOURCES += base/utf8.h

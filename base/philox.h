@@ -6,12 +6,14 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "base/anywhere.h"
+
 struct para_philox {
     uint32_t word[4];
 };
 
 /* The four words of counter (low 64 bits: index, high: stream) under a 64-bit key. */
-static inline struct para_philox para_philox(uint64_t key, uint64_t stream, uint64_t index)
+PARA_ANYWHERE static inline struct para_philox para_philox(uint64_t key, uint64_t stream, uint64_t index)
 {
     uint32_t c0 = (uint32_t)index, c1 = (uint32_t)(index >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
@@ -24,17 +26,18 @@ static inline struct para_philox para_philox(uint64_t key, uint64_t stream, uint
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    return (struct para_philox){{c0, c1, c2, c3}};
+    struct para_philox p = {{c0, c1, c2, c3}};
+    return p;
 }
 
 /* A float in [0, 1) from the upper 24 bits of a word. */
-static inline float para_uniform(uint32_t word)
+PARA_ANYWHERE static inline float para_uniform(uint32_t word)
 {
     return (float)(word >> 8) * 0x1p-24f;
 }
 
 /* Word number index of a stream: four neighbours share one counter. */
-static inline uint32_t para_draw(uint64_t key, uint64_t stream, uint64_t index)
+PARA_ANYWHERE static inline uint32_t para_draw(uint64_t key, uint64_t stream, uint64_t index)
 {
     return para_philox(key, stream, index >> 2).word[index & 3];
 }
@@ -48,7 +51,8 @@ static inline struct para_normals para_box_muller(const uint32_t word[2])
 {
     double radius = sqrt(-2.0 * log((word[0] + 0.5) * 0x1p-32));
     double angle = 6.283185307179586477 * (word[1] + 0.5) * 0x1p-32;
-    return (struct para_normals){radius * cos(angle), radius * sin(angle)};
+    struct para_normals z = {radius * cos(angle), radius * sin(angle)};
+    return z;
 }
 
 /* Standard normal number index of a stream. */

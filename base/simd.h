@@ -84,7 +84,7 @@ static inline __attribute__((always_inline)) float para_exp2f(float x)
     memcpy(&bits, &p, sizeof bits);
     bits += n << 23;
     memcpy(&p, &bits, sizeof p);
-    return p;
+    return x != x ? x : p;
 }
 
 #endif

@@ -34,8 +34,10 @@ static int build(para_graph *g, para_error *err)
 /* A line per node, and a line per node it must wait for: after whom, and the value that is the reason. */
 static void print_edges(const para_graph *g, const para_deps *deps)
 {
-    static const char *const why[] = {
-        [PARA_RAW] = "reads", [PARA_WAR] = "overwrites, once it is read,", [PARA_WAW] = "overwrites"};
+    static const char *const why[] = {[PARA_RAW] = "reads",
+                                      [PARA_WAR] = "overwrites, once it is read,",
+                                      [PARA_WAW] = "overwrites",
+                                      [PARA_AFTER] = "is told to come after"};
     for (const para_node *n = para_graph_first(g); n; n = para_node_next(n)) {
         int count;
         const para_edge *edges = para_deps_of(deps, para_node_id(n), &count);

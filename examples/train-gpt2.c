@@ -70,7 +70,7 @@ static int build_training(para_graph **out, const char *split, int steps, para_e
     adamw.schedule = (para_schedule){PARA_SCHEDULE_COSINE, 3e-3, 3e-4, steps / 20, steps};
     adamw.weight_decay = 0.1;
     adamw.clip = 1.0;
-    para_gpt2_graph gpt2 = para_gpt2_build(g, &MODEL, BATCH, SEQ, true);
+    para_model_graph gpt2 = para_gpt2_build(g, &MODEL, BATCH, SEQ, true);
     int failed = para_graph_backward(g, gpt2.loss, err) || para_graph_adamw(g, &adamw, err) ||
                  para_graph_seal(g, err) || para_graph_split_list(out, g, split, NULL, 0, err);
     para_graph_free(g);

@@ -146,8 +146,9 @@ static int check_parameters(const para_graph *g, para_error *err)
     for (int i = 0; i < g->n_tensors; i++) {
         const para_tensor *t = g->tensors[i];
         if (t->kind == PARA_PARAMETER && t->shape.dtype != PARA_F32)
-            return para_fail(err, PARA_ESUPPORT, "parameter \"%s\" is %s, expected f32: weights of fewer bits can't be trained",
-                             t->name, para_dtype_name(t->shape.dtype));
+            return para_fail(err, PARA_ESUPPORT,
+                             "parameter \"%s\" is %s, expected f32: weights of fewer bits can't be trained", t->name,
+                             para_dtype_name(t->shape.dtype));
     }
     return 0;
 }
@@ -171,6 +172,7 @@ static int append(para_graph *g, para_tensor *loss, para_error *err)
     else if (status == PARA_ENOMEM)
         para_fail_memory(err, "differentiating a graph");
     g->has_backward = status == 0;
+    g->loss = loss;
     return status;
 }
 

@@ -2,6 +2,7 @@
 #include "base/dtype.h"
 #include "graph/ir.h"
 #include "graph/op.h"
+#include "graph/signature.h"
 
 #include <limits.h>
 #include <stdarg.h>
@@ -130,6 +131,7 @@ para_tensor *para_name(para_tensor *t, const char *name)
         if (!output[k])
             return NULL;
     }
+    para_name_release(g, n->name);
     for (int k = 0; k < n->n_out; k++) {
         if (para_strmap_set(&g->names, output[k], n->out[k]) < 0)
             return para_graph_error(g, PARA_ENOMEM, "out of memory: naming %s", full);
@@ -160,27 +162,18 @@ static bool same_graph(para_graph *g, const struct para_op *op, para_tensor *con
     return true;
 }
 
-/* Fail unless an op takes so many inputs. */
-static int check_inputs(const struct para_op *op, int count, para_error *err)
-{
-    int least = op->inputs[0], most = op->inputs[1] == PARA_NO_INPUTS ? 0 : op->inputs[1] ? op->inputs[1] : INT_MAX;
-    if (count >= least && count <= most)
-        return 0;
-    if (most == INT_MAX)
-        return para_fail(err, PARA_EINVAL, "%d inputs, expected at least %d", count, least);
-    if (least == most)
-        return para_fail(err, PARA_EINVAL, "%d input%s, expected %d", count, count == 1 ? "" : "s", least);
-    return para_fail(err, PARA_EINVAL, "%d inputs, expected %d to %d", count, least, most);
-}
-
 int para_node_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
     para_error inner = {0};
-    int count = check_inputs(n->op, n->n_in, &inner);
-    if (count == 0)
-        count = n->op->infer(n, out, &inner);
-    if (count < 0)
-        return para_fail(err, count, "%s (%s): %s", n->name, n->op->name, inner.message);
+    para_dtype dtype[PARA_MAX_OUT];
+    int count = para_signature_check(n, dtype, &inner);
+    for (int k = 0; k < count; k++)
+        out[k] = (struct para_shape){.rank = 0};
+    int status = count < 0 ? count : n->op->infer(n, out, &inner);
+    if (status < 0)
+        return para_fail(err, status, "%s (%s): %s", n->name, n->op->name, inner.message);
+    for (int k = 0; k < count; k++)
+        out[k].dtype = dtype[k];
     return count;
 }
 
@@ -194,7 +187,7 @@ para_node *para_apply_node(const struct para_op *op, para_graph *g, para_tensor 
     para_node *n = name ? para_node_add(g, op, name, in, n_in, attr) : NULL;
     if (!n)
         return NULL;
-    struct para_shape out[PARA_MAX_OUT] = {{0}};
+    struct para_shape out[PARA_MAX_OUT];
     int count = para_node_infer(n, out, &g->error);
     for (int k = 0; k < count; k++) {
         const char *output = output_name(g, name, k);
@@ -211,53 +204,13 @@ para_tensor *para_apply(const struct para_op *op, para_graph *g, para_tensor *co
     return n ? n->out[0] : NULL;
 }
 
-/* --- helpers for infer() --- */
+/* --- for infer() --- */
 
 void para_shape_append(struct para_shape *s, const char *axis, int64_t whole)
 {
     if (s->rank < PARA_MAX_RANK)
         s->dim[s->rank] = (struct para_extent){axis, whole, 0, whole};
     s->rank++; /* past PARA_MAX_RANK the shape is refused when a tensor is made of it */
-}
-
-int para_infer_like(const para_node *n, int i, struct para_shape out[])
-{
-    const struct para_shape *like = &n->in[i]->shape;
-    out[0] = (struct para_shape){.dtype = like->dtype};
-    for (int d = 0; d < like->rank; d++)
-        para_shape_append(&out[0], like->dim[d].axis, like->dim[d].whole);
-    return 1;
-}
-
-int para_need_dtype(const para_node *n, int i, para_dtype dtype, para_error *err)
-{
-    if (i >= n->n_in) /* of an op that takes any number */
-        return para_fail(err, PARA_EINVAL, "%d inputs, expected at least %d", n->n_in, i + 1);
-    const para_tensor *t = n->in[i];
-    if (t->shape.dtype == dtype)
-        return 0;
-    return para_fail(err, PARA_ESHAPE, "\"%s\" is %s, expected %s", t->name, para_dtype_name(t->shape.dtype),
-                     para_dtype_name(dtype));
-}
-
-int para_need_accumulator(const para_node *n, int i, const struct para_shape *out, para_error *err)
-{
-    char got[PARA_SHAPE_TEXT], want[PARA_SHAPE_TEXT];
-    const struct para_shape *s = &n->in[i]->shape;
-    if (para_shape_same_whole(s, out))
-        return 1;
-    return para_fail(err, PARA_ESHAPE, "input %d, to which the result is added, is %s, expected %s", i,
-                     para_shape_text(s, got), para_shape_text(out, want));
-}
-
-int para_need_same(const para_node *n, int i, int j, para_error *err)
-{
-    const struct para_shape *a = &n->in[i]->shape, *b = &n->in[j]->shape;
-    if (para_shape_same_whole(a, b))
-        return 0;
-    char left[PARA_SHAPE_TEXT], right[PARA_SHAPE_TEXT];
-    return para_fail(err, PARA_ESHAPE, "\"%s\" is %s and \"%s\" is %s, expected the same", n->in[i]->name,
-                     para_shape_text(a, left), n->in[j]->name, para_shape_text(b, right));
 }
 
 bool para_word(const char *list, int i, char buffer[PARA_MAX_AXIS_NAME + 1])
@@ -268,9 +221,9 @@ bool para_word(const char *list, int i, char buffer[PARA_MAX_AXIS_NAME + 1])
         if (length == 0)
             return false;
         if (i == 0) {
-            bool fits = length <= PARA_MAX_AXIS_NAME;
-            snprintf(buffer, PARA_MAX_AXIS_NAME + 1, "%.*s%s", fits ? (int)length : PARA_MAX_AXIS_NAME - 3, list,
-                     fits ? "" : "...");
+            size_t kept = length <= PARA_MAX_AXIS_NAME ? length : PARA_MAX_AXIS_NAME - 3;
+            memcpy(buffer, list, kept);
+            strcpy(buffer + kept, kept < length ? "..." : "");
             return true;
         }
         list += length;
@@ -279,9 +232,12 @@ bool para_word(const char *list, int i, char buffer[PARA_MAX_AXIS_NAME + 1])
 
 bool para_word_in(const char *word, const char *list)
 {
-    char buffer[PARA_MAX_AXIS_NAME + 1];
-    for (int i = 0; para_word(list, i, buffer); i++)
-        if (strcmp(buffer, word) == 0)
+    size_t wanted = strlen(word);
+    for (list += strspn(list, " "); *list; list += strspn(list, " ")) {
+        size_t length = strcspn(list, " ");
+        if (length == wanted && memcmp(list, word, length) == 0)
             return true;
+        list += length;
+    }
     return false;
 }

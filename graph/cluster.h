@@ -2,7 +2,7 @@
 #ifndef PARA_GRAPH_CLUSTER_H
 #define PARA_GRAPH_CLUSTER_H
 
-#include "graph/ir.h"
+#include "graph/gather.h"
 
 /* Tasks in an order in which none waits for a later one; the nodes of each in program order. */
 struct para_clusters {
@@ -15,15 +15,26 @@ struct para_clusters {
     int *from;
 };
 
-/* Put nodes together that gain nothing from being apart. A task should take 100 us or more, as StarPU's own cost for one
- * is some us; and what a node has just written is read from the cache when the next follows at once. A node joins
- *   - the one it waits for, if that waits for no other and nothing else waits for that: neither loses a chance to run at
- *     the same time as another. What joins the longest node so adds up to at most 200 us at nominal rates, or a quarter of
- *     that node, so that more urgent tasks can come between long ones;
- *   - the one it waits for, or the one that waits for it, if what waits meanwhile loses, by all that have joined there, less
- *     than a task costs.
+/* `gpus` says where nodes run; NULL: all on CPUs. Tasks on GPUs are para_gather()'s. What follows is of CPUs.
+ *
+ * Put nodes together that gain nothing from being apart. StarPU needs some us for a task, so it should take 100 us or
+ * more; and what a node has just written is in the cache if the next one reads it at once. Nodes come together, a and b
+ * where b waits for a,
+ *
+ *   - in a chain: b waits for nothing but a, and nothing but b waits for a. They could never run at the same time
+ * anyway. All others of a chain may add 200 us to its longest node, or a quarter of that node, so that something more
+ * urgent can come between two long nodes. For example matmul, add, gelu: one task; two large products: two;
+ *
+ *   - where only one of these holds, and next to nothing is lost. In
+ *
+ *         i -> scale -> add        long product -> add
+ *
+ *     add must wait for the product, and scale needn't; but scale takes a moment. Whatever so waits though it could go
+ *     on may lose 5 us in all, a quarter of what a task costs.
+ *
  * Only nodes of one worker group come together. */
-int para_clusters_new(struct para_clusters *out, const para_graph *g, const para_deps *d, para_error *err);
+int para_clusters_new(struct para_clusters *out, const para_graph *g, const para_deps *d, const struct para_gpus *gpus,
+                      para_error *err);
 void para_clusters_free(struct para_clusters *c);
 
 #endif

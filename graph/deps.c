@@ -2,10 +2,10 @@
  *
  * Nodes are taken in program order. Of each storage it is known which value it holds, who wrote it and who has read
  * it since; a read waits for the writer (RAW), a write waits for the readers (WAR) and the writer (WAW) of what it
- * overwrites. An edge that a path of others implies is dropped (Aho, Garey and Ullman, 1972), by bit sets of
- * ancestors. */
+ * overwrites. An edge that a path of others implies is dropped (Aho, Garey and Ullman, 1972). */
+#include "graph/deps.h"
+
 #include "base/grow.h"
-#include "graph/ir.h"
 #include "graph/op.h"
 
 #include <stdlib.h>
@@ -16,8 +16,7 @@ struct para_deps {
     int *first; /* n + 1: where each node's edges begin */
     para_edge *edges;
     int *level;
-    uint64_t *ancestors; /* n rows of `words` */
-    size_t words;
+    struct para_reach *reach;
 };
 
 /* What stands in one storage at a point of the program. */
@@ -35,6 +34,7 @@ struct analysis {
     int n_storages;
     para_edge *found; /* of the current node, before reduction */
     int n_found, found_capacity;
+    int *found_at; /* by node: where it stands in `found`, if it does */
     int edge_capacity;
 };
 
@@ -47,14 +47,15 @@ static struct storage *storage_of(const struct analysis *a, const para_tensor *t
 /* Note that the current node waits for `from`; of several reasons between two nodes the strongest stays. */
 static int wait_for(struct analysis *a, int from, para_edge_kind kind, const para_tensor *t)
 {
-    for (int e = 0; e < a->n_found; e++)
-        if (a->found[e].from == from) {
-            if (kind < a->found[e].kind)
-                a->found[e] = (para_edge){from, kind, t->id};
-            return 0;
-        }
+    int at = a->found_at[from];
+    if (at < a->n_found && a->found[at].from == from) {
+        if (kind < a->found[at].kind)
+            a->found[at] = (para_edge){from, kind, t->id};
+        return 0;
+    }
     if (para_grow(&a->found, a->n_found, &a->found_capacity, sizeof *a->found) < 0)
         return PARA_ENOMEM;
+    a->found_at[from] = a->n_found;
     a->found[a->n_found++] = (para_edge){from, kind, t->id};
     return 0;
 }
@@ -106,30 +107,21 @@ static int later_first(const void *left, const void *right)
     return (a->from < b->from) - (a->from > b->from);
 }
 
-static bool test_bit(const uint64_t *row, int i)
-{
-    return row[i / 64] >> (i % 64) & 1;
-}
-
 /* Keep the edges that no other edge implies: a predecessor that is an ancestor of a later one is implied. */
 static int reduce(struct para_deps *d, struct analysis *a, int node)
 {
-    uint64_t *row = d->ancestors + d->words * (size_t)node;
     if (a->n_found > 0)
         qsort(a->found, (size_t)a->n_found, sizeof *a->found, later_first);
     int first = d->n_edges;
     d->first[node] = first;
     for (int e = 0; e < a->n_found; e++) {
         int from = a->found[e].from;
-        if (test_bit(row, from))
+        if (para_reach_precedes(d->reach, from, node, PARA_REACH_SEARCH))
             continue;
         if (para_grow(&d->edges, d->n_edges, &a->edge_capacity, sizeof *d->edges) < 0)
             return PARA_ENOMEM;
         d->edges[d->n_edges++] = a->found[e];
-        const uint64_t *other = d->ancestors + d->words * (size_t)from;
-        for (int w = 0; w <= from / 64; w++)
-            row[w] |= other[w];
-        row[from / 64] |= (uint64_t)1 << (from % 64);
+        para_reach_wait(d->reach, from, node);
         if (d->level[node] <= d->level[from])
             d->level[node] = d->level[from] + 1;
     }
@@ -138,7 +130,7 @@ static int reduce(struct para_deps *d, struct analysis *a, int node)
         d->edges[i] = d->edges[j];
         d->edges[j] = swap;
     }
-    return 0;
+    return para_reach_close(d->reach, node);
 }
 
 static int analyze_node(struct para_deps *d, struct analysis *a, const para_node *n, para_error *err)
@@ -190,25 +182,22 @@ static int analyze(struct para_deps *d, struct analysis *a, para_error *err)
 int para_deps_new(para_deps **out, const para_graph *g, const int *buffers, para_error *err)
 {
     struct analysis a = {.g = g, .buffers = buffers};
-    if (g->n_nodes > PARA_DEPS_MAX_NODES)
-        return para_fail(err, PARA_ERANGE,
-                         "%d nodes are too many to analyze, at most %d: ancestors would take %.1f GiB", g->n_nodes,
-                         PARA_DEPS_MAX_NODES, (double)g->n_nodes * g->n_nodes / 8 / (1 << 30));
     para_deps *d = calloc(1, sizeof *d);
     if (!d)
         return para_fail_memory(err, "analyzing a graph");
     size_t n = (size_t)g->n_nodes;
     d->n = g->n_nodes;
-    d->words = (n + 63) / 64;
     d->first = calloc(n + 1, sizeof *d->first);
     d->level = calloc(n + 1, sizeof *d->level);
-    d->ancestors = calloc(n * d->words + 1, sizeof *d->ancestors);
+    d->reach = para_reach_new(g, PARA_REACH_BLOCKS(n));
+    a.found_at = calloc(n + 1, sizeof *a.found_at);
     para_error inner = {0};
-    int status = d->first && d->level && d->ancestors ? analyze(d, &a, &inner) : PARA_ENOMEM;
+    int status = d->first && d->level && d->reach && a.found_at ? analyze(d, &a, &inner) : PARA_ENOMEM;
     for (int s = 0; s < a.n_storages && a.storages; s++)
         free(a.storages[s].readers);
     free(a.storages);
     free(a.found);
+    free(a.found_at);
     if (status == 0) {
         *out = d;
         return 0;
@@ -224,14 +213,14 @@ void para_deps_free(para_deps *d)
     free(d->first);
     free(d->edges);
     free(d->level);
-    free(d->ancestors);
+    para_reach_free(d->reach);
     free(d);
 }
 
 const para_edge *para_deps_of(const para_deps *d, int node, int *count)
 {
     *count = d->first[node + 1] - d->first[node];
-    return d->edges + d->first[node];
+    return *count ? d->edges + d->first[node] : d->edges; /* a graph without edges has no array */
 }
 
 int para_deps_level(const para_deps *d, int node)
@@ -241,7 +230,13 @@ int para_deps_level(const para_deps *d, int node)
 
 bool para_deps_reaches(const para_deps *d, int from, int to)
 {
-    return test_bit(d->ancestors + d->words * (size_t)to, from);
+    return para_reach_precedes(d->reach, from, to, PARA_REACH_SURELY);
+}
+
+struct para_reach *para_deps_lend(para_deps *d)
+{
+    para_reach_restart(d->reach);
+    return d->reach;
 }
 
 int para_deps_edge_count(const para_deps *d)

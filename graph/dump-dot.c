@@ -1,7 +1,7 @@
-/* A graph as Graphviz DOT, for `dot -Tsvg`: a cluster per scope, nodes coloured by what they are for and outlined by
+/* A graph as Graphviz DOT, for `dot -Tsvg`: a subgraph per scope, nodes coloured by what they are for and outlined by
  * worker group, values that begin the graph in shapes of their own, edges with the shape of what flows where it isn't
  * that of what flowed into the node before, and dashed, where an update must wait for readers of what it overwrites. A
- * scope holds forward and backward nodes, so clusters form cycles: dot must rank nodes across clusters (newrank), stop
+ * scope holds forward and backward nodes, so subgraphs form cycles: dot must rank nodes across them (newrank), stop
  * early (nslimit), and place labels last (xlabel), or it fails or takes minutes.
  */
 #include "graph/dump.h"
@@ -11,10 +11,10 @@
 #include <string.h>
 
 /* A scope and, in lists, what lies in it. */
-struct cluster {
+struct subgraph {
     char *scope; /* in full */
     int depth, id;
-    struct cluster *inner, *last, *next; /* first and last inner cluster; the next one in the outer */
+    struct subgraph *inner, *last, *next; /* first and last inner subgraph; the next one in the outer */
     struct item *items, *last_item;
 };
 
@@ -37,9 +37,9 @@ struct dot {
     int *group; /* by unit: the worker group of all its nodes; -1 if they have none or several */
     const para_node **reader;
     struct para_arena arena;
-    struct para_strmap clusters; /* by scope in full */
-    struct cluster top;
-    int n_clusters;
+    struct para_strmap subgraphs; /* by scope in full */
+    struct subgraph top;
+    int n_subgraphs;
     struct arrow *arrows;
     size_t n_arrows;
 };
@@ -58,8 +58,8 @@ static void write_name(FILE *out, const char *s)
     write_escaped(out, s, strlen(s));
 }
 
-/* Find or make the cluster of a scope's first `depth` components. */
-static struct cluster *cluster_of(struct dot *d, const char *scope, int depth)
+/* Find or make the subgraph of a scope's first `depth` components. */
+static struct subgraph *subgraph_of(struct dot *d, const char *scope, int depth)
 {
     if (depth == 0)
         return &d->top;
@@ -68,20 +68,20 @@ static struct cluster *cluster_of(struct dot *d, const char *scope, int depth)
     if (!key)
         return NULL;
     memcpy(key, scope, bytes);
-    struct cluster *c = para_strmap_get(&d->clusters, key);
+    struct subgraph *c = para_strmap_get(&d->subgraphs, key);
     if (c)
         return c;
-    struct cluster *outer = cluster_of(d, scope, depth - 1);
+    struct subgraph *outer = subgraph_of(d, scope, depth - 1);
     c = outer ? para_arena_alloc(&d->arena, sizeof *c) : NULL;
-    if (!c || para_strmap_set(&d->clusters, key, c) < 0)
+    if (!c || para_strmap_set(&d->subgraphs, key, c) < 0)
         return NULL;
-    *c = (struct cluster){.scope = key, .depth = depth, .id = d->n_clusters++};
+    *c = (struct subgraph){.scope = key, .depth = depth, .id = d->n_subgraphs++};
     *(outer->last ? &outer->last->next : &outer->inner) = c;
     outer->last = c;
     return c;
 }
 
-static int add_item(struct dot *d, struct cluster *c, const para_tensor *source, int unit)
+static int add_item(struct dot *d, struct subgraph *c, const para_tensor *source, int unit)
 {
     struct item *item = c ? para_arena_alloc(&d->arena, sizeof *item) : NULL;
     if (!item)
@@ -92,15 +92,15 @@ static int add_item(struct dot *d, struct cluster *c, const para_tensor *source,
     return 0;
 }
 
-/* A folded unit stands in the cluster around its scope. */
-static struct cluster *home(struct dot *d, int unit)
+/* A folded unit stands in the subgraph around its scope. */
+static struct subgraph *home(struct dot *d, int unit)
 {
     const struct para_unit *u = &d->fold.units[unit];
     char *scope = para_arena_alloc(&d->arena, u->scope_bytes + 1);
     if (!scope)
         return NULL;
     memcpy(scope, u->first->scope, u->scope_bytes);
-    return cluster_of(d, scope, para_scope_depth(scope) - u->folded);
+    return subgraph_of(d, scope, para_scope_depth(scope) - u->folded);
 }
 
 /* The box that stands for a tensor: its maker; if it begins the graph, the folded unit of its first reader or a box
@@ -129,9 +129,10 @@ static int place_items(struct dot *d)
 
 static void write_source(const struct dot *d, const para_tensor *t)
 {
-    static const char *const looks[] = {
-        "shape=parallelogram,style=filled,fillcolor=\"#f2f2f2\"", "shape=cylinder,style=filled,fillcolor=\"#fff2b3\"",
-        "shape=folder,style=filled,fillcolor=\"#e8dcf5\"", "shape=ellipse,style=filled"};
+    static const char *const looks[] = {"shape=parallelogram,style=filled,fillcolor=\"#f2f2f2\"",
+                                        "shape=cylinder,style=filled,fillcolor=\"#fff2b3\"",
+                                        "shape=folder,style=filled,fillcolor=\"#e8dcf5\"", "shape=ellipse,style=filled",
+                                        "shape=cylinder,style=filled,fillcolor=\"#fff9d9\""};
     char shape[PARA_SHAPE_TEXT];
     fprintf(d->out, "t%d [%s,label=\"", t->id, looks[t->kind]);
     write_name(d->out, t->name);
@@ -198,11 +199,11 @@ static int write_unit(const struct dot *d, int unit)
 /* What colours and lines mean, of those that are there. */
 static void write_legend(const struct dot *d)
 {
-    bool present[3] = {false}, waits = false;
-    int groups = 0;
+    bool present[3] = {false}, has_group[PARA_MAX_PLACES] = {false}, waits = false;
     for (int unit = 0; unit < d->fold.count; unit++) {
         present[d->fold.units[unit].class] = true;
-        groups = d->group[unit] >= groups ? d->group[unit] + 1 : groups;
+        if (d->group[unit] >= 0)
+            has_group[d->group[unit]] = true;
     }
     for (size_t i = 0; i < d->n_arrows; i++)
         waits = waits || d->arrows[i].kind != PARA_RAW;
@@ -211,14 +212,15 @@ static void write_legend(const struct dot *d)
     for (int c = 0; c < 3; c++)
         if (present[c])
             fprintf(d->out, "<td bgcolor=\"%s\">%s</td>", class_colours[c], para_class_name((enum para_class)c));
-    for (int group = 0; group < groups; group++)
-        fprintf(d->out, "<td border=\"2\" color=\"%s\">group %d</td>", group_colours[group % GROUP_COLOURS], group);
+    for (int group = 0; group < PARA_MAX_PLACES; group++)
+        if (has_group[group])
+            fprintf(d->out, "<td border=\"2\" color=\"%s\">group %d</td>", group_colours[group % GROUP_COLOURS], group);
     if (waits)
         fputs("<td><font color=\"#b03060\">- - waits to overwrite</font></td>", d->out);
     fputs("<td>double outline: output</td></tr></table>>];\n", d->out);
 }
 
-static int write_cluster(const struct dot *d, const struct cluster *c)
+static int write_subgraph(const struct dot *d, const struct subgraph *c)
 {
     if (c->depth) {
         size_t outer = para_scope_cut(c->scope, c->depth - 1);
@@ -232,8 +234,8 @@ static int write_cluster(const struct dot *d, const struct cluster *c)
         else
             PARA_TRY(write_unit(d, i->unit));
     }
-    for (const struct cluster *inner = c->inner; inner; inner = inner->next)
-        PARA_TRY(write_cluster(d, inner));
+    for (const struct subgraph *inner = c->inner; inner; inner = inner->next)
+        PARA_TRY(write_subgraph(d, inner));
     fputs(c->depth ? "}\n" : "", d->out);
     return 0;
 }
@@ -350,7 +352,7 @@ static int write_all(struct dot *d, const para_deps *deps)
           "node [shape=box,style=\"filled,rounded\",fontname=\"Helvetica\",fontsize=10,color=\"#555555\"];\n"
           "edge [fontname=\"Helvetica\",fontsize=8,color=\"#555555\"];\n",
           d->out);
-    PARA_TRY(write_cluster(d, &d->top));
+    PARA_TRY(write_subgraph(d, &d->top));
     write_arrows(d);
     write_legend(d);
     fputs("}\n", d->out);
@@ -370,9 +372,9 @@ int para_graph_dump_dot(const para_graph *g, FILE *out, int fold, para_error *er
     para_deps_free(deps);
     para_fold_free(&d.fold);
     para_arena_free(&d.arena);
-    para_strmap_free(&d.clusters);
+    para_strmap_free(&d.subgraphs);
     free(d.group);
     free(d.reader);
     free(d.arrows);
-    return status < 0 ? status : para_dump_finish(out, err);
+    return status < 0 ? status : para_dump_finish(out, "the dump", err);
 }

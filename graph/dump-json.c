@@ -3,11 +3,12 @@
  *
  *   {"format": "paragraph-graph", "version": 1, "splits": "batch=2", "backward": true,
  *    "axes": [{"axis", "extent"}, ...],
- *    "tensors": [{"id", "kind", "name", "base", "dtype", "dims": [[axis, extent, origin, whole], ...], "producer",
- *                 "output", "origin", "overwrites", "is_output", "init": [kind, mean, spread], "whole"}, ...],
+ *    "tensors": [{"id", "kind", "name", "base", "dtype", "dims": [[axis, extent, begin, whole], ...], "producer",
+ *                 "output", "origin", "overwrites", "is_output", "init": [kind, mean, spread], "why_whole"}, ...],
  *    "nodes": [{"id", "op", "name", "scope", "part", "origin", "place", "backward", "inputs", "outputs", "attrs"},
  * ...], "gradients": [[tensor, gradient], ...]}
  *
+ * A copy of a parameter has "copies", the parameter's base.
  * A node that waits for others whose results it doesn't read has "after", their ids, before "attrs".
  * Absent things are null. Ids are places in the lists; what a split tensor or node was made from (origin) is an id in
  * the graph as written. Floats are written so that they read back as the same value; "inf", "-inf" and "nan" are
@@ -22,43 +23,10 @@ struct writer {
     const char *bad; /* the first string that isn't UTF-8 */
 };
 
-/* Bytes of the UTF-8 character that s begins with; 0 if it begins with none. Surrogates and overlong forms are none:
- * Unicode 15, table 3-7. */
-static size_t utf8_bytes(const unsigned char *s)
-{
-    if (s[0] < 0x80)
-        return 1;
-    size_t bytes = s[0] >= 0xC2 && s[0] <= 0xDF   ? 2
-                   : s[0] >= 0xE0 && s[0] <= 0xEF ? 3
-                   : s[0] >= 0xF0 && s[0] <= 0xF4 ? 4
-                                                  : 0;
-    unsigned char low = s[0] == 0xE0 ? 0xA0 : s[0] == 0xF0 ? 0x90 : 0x80;
-    unsigned char high = s[0] == 0xED ? 0x9F : s[0] == 0xF4 ? 0x8F : 0xBF;
-    for (size_t i = 1; i < bytes; i++, low = 0x80, high = 0xBF)
-        if (s[i] < low || s[i] > high)
-            return 0;
-    return bytes;
-}
-
 static void write_string(struct writer *w, const char *string)
 {
-    fputc('"', w->out);
-    for (const unsigned char *s = (const unsigned char *)string; *s;) {
-        size_t bytes = utf8_bytes(s);
-        if (bytes == 0) {
-            if (!w->bad)
-                w->bad = string;
-            break;
-        }
-        if (*s == '"' || *s == '\\')
-            fprintf(w->out, "\\%c", *s);
-        else if (*s < 0x20)
-            fprintf(w->out, "\\u%04x", *s);
-        else
-            fwrite(s, 1, bytes, w->out);
-        s += bytes;
-    }
-    fputc('"', w->out);
+    if (!para_json_string(w->out, string) && !w->bad)
+        w->bad = string;
 }
 
 /* ,"key":"string", or null */
@@ -127,14 +95,14 @@ static void write_dims(struct writer *w, const struct para_shape *s)
         const struct para_extent *e = &s->dim[d];
         fputs(d ? ",[" : "[", w->out);
         write_string(w, e->axis);
-        fprintf(w->out, ",%lld,%lld,%lld]", (long long)e->extent, (long long)e->origin, (long long)e->whole);
+        fprintf(w->out, ",%lld,%lld,%lld]", (long long)e->extent, (long long)e->begin, (long long)e->whole);
     }
     fputc(']', w->out);
 }
 
 static void write_init(struct writer *w, const para_tensor *t)
 {
-    if (t->kind != PARA_PARAMETER && t->kind != PARA_STATE) {
+    if (t->kind == PARA_INPUT || t->kind == PARA_INTERMEDIATE) {
         fputs(",\"init\":null", w->out);
         return;
     }
@@ -159,7 +127,9 @@ static void write_tensor(struct writer *w, const para_tensor *t)
     write_id(w, "overwrites", t->overwrites ? t->overwrites->id : -1);
     write_bool(w, "is_output", t->is_output);
     write_init(w, t);
-    write_text(w, "whole", t->whole);
+    write_text(w, "why_whole", t->why_whole);
+    if (t->copies)
+        write_text(w, "copies", t->copies);
     fputc('}', w->out);
 }
 
@@ -241,5 +211,5 @@ int para_graph_dump_json(const para_graph *g, FILE *out, para_error *err)
     fputs("\n]}\n", out);
     if (w.bad)
         return para_fail(err, PARA_EINVAL, "\"%s\" is not UTF-8, which names in JSON must be", w.bad);
-    return para_dump_finish(out, err);
+    return para_dump_finish(out, "the dump", err);
 }

@@ -1,16 +1,11 @@
 /* What splits and placement did to a graph, for the text dump. */
+#include "graph/cuts.h"
 #include "graph/dump.h"
 #include "graph/op.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* An axis that was split. */
-struct cut {
-    char axis[PARA_MAX_AXIS_NAME + 1];
-    int parts;
-};
 
 /* One op's nodes of the graph as written: how many have the axis, and how many of them are cut along it. */
 struct tally {
@@ -25,35 +20,15 @@ struct report {
     struct tally *tally;         /* at most one per node */
 };
 
-/* Read axis number i of "batch=2,ff=2"; false past the end. */
-static bool read_cut(const char *splits, int i, struct cut *c)
-{
-    for (; i > 0 && *splits; i--) {
-        splits += strcspn(splits, ",");
-        splits += *splits == ',';
-    }
-    return sscanf(splits, "%31[^=]=%d", c->axis, &c->parts) == 2;
-}
-
-/* Part of a node along an axis, from "batch=0,ff=1"; -1 if it isn't cut along it. */
-static int part_of(const para_node *n, const char *axis)
-{
-    struct cut c;
-    for (int i = 0; read_cut(n->part, i, &c); i++)
-        if (strcmp(c.axis, axis) == 0)
-            return c.parts;
-    return -1;
-}
-
 static int by_origin(const void *a, const void *b)
 {
     const para_node *x = *(const para_node *const *)a, *y = *(const para_node *const *)b;
     return x->origin != y->origin ? (x->origin < y->origin ? -1 : 1) : (x->id > y->id) - (x->id < y->id);
 }
 
-/* Count a family, the nodes made from one: its op is the first that isn't there to move tiles. Nodes that combine
+/* Count the nodes made from one: its op is the first that isn't there to move tiles. Nodes that combine
  * partial results come after it. */
-static void count_family(struct report *r, int begin, int end, const char *axis, int *tallies)
+static void count_made(struct report *r, int begin, int end, const char *axis, int *tallies)
 {
     const struct para_op *op = NULL;
     bool have = false, cut = false;
@@ -64,7 +39,7 @@ static void count_family(struct report *r, int begin, int end, const char *axis,
         if (n->op != op)
             continue;
         have = have || para_node_has_axis(n, axis);
-        cut = cut || part_of(n, axis) >= 0;
+        cut = cut || para_cut_find(n->part, axis) >= 0;
     }
     if (!have)
         return;
@@ -77,19 +52,19 @@ static void count_family(struct report *r, int begin, int end, const char *axis,
     r->tally[t].cut += cut;
 }
 
-static void write_cuts(struct report *r, const struct cut *c)
+static void write_cuts(struct report *r, const struct para_cut *c)
 {
     int tallies = 0;
     for (int begin = 0, end; begin < r->g->n_nodes; begin = end) {
         for (end = begin + 1; end < r->g->n_nodes && r->by_origin[end]->origin == r->by_origin[begin]->origin;)
             end++;
-        count_family(r, begin, end, c->axis, &tallies);
+        count_made(r, begin, end, c->axis, &tallies);
     }
-    fprintf(r->out, "\nsplit %s=%d\n", c->axis, c->parts);
+    fprintf(r->out, "\nsplit %s=%d\n", c->axis, c->number);
     for (int t = 0; t < tallies; t++) {
         const struct tally *y = &r->tally[t];
         fprintf(r->out, "  %s: %d of %d that have %s %s cut in %d\n", y->op->name, y->cut, y->have, c->axis,
-                y->cut == 1 ? "is" : "are", c->parts);
+                y->cut == 1 ? "is" : "are", c->number);
     }
 }
 
@@ -99,7 +74,7 @@ static int write_whole(const struct report *r)
     struct para_strmap said = {0};
     int status = 0;
     for (int id = 0; id < r->g->n_tensors && status == 0; id++) {
-        const char *why = r->g->tensors[id]->whole;
+        const char *why = r->g->tensors[id]->why_whole;
         if (!why || para_strmap_get(&said, why))
             continue;
         if (said.count == 0)
@@ -107,7 +82,7 @@ static int write_whole(const struct report *r)
         status = para_strmap_set(&said, why, r->g->tensors[id]);
         fprintf(r->out, "  %s\n", why);
         for (int other = id; other < r->g->n_tensors; other++)
-            if (r->g->tensors[other]->whole && strcmp(r->g->tensors[other]->whole, why) == 0)
+            if (r->g->tensors[other]->why_whole && strcmp(r->g->tensors[other]->why_whole, why) == 0)
                 fprintf(r->out, "    %s\n", r->g->tensors[other]->name);
     }
     if (said.count == 0)
@@ -117,10 +92,10 @@ static int write_whole(const struct report *r)
 }
 
 /* Parameter bytes in each part along an axis: a tile of part p begins where p parts end, larger ones first. */
-static int write_part_bytes(const struct report *r, const struct cut *c)
+static int write_part_bytes(const struct report *r, const struct para_cut *c)
 {
     uint64_t uncut = 0, sum = 0;
-    uint64_t *bytes = calloc((size_t)c->parts, sizeof *bytes);
+    uint64_t *bytes = calloc((size_t)c->number, sizeof *bytes);
     if (!bytes)
         return PARA_ENOMEM;
     for (int id = 0; id < r->g->n_tensors; id++) {
@@ -128,15 +103,13 @@ static int write_part_bytes(const struct report *r, const struct cut *c)
         int d = t->kind == PARA_PARAMETER ? para_shape_find(&t->shape, c->axis) : -1;
         if (d >= 0) {
             const struct para_extent *e = &t->shape.dim[d];
-            int64_t small = e->whole / c->parts, larger = e->whole % c->parts, border = larger * (small + 1);
-            int64_t p = e->origin < border ? e->origin / (small + 1) : larger + (e->origin - border) / small;
-            bytes[p] += para_shape_bytes(&t->shape);
+            bytes[para_part_at(e->whole, c->number, e->begin)] += para_shape_bytes(&t->shape);
             sum += para_shape_bytes(&t->shape);
         } else if (t->kind == PARA_PARAMETER) {
             uncut += para_shape_bytes(&t->shape);
         }
     }
-    for (int p = 0; p < c->parts && sum > 0; p++)
+    for (int p = 0; p < c->number && sum > 0; p++)
         fprintf(r->out, "  %s=%d: %" PRIu64 "\n", c->axis, p, bytes[p]);
     fprintf(r->out, "  without %s: %" PRIu64 "\n", c->axis, uncut);
     free(bytes);
@@ -192,20 +165,20 @@ static bool is_placed(const para_graph *g)
 
 static int write_report(struct report *r)
 {
-    struct cut c;
+    struct para_cut c;
     bool placed = is_placed(r->g);
     if (!r->by_origin || !r->tally)
         return PARA_ENOMEM;
     if (r->g->n_nodes > 0)
         memcpy(r->by_origin, r->g->nodes, sizeof *r->by_origin * (size_t)r->g->n_nodes);
     qsort(r->by_origin, (size_t)r->g->n_nodes, sizeof *r->by_origin, by_origin);
-    for (int i = 0; read_cut(r->g->splits, i, &c); i++)
+    for (const char *rest = r->g->splits; para_cut_next(&rest, &c) > 0;)
         write_cuts(r, &c);
     if (r->g->splits[0])
         PARA_TRY(write_whole(r));
     if (r->g->splits[0] || placed)
         fputs("\nparameter bytes\n", r->out);
-    for (int i = 0; read_cut(r->g->splits, i, &c); i++)
+    for (const char *rest = r->g->splits; para_cut_next(&rest, &c) > 0;)
         PARA_TRY(write_part_bytes(r, &c));
     return placed ? write_group_bytes(r) : 0;
 }

@@ -196,7 +196,7 @@ static void write_reads(const struct text *x, int unit)
             if (x->seen[t->id] == unit + 1 || (t->producer && x->fold.of[t->producer->id] == unit))
                 continue;
             x->seen[t->id] = unit + 1;
-            if (t->kind == PARA_PARAMETER || t->kind == PARA_STATE)
+            if (t->kind == PARA_PARAMETER || t->kind == PARA_STATE || t->kind == PARA_COPY)
                 kept[t->kind == PARA_STATE]++;
             else
                 add_name(&names, t->name);
@@ -276,11 +276,12 @@ static int write_all(const struct text *x, para_error *err)
     PARA_TRY(write_totals(x, err));
     write_sources(x, PARA_INPUT, "inputs");
     write_sources(x, PARA_PARAMETER, "parameters");
+    write_sources(x, PARA_COPY, "copies of parameters");
     write_sources(x, PARA_STATE, "state");
     if (write_nodes(x) < 0)
         return para_fail_memory(err, "dumping a graph");
     PARA_TRY(para_dump_splits(x->g, x->out, err));
-    return para_dump_finish(x->out, err);
+    return para_dump_finish(x->out, "the dump", err);
 }
 
 int para_graph_dump_text(const para_graph *g, FILE *out, int fold, para_error *err)

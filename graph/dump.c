@@ -1,15 +1,16 @@
 /* What the dumps share. */
 #include "graph/dump.h"
 
+#include "base/number.h"
+#include "base/utf8.h"
 #include "graph/op.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *const para_kind_names[] = {"input", "parameter", "state", "intermediate", NULL};
+const char *const para_kind_names[] = {"input", "parameter", "state", "intermediate", "copy", NULL};
 const char *const para_init_names[] = {"fill", "normal", "uniform", NULL};
 
 static bool is_number(const char *word, size_t bytes)
@@ -53,7 +54,7 @@ enum para_class para_class_of(const para_node *n)
     if (!n->backward)
         return PARA_CLASS_FORWARD;
     for (int k = 0; k < n->n_out; k++)
-        if (n->out[k]->overwrites)
+        if (n->out[k]->overwrites && n->graph->tensors[n->out[k]->storage]->kind != PARA_INTERMEDIATE)
             return PARA_CLASS_OPTIMIZER;
     size_t top = para_scope_cut(n->scope, 1);
     bool optimizer = top == strlen("optimizer") && memcmp(n->scope, "optimizer", top) == 0;
@@ -181,20 +182,9 @@ char *para_double_text(double value, char buffer[PARA_DOUBLE_TEXT])
         return strcpy(buffer, "nan");
     if (isinf(value))
         return strcpy(buffer, value < 0 ? "-inf" : "inf");
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(buffer, PARA_DOUBLE_TEXT, "%.*g", digits, value);
-        if (strtod(buffer, NULL) == value)
-            break;
-    }
-    const char *point = localeconv()->decimal_point;
-    char *found = strstr(buffer, point);
-    if (found) {
-        *found = '.';
-        memmove(found + 1, found + strlen(point), strlen(found + strlen(point)) + 1);
-    }
     if (value == 0.0 && signbit(value))
         return strcpy(buffer, "-0.0"); /* as "-0" it would be read as the integer 0 */
-    return buffer;
+    return para_number_text(buffer, value);
 }
 
 void para_quantity(double value, const char *unit, FILE *out)
@@ -206,10 +196,32 @@ void para_quantity(double value, const char *unit, FILE *out)
     fprintf(out, "%.*f %s%s", k == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2, value, prefixes[k], unit);
 }
 
-int para_dump_finish(FILE *out, para_error *err)
+bool para_json_string(FILE *out, const char *string)
+{
+    bool good = true;
+    fputc('"', out);
+    for (const unsigned char *s = (const unsigned char *)string; *s;) {
+        uint32_t point;
+        int bytes = para_utf8(s, strnlen((const char *)s, 4), &point);
+        good = good && bytes > 0;
+        if (bytes <= 0)
+            fputs("\\ufffd", out);
+        else if (*s == '"' || *s == '\\')
+            fprintf(out, "\\%c", *s);
+        else if (*s < 0x20)
+            fprintf(out, "\\u%04x", *s);
+        else
+            fwrite(s, 1, (size_t)bytes, out);
+        s += bytes > 0 ? bytes : 1;
+    }
+    fputc('"', out);
+    return good;
+}
+
+int para_dump_finish(FILE *out, const char *what, para_error *err)
 {
     errno = 0;
     if (fflush(out) == 0 && !ferror(out))
         return 0;
-    return para_fail(err, PARA_EIO, "writing the dump: %s", errno ? strerror(errno) : "an earlier write failed");
+    return para_fail(err, PARA_EIO, "writing %s: %s", what, errno ? strerror(errno) : "an earlier write failed");
 }

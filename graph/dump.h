@@ -8,7 +8,7 @@
 
 enum para_class { PARA_CLASS_FORWARD, PARA_CLASS_BACKWARD, PARA_CLASS_OPTIMIZER };
 
-/* Backward nodes that update storage, or stand in the scope "optimizer", are the optimizer's. */
+/* Backward nodes that update what is kept between runs, or stand in the scope "optimizer", are the optimizer's. */
 enum para_class para_class_of(const para_node *n);
 const char *para_class_name(enum para_class c);
 
@@ -52,8 +52,11 @@ extern const char *const para_kind_names[], *const para_init_names[];
 /* Write "1.23 GFLOP" for the unit "FLOP": three digits and a decimal prefix. */
 void para_quantity(double value, const char *unit, FILE *out);
 
+/* Write a string of JSON. Returns false if it isn't UTF-8; what isn't is then U+FFFD. */
+bool para_json_string(FILE *out, const char *string);
+
 /* Flush; PARA_EIO if anything could not be written. */
-int para_dump_finish(FILE *out, para_error *err);
+int para_dump_finish(FILE *out, const char *what, para_error *err);
 
 /* Write what splits did to a graph: how many nodes of each op were cut, what was left whole and why, and where
  * the parameters' bytes lie. Nothing for a graph neither split nor placed. */

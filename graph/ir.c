@@ -30,6 +30,7 @@ void para_graph_free(para_graph *g)
         return;
     para_arena_free(&g->arena);
     para_strmap_free(&g->names);
+    para_strmap_free(&g->numbers);
     para_strmap_free(&g->axes);
     free(g->nodes);
     free(g->tensors);
@@ -100,6 +101,17 @@ size_t para_shape_bytes(const struct para_shape *s)
     return (size_t)para_shape_elements(s) * para_dtype_bytes(s->dtype);
 }
 
+int64_t para_shape_whole_index(const struct para_shape *s, int64_t e)
+{
+    int64_t index = 0, stride = 1;
+    for (int d = s->rank - 1; d >= 0; d--) {
+        index += (s->dim[d].begin + e % s->dim[d].extent) * stride;
+        e /= s->dim[d].extent;
+        stride *= s->dim[d].whole;
+    }
+    return index;
+}
+
 int para_shape_find(const struct para_shape *s, const char *axis)
 {
     for (int d = 0; d < s->rank; d++)
@@ -119,9 +131,9 @@ int64_t para_shape_stride(const struct para_shape *s, const char *axis)
     return 0;
 }
 
-bool para_shape_same_whole(const struct para_shape *a, const struct para_shape *b)
+bool para_shape_same_axes(const struct para_shape *a, const struct para_shape *b)
 {
-    if (a->rank != b->rank || a->dtype != b->dtype)
+    if (a->rank != b->rank)
         return false;
     for (int d = 0; d < a->rank; d++)
         if (strcmp(a->dim[d].axis, b->dim[d].axis) != 0 || a->dim[d].whole != b->dim[d].whole)
@@ -129,11 +141,16 @@ bool para_shape_same_whole(const struct para_shape *a, const struct para_shape *
     return true;
 }
 
+bool para_shape_same_whole(const struct para_shape *a, const struct para_shape *b)
+{
+    return a->dtype == b->dtype && para_shape_same_axes(a, b);
+}
+
 bool para_shape_same_tile(const struct para_shape *a, const struct para_shape *b)
 {
     bool same = para_shape_same_whole(a, b);
     for (int d = 0; d < a->rank && same; d++)
-        same = a->dim[d].extent == b->dim[d].extent && a->dim[d].origin == b->dim[d].origin;
+        same = a->dim[d].extent == b->dim[d].extent && a->dim[d].begin == b->dim[d].begin;
     return same;
 }
 
@@ -146,7 +163,7 @@ char *para_shape_text(const struct para_shape *s, char buffer[PARA_SHAPE_TEXT])
                          (long long)e->extent);
         if (e->extent != e->whole && used < PARA_SHAPE_TEXT)
             used += snprintf(buffer + used, (size_t)(PARA_SHAPE_TEXT - used), " of %lld at %lld", (long long)e->whole,
-                             (long long)e->origin);
+                             (long long)e->begin);
     }
     if (used < PARA_SHAPE_TEXT)
         snprintf(buffer + used, (size_t)(PARA_SHAPE_TEXT - used), ")");
@@ -165,6 +182,19 @@ const para_tensor *para_graph_find(const para_graph *g, const char *name)
     return named(g, name);
 }
 
+/* The first number that may be free behind a taken name; NULL when memory runs out. */
+static int *next_number(para_graph *g, const char *name)
+{
+    int *number = para_strmap_get(&g->numbers, name);
+    if (number)
+        return number;
+    number = para_arena_alloc(&g->arena, sizeof *number);
+    if (!number || para_strmap_set(&g->numbers, name, number) < 0)
+        return NULL;
+    *number = 2;
+    return number;
+}
+
 const char *para_name_unique(para_graph *g, const char *format, ...)
 {
     va_list args;
@@ -176,14 +206,25 @@ const char *para_name_unique(para_graph *g, const char *format, ...)
     if (!named(g, wanted))
         return wanted;
     size_t bytes = strlen(wanted) + 16;
+    int *number = next_number(g, wanted);
     char *name = para_arena_alloc(&g->arena, bytes);
-    if (!name)
+    if (!name || !number)
         return out_of_memory(g);
-    for (int k = 2;; k++) {
-        snprintf(name, bytes, "%s.%d", wanted, k);
+    for (;; ++*number) {
+        snprintf(name, bytes, "%s.%d", wanted, *number);
         if (!named(g, name))
             return name;
     }
+}
+
+void para_name_release(para_graph *g, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    long released = dot ? strtol(dot + 1, NULL, 10) : 0;
+    const char *wanted = released >= 2 ? para_arena_format(&g->arena, "%.*s", (int)(dot - name), name) : NULL;
+    int *number = wanted ? para_strmap_get(&g->numbers, wanted) : NULL;
+    if (number && released < *number)
+        *number = (int)released;
 }
 
 /* Copy a shape with the graph's own axis names, checking it. */
@@ -202,12 +243,11 @@ static int adopt_shape(para_graph *g, const char *name, const struct para_shape 
     }
     for (int d = 0; d < shape->rank; d++) {
         struct para_extent *e = &own->dim[d];
-        if (e->extent < 1 || e->origin < 0 || e->whole < 1 || e->extent > e->whole ||
-            e->origin > e->whole - e->extent) {
+        if (e->extent < 1 || e->begin < 0 || e->whole < 1 || e->extent > e->whole || e->begin > e->whole - e->extent) {
             para_graph_error(g, PARA_ERANGE,
                              "%s: axis \"%s\" has extent %lld at %lld of %lld; expected at least 1, "
                              "within the whole",
-                             name, e->axis, (long long)e->extent, (long long)e->origin, (long long)e->whole);
+                             name, e->axis, (long long)e->extent, (long long)e->begin, (long long)e->whole);
             return -1;
         }
         if (!para_mul_i64(elements, e->whole, &elements) || elements > INT64_MAX / 8) {
@@ -350,18 +390,18 @@ static bool grow_after(para_node *n)
 
 int para_node_add_after(para_node *n, para_node *other)
 {
-    int place = n->n_after;
-    while (place > 0 && n->after[place - 1]->id > other->id)
-        place--;
-    if (place > 0 && n->after[place - 1] == other)
+    int at = n->n_after;
+    while (at > 0 && n->after[at - 1]->id > other->id)
+        at--;
+    if (at > 0 && n->after[at - 1] == other)
         return 0;
     if (!grow_after(n)) {
         out_of_memory(n->graph);
         return PARA_ENOMEM;
     }
-    for (int i = n->n_after++; i > place; i--)
+    for (int i = n->n_after++; i > at; i--)
         n->after[i] = n->after[i - 1];
-    n->after[place] = other;
+    n->after[at] = other;
     return 0;
 }
 
@@ -406,6 +446,11 @@ int para_graph_node_count(const para_graph *g)
 const para_node *para_graph_node(const para_graph *g, int id)
 {
     return id >= 0 && id < g->n_nodes ? g->nodes[id] : NULL;
+}
+
+const char *para_graph_splits(const para_graph *g)
+{
+    return g->splits;
 }
 
 int para_graph_tensor_count(const para_graph *g)
@@ -508,19 +553,24 @@ int para_tensor_rank(const para_tensor *t)
     return t->shape.rank;
 }
 
+static bool has_dim(const para_tensor *t, int i)
+{
+    return i >= 0 && i < t->shape.rank;
+}
+
 para_dim para_tensor_dim(const para_tensor *t, int i)
 {
-    return (para_dim){t->shape.dim[i].axis, t->shape.dim[i].extent};
+    return has_dim(t, i) ? (para_dim){t->shape.dim[i].axis, t->shape.dim[i].extent} : (para_dim){NULL, 0};
 }
 
 int64_t para_tensor_whole(const para_tensor *t, int i)
 {
-    return t->shape.dim[i].whole;
+    return has_dim(t, i) ? t->shape.dim[i].whole : 0;
 }
 
 int64_t para_tensor_begin(const para_tensor *t, int i)
 {
-    return t->shape.dim[i].origin;
+    return has_dim(t, i) ? t->shape.dim[i].begin : 0;
 }
 
 int64_t para_tensor_elements(const para_tensor *t)

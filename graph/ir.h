@@ -1,7 +1,7 @@
 /* The graph in memory: nodes, tensors and shapes as every pass reads them.
  *
  * A value is written once (SSA). An update of a parameter or a state is a new value that shares the storage of
- * the old one: `overwrites` names the version before, `storage` the first one. Ids are places in the graph's
+ * the old one: `overwrites` names the version before, `storage` the first one. Ids are indices of the graph's
  * arrays; nodes stand in program order, which is a topological order in which no value is read after the update
  * that overwrites it. */
 #ifndef PARA_GRAPH_IR_H
@@ -14,10 +14,10 @@
 
 enum { PARA_MAX_ATTRS = 8 };
 
-/* One dimension of a tile: `extent` elements from `origin` on, of an axis of `whole` elements. */
+/* One dimension of a tile: `extent` elements from `begin` on, of an axis of `whole` elements. */
 struct para_extent {
     const char *axis;
-    int64_t extent, origin, whole;
+    int64_t extent, begin, whole;
 };
 
 struct para_shape {
@@ -47,8 +47,9 @@ struct para_tensor {
     para_tensor *overwritten_by; /* the version after it; or NULL */
     int storage;                 /* id of the first version */
     bool is_output;
-    para_init init;    /* parameters and states */
-    const char *whole; /* why a split left it whole, naming the axis; NULL if none did */
+    para_init init;        /* parameters and states */
+    const char *why_whole; /* why a split left it whole, naming the axis; NULL if none did */
+    const char *copies;    /* base of the parameter of which a PARA_COPY has the values, rounded */
 };
 
 struct para_node {
@@ -76,14 +77,16 @@ struct para_scope_mark {
 
 struct para_graph {
     struct para_arena arena;
-    struct para_strmap names; /* of tensors */
-    struct para_strmap axes;  /* name -> struct axis: interned, with one extent each */
+    struct para_strmap names;   /* of tensors */
+    struct para_strmap numbers; /* taken name -> int: names with numbers from 2 up to it behind them are taken too */
+    struct para_strmap axes;    /* name -> struct axis: interned, with one extent each */
     para_node **nodes;
     para_tensor **tensors;
     int n_nodes, n_tensors, node_capacity, tensor_capacity;
     const char *scope;              /* the open scopes, joined by '.' */
     struct para_scope_mark *scopes; /* innermost first */
     const para_node *backward_of;   /* while its gradient is being built */
+    para_tensor *loss;              /* what backward began with */
     para_tensor **grads;            /* by tensor id, after backward; n_grads of them */
     int n_grads;
     bool *wants;        /* by tensor id, during backward: on a way from a parameter */
@@ -94,10 +97,14 @@ struct para_graph {
 
 int64_t para_shape_elements(const struct para_shape *s);
 size_t para_shape_bytes(const struct para_shape *s);
+/* The index in the whole value of a tile's element e. */
+int64_t para_shape_whole_index(const struct para_shape *s, int64_t e);
 /* Index of the dimension called axis, or -1. */
 int para_shape_find(const struct para_shape *s, const char *axis);
 /* Elements from one index of an axis to the next in a dense tile; 0 if it lacks the axis. */
 int64_t para_shape_stride(const struct para_shape *s, const char *axis);
+/* Whether two values have the same axes in the same order, with the same whole extents. */
+bool para_shape_same_axes(const struct para_shape *a, const struct para_shape *b);
 /* Whether two values are alike as wholes: type, axes in order, extents. */
 bool para_shape_same_whole(const struct para_shape *a, const struct para_shape *b);
 /* Whether they are that, and the same tile of it. */
@@ -135,19 +142,7 @@ bool para_wants_grad(const para_graph *g, const para_tensor *t);
 /* Make a name that isn't taken yet: what the format says, or with .2, .3, ... behind it. It is the arena's; NULL with
  * the error kept. */
 const char *para_name_unique(para_graph *g, const char *format, ...) PARA_PRINTF(2, 3);
-
-/* Whether the axis has been split, be it in one part; it can't be split again. */
-bool para_axis_is_split(const para_graph *g, const char *axis);
-
-/* Add to another graph, under its name, a node or a value like an old one: with its scope, part, origin, place; with its
- * origin, base, initial value, as an output if it is one. What a node waits for beside its inputs is left to the caller.
- * `producer` is NULL for what no node makes. NULL with the error
- * kept in `to`. */
-para_node *para_node_add_like(para_graph *to, const para_node *old, const struct para_op *op, para_tensor *const in[],
-                              int n_in);
-para_tensor *para_tensor_add_like(para_graph *to, const para_tensor *old, para_node *producer);
-
-/* A deep copy of a graph's values and nodes with the same ids; the copy is open. NULL when memory runs out. */
-para_graph *para_graph_copy(const para_graph *g);
+/* A name that para_name_unique() may have made is given up, for another or for none: it may be made again. */
+void para_name_release(para_graph *g, const char *name);
 
 #endif

@@ -1,12 +1,16 @@
-/* Buffer assignment by liveness: first come in program order, best fit among the buffers that have come free.
+/* Buffers by liveness: nodes in program order, and for each value the best fit among the buffers that have come free.
  *
- * A buffer is free for a node if all its users precede the node in the DAG. One whose users only stand before the node
- * in the program may be taken over too, and the node then waits for them, if there is time for it: its earliest start
- * and the longest path from it to the end, which are kept up to date, may not exceed a limit together. */
+ * A buffer has come free once its last user in program order has been gone through. Whether that user, and the others,
+ * also precede the node that wants the buffer, whatever order tasks run in, is asked of the index of ancestors; if not,
+ * the node can be made to wait for them, and the index learns of that. A wait must leave the run as short as it is: the
+ * node's earliest start, which the waits so far count in, and the longest path from it to the end may not exceed a
+ * limit together. */
 #include "graph/liveness.h"
 
 #include "base/fail.h"
+#include "graph/deps.h"
 #include "graph/op.h"
+#include "graph/time.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,90 +21,114 @@ static const double RECOMPUTE_STRETCH = 1.1;
 /* The part of each worker's share of the work that a path may take: with less room workers are idle. */
 static const double SHARE = 0.8;
 
-/* Who must be done before a buffer can be taken over: the readers of what it holds, or its writer if none. */
+/* How many free buffers are looked at for a value, one whose users must be looked for among ancestors counting as
+ * several: more than most plans of models ask for, and few enough that the time per node stays the same, however many
+ * are free and must not be taken. */
+enum { MOST_LOOKS = 8192, LOOKS_OF_SEARCH = 4 };
+
+enum { NONE = -1, ON_CPUS = -1 };
+
+/* Who must be done before a storage's buffer can be taken over: the readers of what it holds, or its writer if none. */
 struct occupant {
-    int *users;
-    int count;
-    int last; /* the latest user in program order */
+    int first, count; /* places in `users` */
+    int last;         /* the latest user in program order */
+    double end_ns;    /* when all of them can be done */
+};
+
+/* Free buffers of one size, the one that came free first at the front. */
+struct shelf {
+    size_t bytes;
+    int first, last;
 };
 
 struct assignment {
     const para_graph *g;
     const para_deps *d;
+    const int *gpu; /* by node; NULL: all run on CPUs */
     struct para_buffers *b;
     struct occupant *of_tensor; /* by tensor id of the first version of a storage */
-    int *held;                  /* by buffer: storage it holds now */
-    int *free_list;
-    int n_free;
+    int *users;
+    int *held;           /* by buffer: storage it holds now */
+    struct shelf *shelf; /* by size, ascending */
+    int n_shelves;
+    int *behind;       /* by free buffer: the next on its shelf */
     size_t live_bytes; /* of the values that are needed at this point of the program */
     int *next_due;     /* chains of storages by the node after which they are free */
     int *due;
-    uint64_t *ancestors; /* by node: a row of `words`, those by edges that reuse adds among them */
-    size_t words;
-    double *start_ns;          /* by node: the earliest, with unlimited workers at nominal rates */
-    double *cost_ns, *rest_ns; /* by node: its time; that of the longest path from its start to the end */
-    double limit_ns;           /* of start and rest of a node that waits for a buffer; 0: none waits */
+    struct para_reach *reach; /* edges that reuse adds among them */
+    struct para_times times;  /* starts grow with the waits so far */
+    double limit_ns;          /* of start and rest of a node that waits for a buffer; 0: none waits */
 };
 
+static double end_ns(const struct assignment *a, int node)
+{
+    return a->times.start_ns[node] + a->times.cost_ns[node];
+}
+
+static int gpu_of(const struct assignment *a, int node)
+{
+    return a->gpu ? a->gpu[node] : ON_CPUS;
+}
+
+/* Whether a node that stands before another in the program is done before it begins, whatever order tasks run in. */
 static bool precedes(const struct assignment *a, int before, int node)
 {
-    return a->ancestors[a->words * (size_t)node + (size_t)before / 64] >> (before % 64) & 1;
+    if (gpu_of(a, node) >= 0 && gpu_of(a, before) == gpu_of(a, node))
+        return true;
+    return para_reach_precedes(a->reach, before, node, PARA_REACH_SEARCH);
 }
 
 /* Let a node wait for another that stands before it. */
 static void wait_for(struct assignment *a, int before, int node)
 {
-    uint64_t *row = a->ancestors + a->words * (size_t)node, *other = a->ancestors + a->words * (size_t)before;
-    for (size_t w = 0; w <= (size_t)before / 64; w++)
-        row[w] |= other[w];
-    row[before / 64] |= (uint64_t)1 << (before % 64);
-    a->start_ns[node] = fmax(a->start_ns[node], a->start_ns[before] + a->cost_ns[before]);
+    para_reach_wait(a->reach, before, node);
+    a->times.start_ns[node] = fmax(a->times.start_ns[node], end_ns(a, before));
 }
 
-/* The longest paths to the end, and the limit that follows from them. */
-static void measure_time(struct assignment *a, int workers)
+/* How long a path may be on which a node waits for a buffer. */
+static double find_limit(const struct assignment *a, int workers)
 {
-    double work = 0, critical = 0, stretch = 1;
-    for (int i = a->g->n_nodes - 1; i >= 0; i--) {
-        int count;
-        const para_edge *edges = para_deps_of(a->d, i, &count);
-        a->cost_ns[i] = para_node_time_ns(a->g->nodes[i]);
-        a->rest_ns[i] += a->cost_ns[i];
-        work += a->cost_ns[i];
-        critical = fmax(critical, a->rest_ns[i]);
+    double stretch = 1;
+    for (int i = 0; i < a->g->n_nodes; i++)
         stretch = a->g->nodes[i]->n_after ? RECOMPUTE_STRETCH : stretch;
-        for (int e = 0; e < count; e++)
-            a->rest_ns[edges[e].from] = fmax(a->rest_ns[edges[e].from], a->rest_ns[i]);
-    }
-    a->limit_ns = workers > 0 ? fmax(stretch * critical, SHARE * work / workers) : 0;
+    return workers > 0 ? fmax(stretch * a->times.critical_ns, SHARE * a->times.work_ns / workers) : 0;
 }
 
-/* Count, then collect, the nodes that use each storage. Values that stay (sources and outputs) have none. */
-static int collect_users(struct assignment *a)
+/* Count, then list, the nodes that use each storage. */
+static void list_users(struct assignment *a)
 {
     const para_graph *g = a->g;
-    for (int pass = 0; pass < 2; pass++)
-        for (int i = 0; i < g->n_nodes; i++) {
-            const para_node *n = g->nodes[i];
-            for (int k = 0; k < n->n_in + n->n_out; k++) {
-                const para_tensor *t = para_node_operand(n, k);
-                struct occupant *o = &a->of_tensor[t->storage];
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < g->n_nodes; i++)
+            for (int k = 0; k < g->nodes[i]->n_in + g->nodes[i]->n_out; k++) {
+                struct occupant *o = &a->of_tensor[para_node_operand(g->nodes[i], k)->storage];
                 if (pass == 1)
-                    o->users[o->count] = i;
+                    a->users[o->first + o->count] = i;
                 o->count++;
                 o->last = i;
             }
-            if (pass == 1 || i + 1 < g->n_nodes)
-                continue;
-            for (int t = 0; t < g->n_tensors; t++) {
-                struct occupant *o = &a->of_tensor[t];
-                o->users = o->count ? malloc(sizeof *o->users * (size_t)o->count) : NULL;
-                if (o->count && !o->users)
-                    return PARA_ENOMEM;
-                o->count = 0;
-            }
+        for (int t = 0, used = 0; t < g->n_tensors && pass == 0; t++) {
+            a->of_tensor[t].first = used;
+            used += a->of_tensor[t].count;
+            a->of_tensor[t].count = 0;
         }
-    return 0;
+    }
+}
+
+/* Leave out users that others follow: who waits for these waits for them. Each is compared with a few of the later. */
+static void drop_followed(struct assignment *a, struct occupant *o)
+{
+    enum { COMPARED = 8 };
+    int *users = a->users + o->first, kept = o->count;
+    for (int u = o->count - 1; u >= 0; u--) {
+        bool followed = false;
+        for (int k = kept; k < o->count && k < kept + COMPARED && !followed; k++)
+            followed = users[k] == users[u] || precedes(a, users[u], users[k]);
+        if (!followed)
+            users[--kept] = users[u];
+    }
+    o->first += kept;
+    o->count -= kept;
 }
 
 static bool stays(const para_graph *g, const para_tensor *t)
@@ -120,87 +148,154 @@ enum price {
     TOO_MUCH
 };
 
+static bool all_precede(const struct assignment *a, const struct occupant *o, int node)
+{
+    for (int u = o->first; u < o->first + o->count; u++)
+        if (a->users[u] != node && !precedes(a, a->users[u], node))
+            return false;
+    return true;
+}
+
+/* When all users but one can be done. */
+static double users_end_ns(const struct assignment *a, const struct occupant *o, int but)
+{
+    double end = 0;
+    for (int u = o->first; u < o->first + o->count; u++)
+        end = a->users[u] != but ? fmax(end, end_ns(a, a->users[u])) : end;
+    return end;
+}
+
+/* A user that ends after the node can start doesn't precede it. So its users' latest end tells most prices. */
 static enum price price_of(const struct assignment *a, const struct occupant *o, int node)
 {
-    double start = a->start_ns[node];
-    bool waits = false;
-    for (int u = 0; u < o->count; u++) {
-        int user = o->users[u];
-        if (user == node || precedes(a, user, node))
-            continue;
-        waits = true;
-        start = fmax(start, a->start_ns[user] + a->cost_ns[user]);
-    }
-    if (!waits)
+    if (gpu_of(a, node) >= 0 && all_precede(a, o, node))
         return NOTHING;
-    return start + a->rest_ns[node] <= a->limit_ns ? SOME : TOO_MUCH;
+    double start = fmax(a->times.start_ns[node], o->end_ns);
+    enum price waiting = start + a->times.rest_ns[node] <= a->limit_ns ? SOME : TOO_MUCH;
+    return o->end_ns <= a->times.start_ns[node] && all_precede(a, o, node) ? NOTHING : waiting;
 }
 
 static void wait_for_users(struct assignment *a, const struct occupant *o, int node)
 {
-    for (int u = 0; u < o->count; u++)
-        if (o->users[u] != node && !precedes(a, o->users[u], node))
-            wait_for(a, o->users[u], node);
+    for (int u = o->first; u < o->first + o->count; u++)
+        if (a->users[u] != node && !precedes(a, a->users[u], node))
+            wait_for(a, a->users[u], node);
+}
+
+/* The device that makes a value; else the one that updates it, or the first that uses it. */
+static int home_of(const struct assignment *a, const para_tensor *t)
+{
+    const para_tensor *last = t;
+    if (t->producer)
+        return gpu_of(a, t->producer->id);
+    while (last->overwritten_by)
+        last = last->overwritten_by;
+    const struct occupant *o = &a->of_tensor[t->storage];
+    if (last->producer)
+        return gpu_of(a, last->producer->id);
+    return o->count ? gpu_of(a, a->users[o->first]) : ON_CPUS;
 }
 
 static int new_buffer(struct assignment *a, const para_tensor *t, bool keep)
 {
     int buffer = a->b->count++;
+    a->b->gpu[buffer] = home_of(a, t);
     a->b->bytes[buffer] = para_shape_bytes(&t->shape);
     a->b->keep[buffer] = keep;
     return buffer;
 }
 
+/* The first shelf of buffers that are large enough. */
+static int find_shelf(const struct assignment *a, size_t bytes)
+{
+    int low = 0, high = a->n_shelves;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (a->shelf[middle].bytes < bytes)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void shelve(struct assignment *a, int buffer)
+{
+    struct shelf *s = &a->shelf[find_shelf(a, a->b->bytes[buffer])];
+    a->behind[buffer] = NONE;
+    if (s->first == NONE)
+        s->first = buffer;
+    else
+        a->behind[s->last] = buffer;
+    s->last = buffer;
+}
+
+/* Take the buffer that comes after another on its shelf; NONE: the first. */
+static void unshelve(struct assignment *a, struct shelf *s, int before)
+{
+    int buffer = before == NONE ? s->first : a->behind[before];
+    if (before == NONE)
+        s->first = a->behind[buffer];
+    else
+        a->behind[before] = a->behind[buffer];
+    s->last = s->last == buffer ? before : s->last;
+}
+
 /* The cheapest buffer for the node, of those the smallest, that is large enough and at most twice too large. */
 static int take_free(struct assignment *a, size_t bytes, int node)
 {
-    int best = -1;
+    struct shelf *from = NULL;
+    int best = NONE, before_best = NONE, looks = 0;
     enum price least = TOO_MUCH;
-    for (int f = 0; f < a->n_free; f++) {
-        int buffer = a->free_list[f];
-        size_t size = a->b->bytes[buffer];
-        bool smaller = best < 0 || size < a->b->bytes[a->free_list[best]];
-        if (size < bytes || size - bytes > bytes || (least == NOTHING && !smaller))
-            continue;
-        enum price price = price_of(a, &a->of_tensor[a->held[buffer]], node);
-        if (price < least || (price == least && price != TOO_MUCH && smaller)) {
-            best = f;
-            least = price;
+    for (int i = find_shelf(a, bytes); i < a->n_shelves && a->shelf[i].bytes - bytes <= bytes; i++) {
+        for (int f = a->shelf[i].first, before = NONE; f != NONE; before = f, f = a->behind[f]) {
+            const struct occupant *o = &a->of_tensor[a->held[f]];
+            enum price price = a->b->gpu[f] == gpu_of(a, node) ? price_of(a, o, node) : TOO_MUCH;
+            looks += o->end_ns <= a->times.start_ns[node] ? LOOKS_OF_SEARCH : 1;
+            if (price < least) {
+                least = price;
+                from = &a->shelf[i];
+                best = f;
+                before_best = before;
+            }
+            if (least == NOTHING || looks >= MOST_LOOKS)
+                break;
         }
+        if (least == NOTHING || ++looks >= MOST_LOOKS)
+            break;
     }
-    if (best < 0)
-        return -1;
-    int buffer = a->free_list[best];
-    for (int f = best; f + 1 < a->n_free; f++)
-        a->free_list[f] = a->free_list[f + 1];
-    a->n_free--;
-    wait_for_users(a, &a->of_tensor[a->held[buffer]], node);
-    return buffer;
+    if (best == NONE)
+        return NONE;
+    unshelve(a, from, before_best);
+    wait_for_users(a, &a->of_tensor[a->held[best]], node);
+    return best;
 }
 
 /* Whether a node may as well wait for another: with unlimited workers that begins no later, and takes no more than a
  * hundredth of the node's own time. So waits make no path longer by more than that. */
 static bool is_short(const struct assignment *a, int other, int node)
 {
-    return a->start_ns[other] <= a->start_ns[node] && 100.0 * a->cost_ns[other] <= a->cost_ns[node];
+    return a->times.start_ns[other] <= a->times.start_ns[node] &&
+           100.0 * a->times.cost_ns[other] <= a->times.cost_ns[node];
 }
 
-/* The buffer of the input that the node's output may replace, or -1. */
+/* The buffer of the input that the node's output may replace, or NONE. */
 static int take_input(struct assignment *a, const para_tensor *out, const para_node *n)
 {
     int over = n->op->over[out->output] - 1, uses = 0;
     const para_tensor *in = over >= 0 && over < n->n_in ? n->in[over] : NULL;
     if (!in || stays(a->g, in) || para_shape_bytes(&in->shape) != para_shape_bytes(&out->shape))
-        return -1;
+        return NONE;
     for (int i = 0; i < n->n_in; i++)
         uses += n->in[i]->storage == in->storage;
-    const struct occupant *o = &a->of_tensor[in->storage];
-    if (uses > 1 || o->last != n->id)
-        return -1;
+    struct occupant *o = &a->of_tensor[in->storage];
+    o->end_ns = users_end_ns(a, o, n->id);
+    if (uses > 1 || o->last != n->id || a->b->gpu[a->b->of[in->storage]] != gpu_of(a, n->id))
+        return NONE;
     bool patient = price_of(a, o, n->id) != TOO_MUCH;
-    for (int u = 0; u < o->count && !patient; u++)
-        if (o->users[u] != n->id && !precedes(a, o->users[u], n->id) && !is_short(a, o->users[u], n->id))
-            return -1;
+    for (int u = o->first; u < o->first + o->count && !patient; u++)
+        if (a->users[u] != n->id && !precedes(a, a->users[u], n->id) && !is_short(a, a->users[u], n->id))
+            return NONE;
     wait_for_users(a, o, n->id);
     return a->b->of[in->storage];
 }
@@ -213,12 +308,12 @@ static void assign_output(struct assignment *a, const para_tensor *t, int node)
     }
     bool keep = stays(a->g, t);
     size_t bytes = para_shape_bytes(&t->shape);
-    int buffer = keep ? -1 : take_input(a, t, a->g->nodes[node]);
-    a->live_bytes += buffer < 0 ? bytes : 0;
+    int buffer = keep ? NONE : take_input(a, t, a->g->nodes[node]);
+    a->live_bytes += buffer == NONE ? bytes : 0;
     a->b->live_bytes = a->live_bytes > a->b->live_bytes ? a->live_bytes : a->b->live_bytes;
-    if (buffer < 0 && !keep)
+    if (buffer == NONE && !keep)
         buffer = take_free(a, bytes, node);
-    if (buffer < 0)
+    if (buffer == NONE)
         buffer = new_buffer(a, t, keep);
     a->b->of[t->id] = buffer;
     a->held[buffer] = t->id;
@@ -230,69 +325,100 @@ static void assign_output(struct assignment *a, const para_tensor *t, int node)
     }
 }
 
-static void assign(struct assignment *a)
+/* What is needed by no later node comes free. */
+static void release(struct assignment *a, int node)
+{
+    for (int t = a->due[node]; t != NONE; t = a->next_due[t])
+        if (a->held[a->b->of[t]] == t) {
+            drop_followed(a, &a->of_tensor[t]);
+            a->of_tensor[t].end_ns = users_end_ns(a, &a->of_tensor[t], NONE);
+            shelve(a, a->b->of[t]);
+            a->live_bytes -= para_shape_bytes(&a->g->tensors[t]->shape);
+        }
+}
+
+static int assign(struct assignment *a)
 {
     const para_graph *g = a->g;
     for (int t = 0; t < g->n_tensors; t++)
         if (!g->tensors[t]->producer)
             a->b->of[t] = new_buffer(a, g->tensors[t], true);
     for (int i = 0; i < g->n_nodes; i++)
-        a->due[i] = -1;
+        a->due[i] = NONE;
     for (int i = 0; i < g->n_nodes; i++) {
         int count;
         const para_edge *edges = para_deps_of(a->d, i, &count);
-        for (int e = 0; e < count; e++)
+        for (int e = count - 1; e >= 0; e--)
             wait_for(a, edges[e].from, i);
         for (int k = 0; k < g->nodes[i]->n_out; k++)
             assign_output(a, g->nodes[i]->out[k], i);
-        for (int t = a->due[i]; t >= 0; t = a->next_due[t])
-            if (a->held[a->b->of[t]] == t) {
-                a->free_list[a->n_free++] = a->b->of[t];
-                a->live_bytes -= para_shape_bytes(&g->tensors[t]->shape);
-            }
+        PARA_TRY(para_reach_close(a->reach, i));
+        release(a, i);
     }
+    return 0;
 }
 
-static bool allocate(struct assignment *a)
+static int by_bytes(const void *left, const void *right)
 {
-    size_t tensors = (size_t)a->g->n_tensors + 1, nodes = (size_t)a->g->n_nodes + 1;
+    const struct shelf *a = left, *b = right;
+    return (a->bytes > b->bytes) - (a->bytes < b->bytes);
+}
+
+/* An empty shelf for each size of a value. */
+static void build_shelves(struct assignment *a)
+{
+    int count = 0;
+    for (int t = 0; t < a->g->n_tensors; t++)
+        if (a->g->tensors[t]->producer)
+            a->shelf[count++] = (struct shelf){para_shape_bytes(&a->g->tensors[t]->shape), NONE, NONE};
+    if (count > 0)
+        qsort(a->shelf, (size_t)count, sizeof *a->shelf, by_bytes);
+    for (int s = 0; s < count; s++)
+        if (s == 0 || a->shelf[s].bytes != a->shelf[a->n_shelves - 1].bytes)
+            a->shelf[a->n_shelves++] = a->shelf[s];
+}
+
+static int allocate(struct assignment *a)
+{
+    size_t tensors = (size_t)a->g->n_tensors + 1, nodes = (size_t)a->g->n_nodes + 1, uses = 1;
+    for (int i = 0; i < a->g->n_nodes; i++)
+        uses += (size_t)(a->g->nodes[i]->n_in + a->g->nodes[i]->n_out);
     a->b->of = calloc(tensors, sizeof *a->b->of);
     a->b->bytes = calloc(tensors, sizeof *a->b->bytes);
     a->b->keep = calloc(tensors, sizeof *a->b->keep);
+    a->b->gpu = calloc(tensors, sizeof *a->b->gpu);
     a->of_tensor = calloc(tensors, sizeof *a->of_tensor);
+    a->users = calloc(uses, sizeof *a->users);
     a->held = calloc(tensors, sizeof *a->held);
-    a->free_list = calloc(tensors, sizeof *a->free_list);
+    a->shelf = calloc(tensors, sizeof *a->shelf);
+    a->behind = calloc(tensors, sizeof *a->behind);
     a->next_due = calloc(tensors, sizeof *a->next_due);
     a->due = calloc(nodes, sizeof *a->due);
-    a->words = (nodes + 63) / 64;
-    a->ancestors = calloc(nodes * a->words, sizeof *a->ancestors);
-    a->start_ns = calloc(nodes, sizeof *a->start_ns);
-    a->cost_ns = calloc(nodes, sizeof *a->cost_ns);
-    a->rest_ns = calloc(nodes, sizeof *a->rest_ns);
-    return a->b->of && a->b->bytes && a->b->keep && a->of_tensor && a->held && a->free_list && a->next_due && a->due &&
-           a->ancestors && a->start_ns && a->cost_ns && a->rest_ns;
+    bool enough = a->b->of && a->b->bytes && a->b->keep && a->b->gpu && a->of_tensor && a->users && a->held &&
+                  a->shelf && a->behind && a->next_due && a->due;
+    return enough ? para_times_new(&a->times, a->g, a->d, 0) : PARA_ENOMEM;
 }
 
-int para_buffers_new(struct para_buffers *out, const para_graph *g, const para_deps *d, int workers, para_error *err)
+int para_buffers_new(struct para_buffers *out, const para_graph *g, para_deps *d, const int *gpu, int workers,
+                     para_error *err)
 {
     struct para_buffers b = {0};
-    struct assignment a = {.g = g, .d = d, .b = &b};
-    int status = allocate(&a) ? collect_users(&a) : PARA_ENOMEM;
+    struct assignment a = {.g = g, .d = d, .gpu = gpu, .b = &b, .reach = para_deps_lend(d)};
+    int status = allocate(&a);
     if (status == 0) {
-        measure_time(&a, workers);
-        assign(&a);
+        list_users(&a);
+        build_shelves(&a);
+        a.limit_ns = find_limit(&a, workers);
+        status = assign(&a);
     }
-    for (int t = 0; a.of_tensor && t < g->n_tensors; t++)
-        free(a.of_tensor[t].users);
     free(a.of_tensor);
+    free(a.users);
     free(a.held);
-    free(a.free_list);
+    free(a.shelf);
+    free(a.behind);
     free(a.next_due);
     free(a.due);
-    free(a.ancestors);
-    free(a.start_ns);
-    free(a.cost_ns);
-    free(a.rest_ns);
+    para_times_free(&a.times);
     if (status == 0) {
         *out = b;
         return 0;
@@ -306,5 +432,6 @@ void para_buffers_free(struct para_buffers *b)
     free(b->of);
     free(b->bytes);
     free(b->keep);
+    free(b->gpu);
     *b = (struct para_buffers){0};
 }

@@ -5,6 +5,7 @@
 
 #if defined(PARA_HAVE_IO) && PARA_HAVE_IO
 
+#include "graph/cuts.h"
 #include "graph/read-json.h"
 
 #include <limits.h>
@@ -38,17 +39,17 @@ static int load_axes(struct para_loader *l, json_t *axes)
     return 0;
 }
 
-/* [axis, extent, origin, whole]; the makers check that the tile lies in the whole, and the axis's one extent. */
+/* [axis, extent, begin, whole]; the makers check that the tile lies in the whole, and the axis's one extent. */
 static int load_dim(struct para_loader *l, const json_t *v, struct para_extent *e)
 {
     if (!json_is_array(v) || json_array_size(v) != 4)
-        return para_json_bad(l, "expected lists of [axis, extent, origin, whole]");
+        return para_json_bad(l, "expected lists of [axis, extent, begin, whole]");
     e->axis = json_string_value(json_array_get(v, 0));
     if (!e->axis || !para_strmap_get(&l->g->axes, e->axis))
         return para_json_bad(l, "axis \"%.60s\" is not in the list of axes", e->axis ? e->axis : "");
     PARA_TRY(para_json_integer(l, json_array_get(v, 3), 1, INT64_MAX, &e->whole));
     PARA_TRY(para_json_integer(l, json_array_get(v, 1), 1, e->whole, &e->extent));
-    return para_json_integer(l, json_array_get(v, 2), 0, e->whole - e->extent, &e->origin);
+    return para_json_integer(l, json_array_get(v, 2), 0, e->whole - e->extent, &e->begin);
 }
 
 static int load_shape(struct para_loader *l, const json_t *entry, struct para_shape *s)
@@ -94,10 +95,11 @@ static int load_attrs(struct para_loader *l, const json_t *entry, const struct p
 /* Inputs are tensors that stand before the node's outputs: no cycle can be written. Returns their number. */
 static int load_inputs(struct para_loader *l, const json_t *entry, const struct para_op *op, para_tensor ***out)
 {
-    json_t *ids;
+    json_t *ids, *outputs;
+    PARA_TRY(para_json_get_list(l, entry, "outputs", &outputs));
     PARA_TRY(para_json_get_list(l, entry, "inputs", &ids));
     int count = (int)json_array_size(ids);
-    for (int k = 0; k < PARA_MAX_OUT; k++)
+    for (int k = 0; k < PARA_MAX_OUT && k < (int)json_array_size(outputs); k++)
         if (op->updates[k] > count)
             return para_json_bad(l, "has %d entries, but %s overwrites its input %d", count, op->name,
                                  op->updates[k] - 1);
@@ -146,6 +148,8 @@ static int load_marks(struct para_loader *l, const json_t *entry, para_node *n)
     PARA_TRY(para_json_keep(l, part, &n->part));
     PARA_TRY(para_json_get_integer(l, entry, "origin", 0, INT_MAX, &n->origin));
     PARA_TRY(para_json_get_id(l, entry, "place", &n->place));
+    if (n->place >= PARA_MAX_PLACES)
+        return para_json_bad(l, "is %d, expected 0 to %d, or null", n->place, PARA_MAX_PLACES - 1);
     return para_json_get_bool(l, entry, "backward", &n->backward);
 }
 
@@ -200,7 +204,7 @@ static int load_init(struct para_loader *l, const json_t *v, para_tensor *t)
 {
     int kind;
     l->field = "init";
-    if (t->kind != PARA_PARAMETER && t->kind != PARA_STATE)
+    if (t->kind == PARA_INPUT || t->kind == PARA_INTERMEDIATE)
         return json_is_null(v)
                    ? 0
                    : para_json_bad(l, "is %s, expected null: only parameters and states have one", para_json_type(v));
@@ -212,10 +216,20 @@ static int load_init(struct para_loader *l, const json_t *v, para_tensor *t)
     return para_json_double(l, json_array_get(v, 2), &t->init.spread);
 }
 
+/* The parameter of which it is a copy; sealing looks whether there is one. */
+static int load_copied(struct para_loader *l, const json_t *entry, para_tensor *t)
+{
+    const char *name = "";
+    if (t->kind != PARA_COPY)
+        return 0;
+    PARA_TRY(para_json_get_name(l, entry, "copies", &name));
+    return para_json_keep(l, name, &t->copies);
+}
+
 /* What doesn't follow from how the tensor is made. */
 static int load_rest(struct para_loader *l, const json_t *entry, para_tensor *t)
 {
-    const char *base = "", *whole = "";
+    const char *base = "", *why_whole = "";
     int overwrites;
     PARA_TRY(para_json_get_name(l, entry, "base", &base));
     PARA_TRY(para_json_keep(l, base, &t->base));
@@ -227,10 +241,11 @@ static int load_rest(struct para_loader *l, const json_t *entry, para_tensor *t)
         return para_json_bad(l, "is %d, expected %d, going by the op (-1 is null)", overwrites, expected);
     PARA_TRY(para_json_get_bool(l, entry, "is_output", &t->is_output));
     PARA_TRY(load_init(l, json_object_get(entry, "init"), t));
-    if (json_is_null(json_object_get(entry, "whole")))
+    PARA_TRY(load_copied(l, entry, t));
+    if (json_is_null(json_object_get(entry, "why_whole")))
         return 0;
-    PARA_TRY(para_json_get_string(l, entry, "whole", &whole));
-    return para_json_keep(l, whole, &t->whole);
+    PARA_TRY(para_json_get_string(l, entry, "why_whole", &why_whole));
+    return para_json_keep(l, why_whole, &t->why_whole);
 }
 
 /* Return the node that makes the tensor, adding it before its first output. */
@@ -255,12 +270,14 @@ static int make_producer(struct para_loader *l, int id, int output, para_node **
 /* Add tensor number l->entry, and before it the node that makes it. */
 static int load_tensor(struct para_loader *l)
 {
-    static const char *const names[] = {"id",     "kind",   "name",       "base",      "dtype", "dims",  "producer",
-                                        "output", "origin", "overwrites", "is_output", "init",  "whole", NULL};
+    enum { COPIES = 13 };
+    const char *names[] = {"id",     "kind",       "name",      "base", "dtype",     "dims", "producer", "output",
+                           "origin", "overwrites", "is_output", "init", "why_whole", NULL,   NULL};
     json_t *entry = json_array_get(l->tensors, (size_t)l->entry);
     struct para_shape shape;
     const char *name;
     int kind, producer, output;
+    names[COPIES] = json_object_get(entry, "copies") ? "copies" : NULL;
     PARA_TRY(para_json_fields(l, entry, names));
     PARA_TRY(check_id(l, entry));
     l->field = "kind";
@@ -322,17 +339,13 @@ static int64_t listed_extent(json_t *axes, const char *axis)
 /* "batch=2,ff=2": axes of the list, in no more parts than elements, nor than there are tensors to be tiles. */
 static int load_splits(struct para_loader *l, const char *splits, json_t *axes)
 {
-    for (const char *s = splits; *s;) {
-        char axis[PARA_MAX_AXIS_NAME + 1] = "", *end = NULL;
-        size_t length = strcspn(s, "=");
-        if (length <= PARA_MAX_AXIS_NAME)
-            memcpy(axis, s, length);
-        int64_t most = listed_extent(axes, axis), tensors = (int64_t)json_array_size(l->tensors);
-        long parts = most && s[length] ? strtol(s + length + 1, &end, 10) : 0;
-        if (parts < 1 || parts > most || parts > tensors || (*end && *end != ',') || (*end == ',' && !end[1]))
+    const char *rest = splits;
+    struct para_cut cut;
+    for (int found; (found = para_cut_next(&rest, &cut)) != 0;) {
+        int64_t most = found > 0 ? listed_extent(axes, cut.axis) : 0, tensors = (int64_t)json_array_size(l->tensors);
+        if (found < 0 || cut.number < 1 || cut.number > most || cut.number > tensors)
             return para_json_bad(l, "is \"%.80s\", expected axes of this graph with numbers of parts, \"batch=2,ff=2\"",
                                  splits);
-        s = *end ? end + 1 : end;
     }
     return para_json_keep(l, splits, &l->g->splits);
 }
@@ -345,9 +358,9 @@ static int load_graph(struct para_loader *l, json_t *root)
     json_t *axes, *gradients;
     const char *splits = "";
     int version;
-    PARA_TRY(para_json_fields(l, root, names));
     l->field = "format";
     PARA_TRY(para_json_word(l, json_object_get(root, "format"), formats, &version));
+    PARA_TRY(para_json_fields(l, root, names));
     PARA_TRY(para_json_get_integer(l, root, "version", 1, 1, &version));
     PARA_TRY(para_json_get_list(l, root, "axes", &axes));
     PARA_TRY(para_json_get_list(l, root, "tensors", &l->tensors));
@@ -369,24 +382,23 @@ static int load_graph(struct para_loader *l, json_t *root)
     return para_json_get_bool(l, root, "backward", &l->g->has_backward);
 }
 
-int para_graph_load_json(para_graph **out, FILE *in, const char *name, para_error *err)
+int para_json_load_graph(struct para_loader *l, json_t *root)
 {
-    json_error_t where;
-    json_t *root = json_loadf(in, JSON_REJECT_DUPLICATES, &where);
-    struct para_loader l = {.file = name ? name : "graph", .err = err};
-    if (!root && ferror(in))
-        return para_fail(err, PARA_EIO, "%s: can't be read", l.file);
-    if (!root)
-        return para_fail(err, PARA_EFORMAT, "%s: line %d, column %d: %s", l.file, where.line, where.column, where.text);
-    l.g = para_graph_new();
-    int status = l.g ? load_graph(&l, root) : para_fail_memory(err, "loading a graph");
-    json_decref(root);
+    l->g = para_graph_new();
+    int status = l->g ? load_graph(l, root) : para_fail_memory(l->err, "loading a graph");
     para_error sealing = {0};
-    if (status == 0 && (status = para_graph_seal(l.g, &sealing)) < 0) {
-        l.list = l.field = NULL;
-        para_json_bad(&l, "%s", sealing.message);
+    if (status == 0 && (status = para_graph_seal(l->g, &sealing)) < 0) {
+        l->list = l->field = NULL;
+        para_json_bad(l, "%s", sealing.message);
         status = PARA_EFORMAT;
     }
+    return status;
+}
+
+int para_graph_load_json(para_graph **out, FILE *in, const char *name, para_error *err)
+{
+    struct para_loader l = {.file = name ? name : "graph", .err = err};
+    int status = para_json_read(&l, in, para_json_load_graph);
     if (status < 0) {
         para_graph_free(l.g);
         return status;
@@ -401,7 +413,8 @@ int para_graph_load_json(para_graph **out, FILE *in, const char *name, para_erro
 {
     (void)out;
     (void)in;
-    return para_fail(err, PARA_ESUPPORT, "%s: this build reads no graph files: configure it with jansson", name);
+    return para_fail(err, PARA_ESUPPORT, "%s: this build reads no graph files: configure it with jansson",
+                     name ? name : "graph");
 }
 
 #endif

@@ -1,12 +1,14 @@
 /* The contract between ops and everything else: what an op must say about itself.
  *
  * An op is one const table. Shape check, split, autodiff, cost, execution and dump read the table and know no op
- * by name. Adding an op is one file in ops/ and one row in ops/table.c. */
+ * by name. Adding an op is one file in ops/ and one line in ops/list.h. */
 #ifndef PARA_GRAPH_OP_H
 #define PARA_GRAPH_OP_H
 
 #include "base/fail.h"
 #include "graph/ir.h"
+
+enum { PARA_MAX_OUT = 4 };
 
 /* How one output depends on the parts of a loop axis. */
 enum para_role {
@@ -21,8 +23,6 @@ enum para_retile {
     PARA_CUTS     /* its output is a tile of its one input */
 };
 
-enum { PARA_NO_INPUTS = -1 };
-
 enum para_attr_type { PARA_ATTR_INT = 1, PARA_ATTR_FLOAT, PARA_ATTR_STRING };
 
 struct para_attr_spec {
@@ -35,6 +35,16 @@ struct para_cost {
     double bytes; /* preset to the bytes of all inputs and outputs */
 };
 
+/* What a CUDA kernel gets beside its buffers, which then are the device's. It enqueues work on the stream and does
+ * nothing else: it neither waits nor allocates, reads no value on the host, and takes no decision by one, so that what
+ * it enqueues can be captured and launched again. Every sum has an order, so that two runs give the same bits. */
+struct para_cuda {
+    struct CUstream_st *stream;   /* a cudaStream_t */
+    struct cublasLtContext *blas; /* a cublasLtHandle_t */
+    void *workspace;              /* of the products, one at a time */
+    size_t workspace_bytes;
+};
+
 /* What a kernel gets. Buffers hold tiles, dense, last dimension fastest; their shapes stand in the node's
  * tensors: node->in[k]->shape. Kernels allocate nothing, read no clock, know no worker. Buffers are aligned to
  * 64 bytes. An updating output has the same address as the input it overwrites; another may have that of its op's
@@ -43,8 +53,12 @@ struct para_call {
     const para_node *node;
     void *const *in;
     void *const *out;
-    void *scratch; /* as many bytes as the op's scratch() said, aligned to 64 */
-    uint64_t seed; /* the session's */
+    void *scratch;                /* as many bytes as the op's scratch() said, aligned to 64 */
+    uint64_t seed;                /* the session's */
+    const struct para_cuda *cuda; /* NULL for a CPU's kernel */
+    /* Where a GPU's kernel notes what complain() is to say, as the least position << 32 | value; all bits set: nothing.
+     */
+    unsigned long long *fault;
     para_error *err;
 };
 
@@ -52,14 +66,14 @@ struct para_op {
     const char *name;
     struct para_attr_spec attrs[PARA_MAX_ATTRS]; /* up to the first without a name */
 
-    /* The least and the most inputs it takes; a most of 0: any number, PARA_NO_INPUTS: none. Nodes with another number
-     * are refused before infer() sees them. */
-    signed char inputs[2];
+    /* Its inputs and outputs by number and element type, "f32 i32 -> f32": graph/signature.h says how. Nodes with other
+     * inputs are refused, wherever they come from, before infer() sees them. */
+    const char *types;
 
-    /* Check the inputs and attributes and describe the outputs: fill out[0..] and return their number (at least
-     * 1, at most PARA_MAX_OUT), or fail with a message about shapes (the node's name is put before it). Works on
-     * whole values: reads `whole` of each dimension, as if unsplit, and sets axis and whole alone. Axes are strings of
-     * an input's, an attribute's or para_node_word(): the graph copies them, and infer() writes nothing to it. */
+    /* Check the inputs' shapes and the attributes and append the dimensions of each output to out[k], which comes
+     * empty; or fail with a message (the node's name is put before it). Works on whole values: reads `whole` of each
+     * dimension, as if unsplit, and sets axis and whole alone. Axes are strings of an input's, an attribute's or
+     * para_node_word(): the graph copies them, and infer() writes nothing to it. Returns 0. */
     int (*infer)(const para_node *n, struct para_shape out[], para_error *err);
 
     /* The role of an axis that an operand or an output has, for one output. NULL: all parallel. */
@@ -72,8 +86,8 @@ struct para_op {
     /* The n-ary op that combines partial results of an output; NULL: sum. */
     const struct para_op *combine;
 
-    /* The op of the same attributes that takes the same inputs and one more, the last, to which it adds its one output in
-     * place (beta = 1); NULL: none. */
+    /* The op of the same attributes that takes the same inputs and one more, the last, to which it adds its one output
+     * in place (beta = 1); NULL: none. */
     const struct para_op *accumulate;
 
     /* Build the gradients of the inputs: dy[k] is that of output k (NULL: none); set dx[i] where input i has a
@@ -88,28 +102,59 @@ struct para_op {
 
     /* updates[k] = 1 + the input whose storage output k overwrites; 0: a value of its own. Updated inputs are
      * cut with the loop and never gathered. */
-    signed char updates[4];
+    signed char updates[PARA_MAX_OUT];
 
-    /* over[k] = 1 + the input in whose place output k may be written, where nothing reads that input later: reference and
-     * kernel give the same result there. 0: none. It is for the memory plan to use or not. */
-    signed char over[4];
+    /* over[k] = 1 + the input in whose place output k may be written, where nothing reads that input later: reference
+     * and kernel give the same result there. 0: none. It is for the memory plan to use or not. */
+    signed char over[PARA_MAX_OUT];
 
     /* Turns tiles of an axis into others; splits alone make such nodes. */
     enum para_retile retiles;
 
+    /* What it computes in one, for graph/fuse.c: its inputs and outputs, and the nodes that it stands for, written as
+     * "x w b -> y: m = matmul_bf16(x, w); y = add(m, b)". fuse() sets the attributes of the node that is to stand for
+     * these, which come in the order of the text; or it returns false: they can't be fused. NULL: nothing. */
+    const char *fuses;
+    bool (*fuse)(const para_node *const of[], union para_attr attr[]);
+
+    /* The op that rounds its one output to bfloat16 where this, of the same inputs, gives float32; NULL: none. */
+    const struct para_op *narrow;
+
+    /* Reference and cpu know float32 alone: para_op_call() converts operands of bfloat16, before and after. */
+    bool float32;
+
     /* The plain scalar reference, written from the formula with double accumulation; NULL: cpu is it. */
     int (*reference)(const struct para_call *c);
-    /* The production kernel. Both return 0, or fail with a message (the node's name is put before it). */
+    /* The production kernel. All return 0, or fail with a message (the node's name is put before it). */
     int (*cpu)(const struct para_call *c);
+    /* The same for a GPU, in the .cu file beside the op's; NULL: its nodes run on CPUs. */
+    int (*cuda)(const struct para_call *c);
+    /* Bytes of scratch on the device that it needs; NULL: none. */
+    size_t (*cuda_scratch)(const para_node *n);
+
+    /* Fail with what is wrong with a value that an input's tile has at a position, such as an id outside of the table:
+     * said by the CPU's kernels as they meet it, and after the run for a GPU's. NULL: nothing can be. */
+    int (*complain)(const para_node *n, int64_t position, int32_t value, para_error *err);
 };
 
-enum { PARA_MAX_OUT = 4 };
+/* A row's CUDA kernel: NULL in a build without CUDA. */
+#ifdef PARA_HAVE_CUDA
+#define PARA_CUDA(kernel) (kernel)
+#else
+#define PARA_CUDA(kernel) NULL
+#endif
 
 /* The table that ops/ fills: NULL-terminated, in alphabetical order. */
 extern const struct para_op *const para_op_table[];
 const struct para_op *para_op_find(const char *name);
 
-/* Check the number of inputs and run the op's infer(), putting the node's name before its message. */
+/* Run a node's kernel for CPUs, or, if it has one and that is asked for, its reference; scratch has as many bytes as
+ * para_op_scratch() says. Returns what the kernel does. */
+int para_op_call(const struct para_call *c, bool reference);
+size_t para_op_scratch(const para_node *n);
+
+/* Describe a node's outputs, PARA_MAX_OUT at most: hold the inputs to the op's types, then run its infer(). Returns
+ * their number, or fails with the node's name before the message. */
 int para_node_infer(const para_node *n, struct para_shape out[], para_error *err);
 
 /* Add a node with inferred outputs, named after its op within the open scopes; NULL with the error kept. Any
@@ -123,15 +168,6 @@ para_tensor *para_apply(const struct para_op *op, para_graph *g, para_tensor *co
     ((para_tensor *const[]){__VA_ARGS__}), (int)(sizeof((para_tensor *const[]){__VA_ARGS__}) / sizeof(para_tensor *))
 #define PARA_ATTRS(...) ((const union para_attr[PARA_MAX_ATTRS]){__VA_ARGS__})
 
-/* Helpers for infer(). */
-/* out[0] = the shape of input i, whole. Returns 1. */
-int para_infer_like(const para_node *n, int i, struct para_shape out[]);
-/* Fail unless input i has this element type. */
-int para_need_dtype(const para_node *n, int i, para_dtype dtype, para_error *err);
-/* Fail unless inputs i and j have the same axes, extents and type. */
-int para_need_same(const para_node *n, int i, int j, para_error *err);
-/* Fail unless input i, to which the op adds, is like its output as a whole; returns 1, the number of outputs. */
-int para_need_accumulator(const para_node *n, int i, const struct para_shape *out, para_error *err);
 /* Append a dimension. */
 void para_shape_append(struct para_shape *s, const char *axis, int64_t whole);
 
@@ -139,10 +175,5 @@ void para_shape_append(struct para_shape *s, const char *axis, int64_t whole);
 bool para_word_in(const char *word, const char *list);
 /* Copy word number i of list to buffer; false past the end. A word too long for an axis ends in "...". */
 bool para_word(const char *list, int i, char buffer[PARA_MAX_AXIS_NAME + 1]);
-
-/* What a task costs beside its kernels, waiting for others included. */
-#define PARA_TASK_NS 20000.0
-
-double para_node_time_ns(const para_node *n); /* by nominal rates: 60 GFLOP/s, 8 GB/s, for balancing and tiling */
 
 #endif

@@ -1,19 +1,11 @@
 /* Placing nodes on worker groups: by scope, by part, or in stages of balanced cost. */
+#include "base/fail.h"
 #include "graph/dump.h"
 #include "graph/op.h"
+#include "graph/rewrite.h"
+#include "graph/time.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-static int finish(para_graph **out, para_graph *placed, para_error *err)
-{
-    int status = para_graph_seal(placed, err);
-    if (status < 0)
-        para_graph_free(placed);
-    else
-        *out = placed;
-    return status;
-}
 
 /* Whether `whole` has `word` among the words that `separator` parts; with `first`, only at its beginning. */
 static bool has_word(const char *whole, const char *word, char separator, bool first)
@@ -35,27 +27,27 @@ static bool is_meant(const para_node *n, const char *what)
     return !*what || has_word(n->scope, what, '.', true);
 }
 
-int para_graph_place(para_graph **out, const para_graph *g, const char *what, int group, para_error *err)
+static int place(struct para_rewrite *pass, const char *what, int group)
 {
-    if (group < 0)
-        return para_fail(err, PARA_ERANGE, "place %s: group %d, expected 0 or more", what, group);
-    if (!g->sealed)
-        return para_fail(err, PARA_EINVAL, "place %s: the graph is not sealed", what);
-    para_graph *placed = para_graph_copy(g);
-    if (!placed)
-        return para_fail_memory(err, "placing a graph");
     int found = 0;
-    for (int i = 0; i < placed->n_nodes; i++)
-        if (is_meant(placed->nodes[i], what)) {
-            placed->nodes[i]->place = group;
+    if (group < 0 || group >= PARA_MAX_PLACES)
+        return para_fail(&pass->to->error, PARA_ERANGE, "group %d, expected 0 to %d", group, PARA_MAX_PLACES - 1);
+    PARA_TRY(para_rewrite_copy_all(pass));
+    for (int i = 0; i < pass->to->n_nodes; i++)
+        if (is_meant(pass->to->nodes[i], what)) {
+            pass->to->nodes[i]->place = group;
             found++;
         }
-    if (!found) {
-        para_graph_free(placed);
-        return para_fail(err, PARA_ENAME, "place %s: no node is of that %s", what,
-                         strchr(what, '=') ? "part" : "scope");
-    }
-    return finish(out, placed, err);
+    if (found)
+        return 0;
+    return para_fail(&pass->to->error, PARA_ENAME, "no node is of that %s", strchr(what, '=') ? "part" : "scope");
+}
+
+int para_graph_place(para_graph **out, const para_graph *g, const char *what, int group, para_error *err)
+{
+    struct para_rewrite pass;
+    PARA_TRY(para_rewrite_begin(&pass, g, err, "place %s", what));
+    return para_rewrite_finish(&pass, place(&pass, what, group), out, err);
 }
 
 /* The scopes that stages are made of, in the order of the forward pass, with the cost of all their nodes. */
@@ -83,9 +75,10 @@ static struct unit *find_unit(const struct units *u, const char *scope)
 
 /* Forward nodes name the units; backward and optimizer nodes add to the costs. Nodes outside of any scope (the
  * loss, the learning rate, the clipping norm) belong to none. */
-static int collect(struct units *u, const para_graph *g)
+static int collect(struct units *u, struct para_rewrite *pass)
 {
-    u->unit = calloc((size_t)g->n_nodes + 1, sizeof *u->unit);
+    const para_graph *g = pass->from;
+    u->unit = para_rewrite_alloc(pass, g->n_nodes, sizeof *u->unit);
     if (!u->unit)
         return PARA_ENOMEM;
     for (int i = 0; i < g->n_nodes; i++) {
@@ -166,39 +159,36 @@ static void write_units(const struct units *u, char *text, size_t bytes)
     }
 }
 
-static int refuse_stages(const struct units *u, int stages, para_error *err)
+static int refuse_stages(const struct units *u, int stages, int most, para_error *err)
 {
     char units[240];
     write_units(u, units, sizeof units);
     if (stages < 1)
-        return para_fail(err, PARA_ERANGE, "stages %d: expected at least 1", stages);
+        return para_fail(err, PARA_ERANGE, "expected at least 1");
     if (u->count == 0)
-        return para_fail(err, PARA_ERANGE, "stages %d: the graph has no scopes to place", stages);
-    return para_fail(err, PARA_ERANGE, "stages %d: at most %d here: %s", stages, u->count, units);
+        return para_fail(err, PARA_ERANGE, "the graph has no scopes to place");
+    return para_fail(err, PARA_ERANGE, "at most %d here: %s", most, units);
+}
+
+static int stage(struct para_rewrite *pass, int stages)
+{
+    struct units u = {0};
+    PARA_TRY(collect(&u, pass));
+    int most = u.count < PARA_MAX_PLACES ? u.count : PARA_MAX_PLACES;
+    if (stages < 1 || stages > most)
+        return refuse_stages(&u, stages, most, &pass->to->error);
+    cut(&u, stages);
+    PARA_TRY(para_rewrite_copy_all(pass));
+    for (int i = 0; i < pass->to->n_nodes; i++) {
+        const struct unit *unit = find_unit(&u, pass->to->nodes[i]->scope);
+        pass->to->nodes[i]->place = unit ? unit->stage : stages - 1;
+    }
+    return 0;
 }
 
 int para_graph_stage(para_graph **out, const para_graph *g, int stages, para_error *err)
 {
-    struct units u = {0};
-    if (!g->sealed)
-        return para_fail(err, PARA_EINVAL, "stages %d: the graph is not sealed", stages);
-    int status = collect(&u, g);
-    para_graph *placed = status == 0 ? para_graph_copy(g) : NULL;
-    if (!placed) {
-        free(u.unit);
-        return para_fail_memory(err, "staging a graph");
-    }
-    if (stages < 1 || stages > u.count) {
-        status = refuse_stages(&u, stages, err);
-        free(u.unit);
-        para_graph_free(placed);
-        return status;
-    }
-    cut(&u, stages);
-    for (int i = 0; i < placed->n_nodes; i++) {
-        const struct unit *unit = find_unit(&u, placed->nodes[i]->scope);
-        placed->nodes[i]->place = unit ? unit->stage : stages - 1;
-    }
-    free(u.unit);
-    return finish(out, placed, err);
+    struct para_rewrite pass;
+    PARA_TRY(para_rewrite_begin(&pass, g, err, "stages %d", stages));
+    return para_rewrite_finish(&pass, stage(&pass, stages), out, err);
 }

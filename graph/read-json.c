@@ -3,22 +3,81 @@
 
 #include "graph/read-json.h"
 
+#include "graph/json-line.h"
+
 #include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* All of a file, ended by '\0'; NULL when memory runs out. */
+static char *read_all(FILE *in, size_t *bytes)
+{
+    size_t room = 65536, used = 0;
+    char *text = malloc(room);
+    for (size_t got = 1; text && got > 0; used += got) {
+        got = fread(text + used, 1, room - used - 1, in);
+        if (used + got < room - 1)
+            continue;
+        char *more = room > SIZE_MAX / 2 ? NULL : realloc(text, room *= 2);
+        if (!more)
+            free(text);
+        text = more;
+    }
+    if (text)
+        text[used] = '\0';
+    *bytes = used;
+    return text;
+}
+
+static int parse(struct para_loader *l, size_t bytes, int (*load)(struct para_loader *, json_t *))
+{
+    json_error_t where;
+    json_t *root = json_loadb(l->text, bytes, JSON_REJECT_DUPLICATES, &where);
+    if (!root)
+        return para_fail(l->err, PARA_EFORMAT, "%s: line %d, column %d: %s", l->file, where.line, where.column,
+                         where.text);
+    int status = load(l, root);
+    json_decref(root);
+    return status;
+}
+
+int para_json_read(struct para_loader *l, FILE *in, int (*load)(struct para_loader *, json_t *))
+{
+    size_t bytes;
+    char *text = read_all(in, &bytes);
+    if (!text)
+        return para_fail_memory(l->err, "reading a file");
+    l->text = text;
+    int status = ferror(in) ? para_fail(l->err, PARA_EIO, "%s: can't be read", l->file) : parse(l, bytes, load);
+    free(text);
+    return status;
+}
+
+static int line_of(const struct para_loader *l)
+{
+    static const char *const lists[][2] = {
+        {"axis", "axes"}, {"tensor", "tensors"}, {"node", "nodes"}, {"gradient", "gradients"}, {"worker", "workers"}};
+    const char *list = NULL;
+    for (size_t i = 0; l->list && i < sizeof lists / sizeof lists[0]; i++)
+        list = strcmp(l->list, lists[i][0]) == 0 ? lists[i][1] : list;
+    return l->lines_before + para_json_line(l->text, list, l->entry, l->field);
+}
 
 int para_json_bad(const struct para_loader *l, const char *format, ...)
 {
-    char text[360], place[80] = "";
+    char text[360], entry[80] = "", line[24] = "";
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (l->list)
-        snprintf(place, sizeof place, "%s %d: ", l->list, l->entry);
-    return para_fail(l->err, PARA_EFORMAT, "%s: %s%s%s%s", l->file, place, l->field ? l->field : "",
+        snprintf(entry, sizeof entry, "%s %d: ", l->list, l->entry);
+    if (l->list || l->field)
+        snprintf(line, sizeof line, "line %d: ", line_of(l));
+    return para_fail(l->err, PARA_EFORMAT, "%s: %s%s%s%s%s", l->file, line, entry, l->field ? l->field : "",
                      l->field ? ": " : "", text);
 }
 
@@ -80,6 +139,12 @@ int para_json_get_integer(struct para_loader *l, const json_t *object, const cha
     PARA_TRY(para_json_integer(l, json_object_get(object, key), low, high, &value));
     *out = (int)value;
     return 0;
+}
+
+int para_json_get_count(struct para_loader *l, const json_t *object, const char *key, int64_t high, int64_t *out)
+{
+    l->field = key;
+    return para_json_integer(l, json_object_get(object, key), 0, high, out);
 }
 
 int para_json_get_id(struct para_loader *l, const json_t *object, const char *key, int *out)

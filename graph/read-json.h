@@ -10,6 +10,8 @@
 /* What is being read, for messages: `list` and `entry` name it ("tensor", 12), and `field` the place in it. */
 struct para_loader {
     const char *file;
+    const char *text; /* of the document, or of a value in it that stands for a document of its own */
+    int lines_before; /* that, in the file */
     para_graph *g;
     json_t *tensors, *nodes;
     const char *list, *field;
@@ -17,7 +19,12 @@ struct para_loader {
     para_error *err;
 };
 
-/* Fail with "g.json: tensor 12: dims: ..." */
+/* Parse all of a file and hand its value to load(), which fails as it finds things wrong. */
+int para_json_read(struct para_loader *l, FILE *in, int (*load)(struct para_loader *l, json_t *root));
+/* Make l->g of a graph's value, sealed; also after a failure it is the caller's to free. */
+int para_json_load_graph(struct para_loader *l, json_t *root);
+
+/* Fail with "g.json: line 20: tensor 12: dims: ..." */
 int para_json_bad(const struct para_loader *l, const char *format, ...) PARA_PRINTF(2, 3);
 /* Fail with what the graph's makers found wrong, with the file and the entry put before it. */
 int para_json_refused(struct para_loader *l);
@@ -44,6 +51,9 @@ int para_json_get_string(struct para_loader *l, const json_t *object, const char
 /* A string that isn't empty. */
 int para_json_get_name(struct para_loader *l, const json_t *object, const char *key, const char **out);
 int para_json_get_list(struct para_loader *l, const json_t *object, const char *key, json_t **out);
+
+/* An integer of an object from 0 to `high`. */
+int para_json_get_count(struct para_loader *l, const json_t *object, const char *key, int64_t high, int64_t *out);
 
 /* Copy a string to the graph. */
 int para_json_keep(struct para_loader *l, const char *string, const char **out);

@@ -6,15 +6,14 @@
  * all that it lacks is repeated, from what is kept; later readers share it. Repeated nodes would be ready as soon as
  * the forward pass is done, and their results would wait for the backward pass as the originals do. So those that read
  * kept values alone wait for the gradients that the first reader takes. */
-#include "graph/ir.h"
+#include "base/fail.h"
 #include "graph/op.h"
+#include "graph/rewrite.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct recompute {
-    const para_graph *from;
-    para_graph *to;
+    struct para_rewrite pass;
     const char *scopes;
     double most;         /* FLOPs per byte */
     int *unit;           /* by old node id: bytes of its scope that the pattern takes; -1: not meant */
@@ -22,7 +21,6 @@ struct recompute {
     bool *crosses;       /* by old tensor id: read by a forward node of another unit, and so kept */
     bool *wanted;        /* by old tensor id: read by a backward node */
     bool *marks;         /* by old node id: to be repeated next */
-    para_tensor **kept;  /* by old tensor id: its copy */
     para_tensor **again; /* by old tensor id: made again; NULL: not, or not yet */
 };
 
@@ -47,31 +45,31 @@ static int match(const char *pattern, const char *scope)
 }
 
 /* Fail, naming some of the scopes there are. */
-static int refuse_scopes(const struct recompute *r, para_error *err)
+static int refuse_scopes(const struct recompute *r)
 {
     char known[160] = "";
     size_t used = 0;
     const char *last = "";
-    for (int i = 0; i < r->from->n_nodes && used < sizeof known; i++) {
-        const para_node *n = r->from->nodes[i];
+    for (int i = 0; i < r->pass.from->n_nodes && used < sizeof known; i++) {
+        const para_node *n = r->pass.from->nodes[i];
         if (n->backward || !n->scope[0] || strcmp(n->scope, last) == 0)
             continue;
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", n->scope);
         last = n->scope;
     }
-    return para_fail(err, PARA_ENAME, "recompute %s: no forward node is in such a scope; there are %s%s", r->scopes,
+    return para_fail(&r->pass.to->error, PARA_ENAME, "no forward node is in a scope \"%s\"; there are %s%s", r->scopes,
                      used ? known : "none", used >= sizeof known ? "..." : "");
 }
 
-static int find_units(struct recompute *r, para_error *err)
+static int find_units(struct recompute *r)
 {
     bool any = false;
-    for (int i = 0; i < r->from->n_nodes; i++) {
-        const para_node *n = r->from->nodes[i];
+    for (int i = 0; i < r->pass.from->n_nodes; i++) {
+        const para_node *n = r->pass.from->nodes[i];
         r->unit[i] = n->backward ? -1 : r->scopes ? match(r->scopes, n->scope) : 0;
         any = any || r->unit[i] >= 0;
     }
-    return any || !r->scopes ? 0 : refuse_scopes(r, err);
+    return any || !r->scopes ? 0 : refuse_scopes(r);
 }
 
 static bool same_unit(const struct recompute *r, const para_node *a, const para_node *b)
@@ -84,8 +82,8 @@ static bool same_unit(const struct recompute *r, const para_node *a, const para_
 static int find_readers(struct recompute *r)
 {
     int last = -1;
-    for (int i = 0; i < r->from->n_nodes; i++) {
-        const para_node *n = r->from->nodes[i];
+    for (int i = 0; i < r->pass.from->n_nodes; i++) {
+        const para_node *n = r->pass.from->nodes[i];
         for (int k = 0; k < n->n_in; k++) {
             const para_tensor *t = n->in[k];
             if (!t->producer || t->producer->backward)
@@ -106,8 +104,13 @@ static bool is_remade(const struct recompute *r, const para_tensor *t)
     return t->producer && r->repeats[t->producer->id] && !t->is_output && !r->crosses[t->id];
 }
 
-/* Whether a node may be repeated as late as node `last`: it updates nothing, what it reads isn't updated by then, it is
- * cheap for what it frees, and nothing is kept for its sake alone but what crosses into its unit. */
+/* Whether a node may be repeated as late as node `last`. It must update nothing; what it reads must not be updated by
+ * then; it must be cheap for what it frees. And nothing of its own unit may be kept for its sake alone: of
+ *
+ *     u = matmul(x, w); y = gelu(u)        x comes from another unit; the backward part reads y
+ *
+ * y is made again if u is, too, or if the backward part reads u anyway. Else u would be kept in place of y, and nothing
+ * would be gained. */
 static bool may_repeat(const struct recompute *r, const para_node *n, int last)
 {
     double freed = 0;
@@ -142,16 +145,12 @@ static int mark_inputs(struct recompute *r, const para_node *n, int highest)
     return highest;
 }
 
-static para_tensor *operand(const struct recompute *r, const para_tensor *t)
-{
-    return is_remade(r, t) ? r->again[t->id] : r->kept[t->id];
-}
-
+/* What a backward node, or a repeated one, reads in a value's place. */
 static para_tensor **operands(struct recompute *r, const para_node *n)
 {
-    para_tensor **in = para_arena_alloc(&r->to->arena, sizeof *in * (size_t)(n->n_in + 1));
-    for (int i = 0; in && i < n->n_in; i++)
-        in[i] = operand(r, n->in[i]);
+    para_tensor **in = para_rewrite_alloc(&r->pass, n->n_in, sizeof *in);
+    for (int i = 0; i < n->n_in && in; i++)
+        in[i] = is_remade(r, n->in[i]) ? r->again[n->in[i]->id] : r->pass.value[n->in[i]->id];
     return in;
 }
 
@@ -163,7 +162,7 @@ static int wait_for_backward(const struct recompute *r, para_node *n, const para
         const para_tensor *t = reader->in[i];
         bool updated = t->overwritten_by && t->overwritten_by->producer == reader;
         if (t->producer && t->producer->backward && !updated)
-            PARA_TRY(para_node_add_after(n, r->kept[t->id]->producer));
+            PARA_TRY(para_node_add_after(n, r->pass.value[t->id]->producer));
     }
     return 0;
 }
@@ -172,24 +171,22 @@ static int wait_for_backward(const struct recompute *r, para_node *n, const para
 static int repeat(struct recompute *r, const para_node *old, const para_node *reader, int first)
 {
     para_tensor **in = operands(r, old);
-    const char *name = para_name_unique(r->to, "%s.again", old->name);
-    para_node *n = in && name ? para_node_add_like(r->to, old, old->op, in, old->n_in) : NULL;
+    const char *name = para_name_unique(r->pass.to, "%s.again", old->name);
+    para_node *n = para_rewrite_add_node(&r->pass, old, old->op, name, in, old->n_in, old->attr);
     bool begins = true;
     if (!n)
         return PARA_ENOMEM;
-    n->name = name;
     n->backward = true;
     for (int i = 0; i < n->n_in; i++)
         begins = begins && !(in[i]->producer && in[i]->producer->id >= first);
     if (begins)
         PARA_TRY(wait_for_backward(r, n, reader));
     for (int k = 0; k < old->n_out; k++) {
-        const char *output = k ? para_arena_format(&r->to->arena, "%s:%d", name, k) : name;
-        para_tensor *t = output ? para_node_add_output(n, output, &old->out[k]->shape) : NULL;
-        if (!t)
+        const para_tensor *t = old->out[k];
+        const char *output = k ? para_arena_format(&r->pass.work, "%s:%d", name, k) : name;
+        r->again[t->id] = para_rewrite_add_between(t, n, output, &t->shape);
+        if (!r->again[t->id])
             return PARA_ENOMEM;
-        t->origin = old->out[k]->origin;
-        r->again[old->out[k]->id] = t;
     }
     return 0;
 }
@@ -197,107 +194,63 @@ static int repeat(struct recompute *r, const para_node *old, const para_node *re
 /* Repeat all that a backward node lacks, in program order. */
 static int repeat_for(struct recompute *r, const para_node *reader)
 {
-    int first = r->to->n_nodes, high = mark_inputs(r, reader, -1);
+    int first = r->pass.to->n_nodes, high = mark_inputs(r, reader, -1);
     for (int i = high; i >= 0; i--)
         if (r->marks[i])
-            mark_inputs(r, r->from->nodes[i], high);
+            mark_inputs(r, r->pass.from->nodes[i], high);
     for (int i = 0; i <= high; i++) {
         if (r->marks[i])
-            PARA_TRY(repeat(r, r->from->nodes[i], reader, first));
+            PARA_TRY(repeat(r, r->pass.from->nodes[i], reader, first));
         r->marks[i] = false;
     }
     return 0;
 }
 
 /* Copy a node: a forward node as it is, a backward node on what was made again. */
-static int copy_node(struct recompute *r, const para_node *old)
+static int copy_node(struct recompute *r, const para_node *n)
 {
-    if (old->backward)
-        PARA_TRY(repeat_for(r, old));
-    para_tensor **in = para_arena_alloc(&r->to->arena, sizeof *in * (size_t)(old->n_in + 1));
-    for (int i = 0; in && i < old->n_in; i++)
-        in[i] = old->backward ? operand(r, old->in[i]) : r->kept[old->in[i]->id];
-    para_node *n = in ? para_node_add_like(r->to, old, old->op, in, old->n_in) : NULL;
-    if (!n)
+    PARA_TRY(para_rewrite_sources(&r->pass, n));
+    if (n->backward)
+        PARA_TRY(repeat_for(r, n));
+    para_tensor **in = n->backward ? operands(r, n) : NULL;
+    return para_rewrite_copy_node(&r->pass, n, n->op, in, n->n_in) ? 0 : PARA_ENOMEM;
+}
+
+static int run(struct recompute *r)
+{
+    const para_graph *g = r->pass.from;
+    r->unit = para_rewrite_alloc(&r->pass, g->n_nodes, sizeof *r->unit);
+    r->repeats = para_rewrite_alloc(&r->pass, g->n_nodes, sizeof *r->repeats);
+    r->marks = para_rewrite_alloc(&r->pass, g->n_nodes, sizeof *r->marks);
+    r->crosses = para_rewrite_alloc(&r->pass, g->n_tensors, sizeof *r->crosses);
+    r->wanted = para_rewrite_alloc(&r->pass, g->n_tensors, sizeof *r->wanted);
+    r->again = para_rewrite_alloc(&r->pass, g->n_tensors, sizeof *r->again);
+    if (r->pass.to->error.code)
         return PARA_ENOMEM;
-    for (int i = 0; i < old->n_after; i++)
-        PARA_TRY(para_node_add_after(n, r->kept[old->after[i]->out[0]->id]->producer));
-    return 0;
-}
-
-static bool copy_gradients(struct recompute *r)
-{
-    const para_graph *g = r->from;
-    if (!g->grads)
-        return true;
-    r->to->grads = calloc((size_t)r->to->n_tensors + 1, sizeof(para_tensor *));
-    r->to->n_grads = r->to->grads ? r->to->n_tensors : 0;
-    for (int t = 0; t < g->n_grads && r->to->grads; t++)
-        if (g->grads[t])
-            r->to->grads[r->kept[t]->id] = r->kept[g->grads[t]->id];
-    return r->to->grads;
-}
-
-static int run(struct recompute *r, para_error *err)
-{
-    const para_graph *g = r->from;
-    PARA_TRY(find_units(r, err));
+    PARA_TRY(find_units(r));
     int last = find_readers(r);
     for (int i = 0; i < g->n_nodes; i++)
         r->repeats[i] = may_repeat(r, g->nodes[i], last);
-    for (int i = 0; i < g->n_tensors; i++) {
-        const para_tensor *t = g->tensors[i];
-        if (t->producer && t->output == 0)
-            PARA_TRY(copy_node(r, t->producer));
-        para_node *producer = t->producer ? r->to->nodes[r->to->n_nodes - 1] : NULL;
-        r->kept[i] = para_tensor_add_like(r->to, t, producer);
-        if (!r->kept[i])
-            return PARA_ENOMEM;
-    }
-    r->to->splits = para_arena_string(&r->to->arena, g->splits);
-    r->to->has_backward = true;
-    return r->to->splits && copy_gradients(r) ? para_graph_seal(r->to, err) : PARA_ENOMEM;
+    for (int i = 0; i < g->n_nodes; i++)
+        PARA_TRY(copy_node(r, g->nodes[i]));
+    return para_rewrite_sources(&r->pass, NULL);
 }
 
-static bool allocate(struct recompute *r)
+/* What can't be asked for. */
+static int check(const struct recompute *r)
 {
-    size_t nodes = (size_t)r->from->n_nodes + 1, tensors = (size_t)r->from->n_tensors + 1;
-    r->to = para_graph_new();
-    r->unit = calloc(nodes, sizeof *r->unit);
-    r->repeats = calloc(nodes, sizeof *r->repeats);
-    r->marks = calloc(nodes, sizeof *r->marks);
-    r->crosses = calloc(tensors, sizeof *r->crosses);
-    r->wanted = calloc(tensors, sizeof *r->wanted);
-    r->kept = calloc(tensors, sizeof(*r->kept));
-    r->again = calloc(tensors, sizeof(*r->again));
-    return r->to && r->unit && r->repeats && r->marks && r->crosses && r->wanted && r->kept && r->again;
+    if (!r->pass.from->has_backward)
+        return para_fail(&r->pass.to->error, PARA_EINVAL, "the graph has no backward part to recompute for");
+    if (!(r->most >= 0))
+        return para_fail(&r->pass.to->error, PARA_ERANGE, "%g FLOPs per byte, expected 0 or more", r->most);
+    return 0;
 }
 
 int para_graph_recompute(para_graph **out, const para_graph *g, const char *scopes, double flops_per_byte,
                          para_error *err)
 {
-    struct recompute r = {.from = g, .scopes = scopes, .most = flops_per_byte};
-    if (!g->sealed)
-        return para_fail(err, PARA_EINVAL, "recompute: the graph is not sealed");
-    if (!g->has_backward)
-        return para_fail(err, PARA_EINVAL, "recompute: the graph has no backward part to recompute for");
-    if (!(flops_per_byte >= 0))
-        return para_fail(err, PARA_ERANGE, "recompute: %g FLOPs per byte, expected 0 or more", flops_per_byte);
-    para_error inner = {0};
-    int status = allocate(&r) ? run(&r, &inner) : PARA_ENOMEM;
-    if (r.to && r.to->error.code)
-        inner = r.to->error;
-    free(r.unit);
-    free(r.repeats);
-    free(r.marks);
-    free(r.crosses);
-    free(r.wanted);
-    free(r.kept);
-    free(r.again);
-    if (status == 0) {
-        *out = r.to;
-        return 0;
-    }
-    para_graph_free(r.to);
-    return inner.code ? para_fail(err, inner.code, "%s", inner.message) : para_fail_memory(err, "recomputing a graph");
+    struct recompute r = {.scopes = scopes, .most = flops_per_byte};
+    PARA_TRY(para_rewrite_begin(&r.pass, g, err, "recompute"));
+    int status = check(&r);
+    return para_rewrite_finish(&r.pass, status == 0 ? run(&r) : status, out, err);
 }

@@ -4,39 +4,24 @@
  * once per part; outputs that the axis reduces are combined in part order. Where an op needs a value whole that
  * exists in tiles, a gather is made, and a tile where it is the other way round, once per value, when first used.
  * Source: GSPMD (Xu et al., 2021), section 3. */
-#include "graph/ir.h"
+#include "base/fail.h"
+#include "graph/cuts.h"
 #include "graph/op.h"
+#include "graph/rewrite.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-/* What an old value has become; either form is made from the other when asked for. */
-struct piece {
-    para_tensor *whole;
-    para_tensor **tile;
-};
-
-/* The nodes that an old node has become: one, or one per part. */
-struct copies {
-    para_node *whole, **part;
-};
-
+/* An old value becomes a whole one, pass.value[], or tiles, or both: either form is made from the other when asked for.
+ * An old node becomes one node, pass.node[], or one per part. */
 struct split {
-    const para_graph *from;
-    para_graph *to;
+    struct para_rewrite pass;
     const char *axis;
     int parts;
     int64_t extent;
-    struct piece *pieces;     /* by old tensor id */
-    struct copies *copies;    /* by old node id */
+    para_tensor ***tiles;     /* by old tensor id, then by part; NULL: no tiles yet */
+    para_node ***cut;         /* by old node id, then by part; NULL: not cut */
     const para_node *current; /* the old node that is being split */
 };
-
-static int64_t part_begin(const struct split *s, int p)
-{
-    int64_t small = s->extent / s->parts, larger = s->extent % s->parts;
-    return p * small + (p < larger ? p : larger);
-}
 
 static bool has_axis(const struct split *s, const para_tensor *t)
 {
@@ -48,53 +33,27 @@ static const char *part_name(const struct split *s, const char *name, int p)
 {
     size_t length = strlen(name);
     bool again = length && name[length - 1] == ']';
-    return para_name_unique(s->to, "%.*s%c%s=%d]", (int)(length - again), name, again ? ',' : '[', s->axis, p);
+    return para_name_unique(s->pass.to, "%.*s%c%s=%d]", (int)(length - again), name, again ? ',' : '[', s->axis, p);
 }
 
 static struct para_shape part_shape(const struct split *s, const struct para_shape *shape, int p)
 {
     struct para_shape tile = *shape;
     struct para_extent *e = &tile.dim[para_shape_find(shape, s->axis)];
-    e->origin = part_begin(s, p);
-    e->extent = part_begin(s, p + 1) - e->origin;
+    e->begin = para_part_begin(s->extent, s->parts, p);
+    e->extent = para_part_begin(s->extent, s->parts, p + 1) - e->begin;
     return tile;
-}
-
-/* Copy a string to the new graph; NULL with the error kept there. */
-static const char *keep_string(struct para_graph *to, const char *text)
-{
-    const char *copy = para_arena_string(&to->arena, text);
-    return copy ? copy : para_graph_error(to, PARA_ENOMEM, "out of memory: splitting a graph");
-}
-
-/* Copy what a value keeps through the split; running out of memory is kept in the graph. */
-static void inherit(para_tensor *t, const para_tensor *old)
-{
-    t->kind = old->kind;
-    t->base = keep_string(t->graph, old->base);
-    t->init = old->init;
-    t->origin = old->origin;
-    t->is_output = old->is_output;
-    t->whole = old->whole ? keep_string(t->graph, old->whole) : NULL;
 }
 
 /* Add a node in the place of the old node that is being split. Part p, or -1 for a node of no part. */
 static para_node *add_node(struct split *s, const struct para_op *op, const char *name, para_tensor *const in[],
                            int n_in, const union para_attr attr[], int p)
 {
-    const para_node *old = s->current;
-    para_node *n = name ? para_node_add(s->to, op, name, in, n_in, attr) : NULL;
-    if (!n)
-        return NULL;
-    n->scope = para_arena_string(&s->to->arena, old->scope);
-    if (p < 0)
-        n->part = para_arena_string(&s->to->arena, old->part);
-    else
-        n->part = para_arena_format(&s->to->arena, "%s%s%s=%d", old->part, old->part[0] ? "," : "", s->axis, p);
-    n->origin = old->origin;
-    n->place = old->place;
-    n->backward = old->backward;
-    return n->scope && n->part ? n : para_graph_error(s->to, PARA_ENOMEM, "out of memory: splitting %s", name);
+    para_node *n = para_rewrite_add_node(&s->pass, s->current, op, name, in, n_in, attr);
+    if (!n || p < 0)
+        return n;
+    n->part = para_arena_format(&s->pass.to->arena, "%s%s%s=%d", n->part, n->part[0] ? "," : "", s->axis, p);
+    return n->part ? n : NULL;
 }
 
 /* Add a gather or a tile node. */
@@ -103,64 +62,53 @@ static para_tensor *retile(struct split *s, const char *op, const char *name, pa
 {
     const union para_attr attr[PARA_MAX_ATTRS] = {{.s = s->axis}};
     para_node *n = add_node(s, para_op_find(op), name, in, n_in, attr, p);
-    para_tensor *t = n ? para_node_add_output(n, name, shape) : NULL;
-    if (t)
-        t->origin = old->origin;
-    return t;
+    return para_rewrite_add_between(old, n, name, shape);
 }
 
 static para_tensor *whole_of(struct split *s, const para_tensor *old)
 {
-    struct piece *piece = &s->pieces[old->id];
-    if (piece->whole)
-        return piece->whole;
-    const char *name = para_name_unique(s->to, "%s.gather", old->name);
-    piece->whole = retile(s, "gather", name, piece->tile, s->parts, old, &old->shape, -1);
-    return piece->whole;
+    para_tensor **whole = &s->pass.value[old->id];
+    if (!*whole) {
+        const char *name = para_name_unique(s->pass.to, "%s.gather", old->name);
+        *whole = retile(s, "gather", name, s->tiles[old->id], s->parts, old, &old->shape, -1);
+    }
+    return *whole;
 }
 
-static para_tensor **new_tiles(struct split *s, struct piece *piece)
+static para_tensor **tiles_of(struct split *s, const para_tensor *old)
 {
-    if (!piece->tile)
-        piece->tile = para_arena_alloc(&s->to->arena, sizeof *piece->tile * (size_t)s->parts);
-    if (!piece->tile)
-        para_graph_error(s->to, PARA_ENOMEM, "out of memory: splitting axis \"%s\"", s->axis);
-    return piece->tile;
+    para_tensor ***tiles = &s->tiles[old->id];
+    if (!*tiles)
+        *tiles = para_rewrite_alloc(&s->pass, s->parts, sizeof(para_tensor *));
+    return *tiles;
 }
 
 static para_tensor *tile_of(struct split *s, const para_tensor *old, int p)
 {
-    struct piece *piece = &s->pieces[old->id];
-    if (!new_tiles(s, piece))
-        return NULL;
-    if (!piece->tile[p]) {
+    para_tensor **tile = tiles_of(s, old);
+    if (tile && !tile[p]) {
         struct para_shape shape = part_shape(s, &old->shape, p);
-        const char *base = para_arena_format(&s->to->arena, "%s.tile", old->name);
+        const char *base = para_arena_format(&s->pass.work, "%s.tile", old->name);
         const char *name = base ? part_name(s, base, p) : NULL;
-        piece->tile[p] = retile(s, "tile", name, &piece->whole, 1, old, &shape, p);
+        tile[p] = retile(s, "tile", name, &s->pass.value[old->id], 1, old, &shape, p);
     }
-    return piece->tile[p];
+    return tile ? tile[p] : NULL;
 }
 
 /* Inputs, parameters and states with the axis become tiles, each with storage of its own. */
 static int split_source(struct split *s, const para_tensor *old)
 {
-    struct piece *piece = &s->pieces[old->id];
     if (!has_axis(s, old)) {
-        piece->whole = para_tensor_add(s->to, old->kind, old->name, &old->shape);
-        if (piece->whole)
-            inherit(piece->whole, old);
-        return piece->whole ? 0 : PARA_ENOMEM;
+        s->pass.value[old->id] = para_rewrite_add_value(&s->pass, old, NULL, old->name, &old->shape);
+        return s->pass.value[old->id] ? 0 : PARA_ENOMEM;
     }
-    if (!new_tiles(s, piece))
-        return PARA_ENOMEM;
+    para_tensor **tile = tiles_of(s, old);
     for (int p = 0; p < s->parts; p++) {
         struct para_shape shape = part_shape(s, &old->shape, p);
-        const char *name = part_name(s, old->name, p);
-        piece->tile[p] = name ? para_tensor_add(s->to, old->kind, name, &shape) : NULL;
-        if (!piece->tile[p])
+        para_tensor *t = tile ? para_rewrite_add_value(&s->pass, old, NULL, part_name(s, old->name, p), &shape) : NULL;
+        if (!t)
             return PARA_ENOMEM;
-        inherit(piece->tile[p], old);
+        tile[p] = t;
     }
     return 0;
 }
@@ -176,11 +124,12 @@ static bool follows(const struct split *s, const para_node *n, int in)
     return has_axis(s, n->in[in]) && (!n->op->follows || n->op->follows(n, s->axis, in));
 }
 
-/* Whether a node loops over the axis, and if it must stay whole, why. */
-static bool loops(const struct split *s, const para_node *n, const char **whole)
+/* Whether a node is made once per part: it loops over the axis, and no result of it needs the axis whole. If one does,
+ * *why_whole says why; else it is NULL. */
+static bool loops(const struct split *s, const para_node *n, const char **why_whole)
 {
     bool any = false;
-    *whole = NULL;
+    *why_whole = NULL;
     for (int i = 0; i < n->n_in; i++)
         any = any || follows(s, n, i);
     for (int k = 0; k < n->n_out; k++) {
@@ -188,106 +137,95 @@ static bool loops(const struct split *s, const para_node *n, const char **whole)
         enum para_role role = role_of(s, n, k, &why);
         any = any || (has_axis(s, n->out[k]) && role == PARA_PARALLEL);
         if (role == PARA_WHOLE)
-            *whole = why;
+            *why_whole = why;
     }
-    return any && !*whole;
+    return any && !*why_whole;
 }
 
 /* Note why this split leaves a value whole, after the reasons of the splits before. */
-static void note_whole(const struct split *s, para_tensor *t, const char *why)
+static int note_whole(struct split *s, para_tensor *t, const char *before, const char *why)
 {
-    t->whole =
-        para_arena_format(&s->to->arena, "%s%s%s: %s", t->whole ? t->whole : "", t->whole ? "; " : "", s->axis, why);
-    if (!t->whole)
-        para_graph_error(s->to, PARA_ENOMEM, "out of memory: splitting a graph");
+    t->why_whole =
+        para_arena_format(&s->pass.to->arena, "%s%s%s: %s", before ? before : "", before ? "; " : "", s->axis, why);
+    return t->why_whole ? 0 : PARA_ENOMEM;
 }
 
-/* Let a node wait for what the old one waits for: part p for the same part of nodes that are cut too, another, p being
- * -1, for all of it. */
+/* Let a node wait for what the old one waits for. Part p waits for part p of a node that is cut too; a node made once
+ * (p is -1) waits for all its parts. */
 static int wait_alike(struct split *s, para_node *n, const para_node *old, int p)
 {
+    PARA_TRY(para_rewrite_add_after(&s->pass, n, old));
     for (int i = 0; i < old->n_after; i++) {
-        const struct copies *c = &s->copies[old->after[i]->id];
-        if (c->whole)
-            PARA_TRY(para_node_add_after(n, c->whole));
-        for (int q = 0; q < s->parts && c->part; q++)
+        para_node **part = s->cut[old->after[i]->id];
+        for (int q = 0; q < s->parts && part; q++)
             if (p < 0 || p == q)
-                PARA_TRY(para_node_add_after(n, c->part[q]));
+                PARA_TRY(para_node_add_after(n, part[q]));
     }
     return 0;
 }
 
-/* A node that the axis doesn't concern, or that can't be cut: once, on whole operands. */
-static int copy_node(struct split *s, const para_node *n, const char *whole)
+/* A node that the axis doesn't concern, or that can't be cut, the reason being why_whole: once, on whole operands. */
+static int copy_node(struct split *s, const para_node *n, const char *why_whole)
 {
-    para_tensor **in = para_arena_alloc(&s->to->arena, sizeof *in * (size_t)(n->n_in + 1));
+    para_tensor **in = para_rewrite_alloc(&s->pass, n->n_in, sizeof *in);
     for (int k = 0; k < n->n_out; k++)
-        if (n->op->updates[k] && !s->pieces[n->out[k]->overwrites->id].whole)
-            return para_fail(&s->to->error, PARA_EINVAL, "%s: %s updates \"%s\" in place and can't be cut: %s", n->name,
-                             n->op->name, n->out[k]->overwrites->name, whole ? whole : "it has no such axis");
-    for (int i = 0; in && i < n->n_in; i++)
+        if (n->op->updates[k] && !s->pass.value[n->out[k]->overwrites->id])
+            return para_fail(&s->pass.to->error, PARA_EINVAL, "%s: %s updates \"%s\" in place and can't be cut: %s",
+                             n->name, n->op->name, n->out[k]->overwrites->name,
+                             why_whole ? why_whole : "it has no such axis");
+    for (int i = 0; i < n->n_in && in; i++)
         in[i] = whole_of(s, n->in[i]);
-    para_node *copy = in ? add_node(s, n->op, n->name, in, n->n_in, n->attr, -1) : NULL;
-    s->copies[n->id].whole = copy;
-    if (!copy || wait_alike(s, copy, n, -1) < 0)
+    para_node *copy = in ? para_rewrite_copy_node(&s->pass, n, n->op, in, n->n_in) : NULL;
+    if (!copy)
         return PARA_ENOMEM;
-    for (int k = 0; k < n->n_out; k++) {
-        const para_tensor *old = n->out[k];
-        para_tensor *t = para_node_add_output(copy, old->name, &old->shape);
-        if (!t)
-            return PARA_ENOMEM;
-        inherit(t, old);
-        if (whole && has_axis(s, old))
-            note_whole(s, t, whole);
-        s->pieces[old->id].whole = t;
-    }
-    return 0;
+    for (int k = 0; k < n->n_out && why_whole; k++)
+        if (has_axis(s, n->out[k]))
+            PARA_TRY(note_whole(s, copy->out[k], n->out[k]->why_whole, why_whole));
+    return wait_alike(s, copy, n, -1);
 }
 
-/* A partial result has all of the axis, if any, as what they combine to has. */
-static void mark_partial(struct split *s, para_tensor *t, const para_tensor *old)
+/* A partial result is as large as what the parts combine to, and where that has the axis, so has each of them, whole:
+ * of attention split along "seq", each part of the queries gives a gradient for all keys. */
+static int mark_partial(struct split *s, para_tensor *t, const para_tensor *old)
 {
-    t->origin = old->origin;
-    t->whole = old->whole ? keep_string(s->to, old->whole) : NULL;
     if (has_axis(s, old))
-        note_whole(s, t, "each part adds to all of it");
+        return note_whole(s, t, old->why_whole, "each part adds to all of it");
+    t->why_whole = old->why_whole ? para_arena_string(&s->pass.to->arena, old->why_whole) : NULL;
+    return !old->why_whole || t->why_whole ? 0 : PARA_ENOMEM;
 }
 
-/* Part p of a node; out[k] are its outputs: tiles, or partial results. */
-static int add_part(struct split *s, const para_node *n, int p, para_tensor *out[])
+/* Output k of part p of a node: a tile, or a partial result. */
+static int add_output(struct split *s, const para_node *n, para_node *part, int p, int k)
 {
-    para_tensor **in = para_arena_alloc(&s->to->arena, sizeof *in * (size_t)(n->n_in + 1));
-    for (int i = 0; in && i < n->n_in; i++)
-        in[i] = follows(s, n, i) ? tile_of(s, n->in[i], p) : whole_of(s, n->in[i]);
-    for (int i = 0; in && i < n->n_in; i++)
-        if (!in[i])
-            return PARA_ENOMEM;
-    para_node *part = in ? add_node(s, n->op, part_name(s, n->name, p), in, n->n_in, n->attr, p) : NULL;
-    s->copies[n->id].part[p] = part;
-    if (!part || wait_alike(s, part, n, p) < 0)
+    const para_tensor *old = n->out[k];
+    const char *why, *name = part_name(s, old->name, p);
+    bool parallel = role_of(s, n, k, &why) == PARA_PARALLEL;
+    if (parallel && !has_axis(s, old))
+        return para_fail(&s->pass.to->error, PARA_EINVAL,
+                         "%s: op %s says that \"%s\" is parallel, and output %d lacks it", n->name, n->op->name,
+                         s->axis, k);
+    if (!parallel && n->op->updates[k])
+        return para_fail(&s->pass.to->error, PARA_EINVAL,
+                         "%s: can't split \"%s\": %s updates \"%s\" in place, which would be done once per part",
+                         n->name, s->axis, n->op->name, old->overwrites->name);
+    struct para_shape shape = parallel ? part_shape(s, &old->shape, p) : old->shape;
+    para_tensor *t = parallel ? para_rewrite_add_value(&s->pass, old, part, name, &shape)
+                              : para_rewrite_add_between(old, part, name, &shape);
+    if (!t)
         return PARA_ENOMEM;
-    for (int k = 0; k < n->n_out; k++) {
-        const para_tensor *old = n->out[k];
-        const char *why, *name = part_name(s, old->name, p);
-        bool parallel = role_of(s, n, k, &why) == PARA_PARALLEL;
-        if (parallel && !has_axis(s, old))
-            return para_fail(&s->to->error, PARA_EINVAL,
-                             "%s: op %s says that \"%s\" is parallel, and output %d lacks it", n->name, n->op->name,
-                             s->axis, k);
-        if (!parallel && n->op->updates[k])
-            return para_fail(&s->to->error, PARA_EINVAL,
-                             "%s: can't split \"%s\": %s updates \"%s\" in place, which would "
-                             "be done once per part",
-                             n->name, s->axis, n->op->name, old->overwrites->name);
-        struct para_shape shape = parallel ? part_shape(s, &old->shape, p) : old->shape;
-        out[k] = name ? para_node_add_output(part, name, &shape) : NULL;
-        if (!out[k])
-            return PARA_ENOMEM;
-        if (parallel)
-            inherit(out[k], old);
-        else
-            mark_partial(s, out[k], old);
-    }
+    return parallel ? 0 : mark_partial(s, t, old);
+}
+
+static int add_part(struct split *s, const para_node *n, int p)
+{
+    para_tensor **in = para_rewrite_alloc(&s->pass, n->n_in, sizeof *in);
+    for (int i = 0; i < n->n_in && in; i++)
+        in[i] = follows(s, n, i) ? tile_of(s, n->in[i], p) : whole_of(s, n->in[i]);
+    para_node *part = add_node(s, n->op, part_name(s, n->name, p), in, n->n_in, n->attr, p);
+    PARA_TRY(wait_alike(s, part, n, p));
+    s->cut[n->id][p] = part;
+    for (int k = 0; k < n->n_out; k++)
+        PARA_TRY(add_output(s, n, part, p, k));
     return 0;
 }
 
@@ -295,122 +233,102 @@ static int combine(struct split *s, const para_node *n, int k, para_tensor *cons
 {
     const para_tensor *old = n->out[k];
     const struct para_op *op = n->op->combine ? n->op->combine : para_op_find("sum");
-    para_node *sum = add_node(s, op, para_name_unique(s->to, "%s", old->name), partial, s->parts, NULL, -1);
-    para_tensor *t = sum ? para_node_add_output(sum, old->name, &old->shape) : NULL;
-    if (!t)
-        return PARA_ENOMEM;
-    inherit(t, old);
-    mark_partial(s, t, old);
-    s->pieces[old->id].whole = t;
-    return 0;
+    para_node *sum = add_node(s, op, para_name_unique(s->pass.to, "%s", old->name), partial, s->parts, NULL, -1);
+    para_tensor *t = sum ? para_rewrite_add_value(&s->pass, old, sum, old->name, &old->shape) : NULL;
+    s->pass.value[old->id] = t;
+    return t ? mark_partial(s, t, old) : PARA_ENOMEM;
 }
 
+/* Make a node once per part; then tiles are what its parallel outputs have become, and the others are combined. */
 static int cut_node(struct split *s, const para_node *n)
 {
-    para_tensor **out = para_arena_alloc(&s->to->arena, sizeof *out * (size_t)s->parts * PARA_MAX_OUT);
-    struct copies *copies = &s->copies[n->id];
-    copies->part = para_arena_alloc(&s->to->arena, sizeof(para_node *) * (size_t)s->parts);
-    if (!out || !copies->part)
+    s->cut[n->id] = para_rewrite_alloc(&s->pass, s->parts, sizeof(para_node *));
+    if (!s->cut[n->id])
         return PARA_ENOMEM;
-    for (int p = 0; p < s->parts; p++) {
-        para_tensor *part[PARA_MAX_OUT];
-        PARA_TRY(add_part(s, n, p, part));
-        for (int k = 0; k < n->n_out; k++)
-            out[k * s->parts + p] = part[k];
-    }
+    for (int p = 0; p < s->parts; p++)
+        PARA_TRY(add_part(s, n, p));
     for (int k = 0; k < n->n_out; k++) {
         const char *why;
-        if (role_of(s, n, k, &why) == PARA_PARALLEL)
-            s->pieces[n->out[k]->id].tile = out + k * s->parts;
+        para_tensor **out = para_rewrite_alloc(&s->pass, s->parts, sizeof *out);
+        for (int p = 0; p < s->parts && out; p++)
+            out[p] = s->cut[n->id][p]->out[k];
+        if (out && role_of(s, n, k, &why) == PARA_PARALLEL)
+            s->tiles[n->out[k]->id] = out;
         else
-            PARA_TRY(combine(s, n, k, out + k * s->parts));
+            PARA_TRY(combine(s, n, k, out));
     }
     return 0;
 }
 
 static int split_node(struct split *s, const para_node *n)
 {
-    const char *whole;
+    const char *why_whole;
     s->current = n;
-    if (loops(s, n, &whole))
+    if (loops(s, n, &why_whole))
         return cut_node(s, n);
-    return copy_node(s, n, whole);
+    return copy_node(s, n, why_whole);
 }
 
-bool para_axis_is_split(const para_graph *g, const char *axis)
+/* Fail, naming the axes that the graph has. */
+static int refuse_axis(const para_graph *g, const char *axis, para_error *err)
 {
-    size_t length = strlen(axis);
-    for (const char *at = g->splits; *at; at += strcspn(at, ","), at += *at == ',')
-        if (strncmp(at, axis, length) == 0 && at[length] == '=')
-            return true;
-    return false;
+    char known[320] = "", word[PARA_MAX_AXIS_NAME + 1], text[2 * sizeof known] = ""; /* "batch seq", "batch, seq" */
+    size_t used = 0;
+    for (int i = 0; i < g->n_tensors; i++)
+        for (int d = 0; d < g->tensors[i]->shape.rank && used < sizeof known; d++)
+            if (!para_word_in(g->tensors[i]->shape.dim[d].axis, known))
+                used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? " " : "",
+                                         g->tensors[i]->shape.dim[d].axis);
+    used = 0;
+    for (int i = 0; para_word(known, i, word) && used < sizeof text; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? ", " : "", word);
+    return para_fail(err, PARA_EAXIS, "split %s: no axis is called \"%s\"; this graph has %s", axis, axis, text);
 }
 
 /* Find the axis, in one piece, and its extent. */
 static int find_axis(const para_graph *g, const char *axis, int64_t *extent, para_error *err)
 {
-    char known[320] = "";
-    size_t used = 0;
     *extent = 0;
-    if (para_axis_is_split(g, axis))
+    if (para_cut_find(g->splits, axis) >= 0)
         return para_fail(err, PARA_EAXIS, "split %s: the axis has been split before (%s)", axis, g->splits);
-    for (int i = 0; i < g->n_tensors; i++)
-        for (int d = 0; d < g->tensors[i]->shape.rank; d++) {
-            const struct para_extent *e = &g->tensors[i]->shape.dim[d];
-            if (strcmp(e->axis, axis) == 0 && e->extent != e->whole)
-                return para_fail(err, PARA_EAXIS, "split %s: \"%s\" is a tile of the axis already", axis,
-                                 g->tensors[i]->name);
-            if (strcmp(e->axis, axis) == 0)
-                *extent = e->whole;
-            char list[sizeof known];
-            memcpy(list, known, sizeof list);
-            for (char *c = list; *c; c++)
-                *c = *c == ',' ? ' ' : *c;
-            if (!para_word_in(e->axis, list) && used < sizeof known)
-                used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", e->axis);
-        }
-    if (*extent)
-        return 0;
-    return para_fail(err, PARA_EAXIS, "split %s: no axis is called \"%s\"; this graph has %s", axis, axis, known);
+    for (int i = 0; i < g->n_tensors; i++) {
+        int d = para_shape_find(&g->tensors[i]->shape, axis);
+        const struct para_extent *e = d < 0 ? NULL : &g->tensors[i]->shape.dim[d];
+        if (e && e->extent != e->whole)
+            return para_fail(err, PARA_EAXIS, "split %s: \"%s\" is a tile of the axis already", axis,
+                             g->tensors[i]->name);
+        if (e)
+            *extent = e->whole;
+    }
+    return *extent ? 0 : refuse_axis(g, axis, err);
 }
 
 static int run(struct split *s)
 {
-    const para_graph *g = s->from;
+    const para_graph *g = s->pass.from;
+    s->tiles = para_rewrite_alloc(&s->pass, g->n_tensors, sizeof *s->tiles);
+    s->cut = para_rewrite_alloc(&s->pass, g->n_nodes, sizeof *s->cut);
+    if (!s->tiles || !s->cut)
+        return PARA_ENOMEM;
     for (int i = 0; i < g->n_tensors; i++)
         if (!g->tensors[i]->producer)
             PARA_TRY(split_source(s, g->tensors[i]));
     for (int i = 0; i < g->n_nodes; i++)
         PARA_TRY(split_node(s, g->nodes[i]));
-    s->to->splits =
-        para_arena_format(&s->to->arena, "%s%s%s=%d", g->splits, g->splits[0] ? "," : "", s->axis, s->parts);
-    s->to->has_backward = g->has_backward;
-    return s->to->splits ? para_graph_seal(s->to, &s->to->error) : PARA_ENOMEM;
+    s->pass.to->splits =
+        para_arena_format(&s->pass.to->arena, "%s%s%s=%d", g->splits, g->splits[0] ? "," : "", s->axis, s->parts);
+    s->pass.drops_gradients = true;
+    return s->pass.to->splits ? 0 : PARA_ENOMEM;
 }
 
 int para_graph_split(para_graph **out, const para_graph *g, const char *axis, int parts, para_error *err)
 {
-    struct split s = {.from = g, .axis = axis, .parts = parts};
-    if (!g->sealed)
-        return para_fail(err, PARA_EINVAL, "split %s: the graph is not sealed", axis);
+    struct split s = {.axis = axis, .parts = parts};
     PARA_TRY(find_axis(g, axis, &s.extent, err));
-    if (parts < 1 || parts > s.extent)
-        return para_fail(err, PARA_ERANGE, "split %s=%d: expected 1 to %lld parts, the axis's extent", axis, parts,
-                         (long long)s.extent);
-    s.pieces = calloc((size_t)g->n_tensors, sizeof *s.pieces);
-    s.copies = calloc((size_t)g->n_nodes + 1, sizeof *s.copies);
-    s.to = para_graph_new();
-    int status = s.pieces && s.copies && s.to ? run(&s) : PARA_ENOMEM;
-    free(s.pieces);
-    free(s.copies);
-    if (status == 0) {
-        *out = s.to;
-        return 0;
-    }
-    if (s.to && s.to->error.code)
-        status = para_fail(err, s.to->error.code, "split %s=%d: %s", axis, parts, s.to->error.message);
-    else
-        para_fail_memory(err, "splitting a graph");
-    para_graph_free(s.to);
-    return status;
+    PARA_TRY(para_rewrite_begin(&s.pass, g, err, "split %s=%d", axis, parts));
+    int status = parts >= 1 && parts <= s.extent
+                     ? run(&s)
+                     : para_fail(&s.pass.to->error, PARA_ERANGE, "expected 1 to %lld parts, the axis's extent",
+                                 (long long)s.extent);
+    return para_rewrite_finish(&s.pass, status, out, err);
 }

@@ -4,9 +4,13 @@
  * cores, four for "auto": max(critical path, work / cores), where work counts the sums, gathers and tasks that a split
  * adds. It knows the graph, the number and nominal rates, never the machine, so that the same graph is cut the same
  * way everywhere. */
-#include "graph/ir.h"
+#include "base/fail.h"
+#include "graph/cuts.h"
 #include "graph/op.h"
+#include "graph/rewrite.h"
+#include "graph/time.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,47 +18,36 @@ enum { MAX_CHOICES = 16, NOMINAL_CORES = 4, MAX_CORES = 1024 };
 /* Room for all choices, "axis=1024,". */
 enum { LIST_TEXT = MAX_CHOICES * (PARA_MAX_AXIS_NAME + 6) + 1 };
 
-/* Read "axis=parts" from *list and step past it; false at the end. */
-static int next_split(const char **list, char axis[PARA_MAX_AXIS_NAME + 1], int *parts, para_error *err)
+static int copy(para_graph **out, const para_graph *g, para_error *err)
 {
-    const char *text = *list;
-    size_t length = strcspn(text, "=,");
-    char *end = NULL;
-    long count = text[length] == '=' ? strtol(text + length + 1, &end, 10) : 0;
-    bool number = end && end > text + length + 1 && (*end == ',' || *end == '\0');
-    if (length == 0 || length > PARA_MAX_AXIS_NAME || !number || count < 1 || count > 1 << 20)
-        return para_fail(err, PARA_EINVAL, "split \"%s\": expected AXIS=PARTS,... with parts of at least 1, auto, or auto:CORES",
-                         text);
-    memcpy(axis, text, length);
-    axis[length] = '\0';
-    *parts = (int)count;
-    *list = *end ? end + 1 : end;
-    if (*end && !**list)
-        return para_fail(err, PARA_EINVAL, "split \"%s\": ends in a comma; expected AXIS=PARTS,...", text);
-    return 0;
+    struct para_rewrite pass;
+    PARA_TRY(para_rewrite_begin(&pass, g, err, "split"));
+    return para_rewrite_finish(&pass, para_rewrite_copy_all(&pass), out, err);
+}
+
+static int refuse_list(const char *list, para_error *err)
+{
+    return para_fail(err, PARA_EINVAL,
+                     "split \"%s\"%s: expected AXIS=PARTS,... with parts of at least 1, auto, or auto:CORES", list,
+                     list[strlen(list) - 1] == ',' ? " ends in a comma" : "");
 }
 
 /* Splits in the order of the list. */
 static int split_in_order(para_graph **out, const para_graph *g, const char *list, para_error *err)
 {
     para_graph *now = NULL;
-    if (!*list) {
-        now = para_graph_copy(g);
-        if (!now)
-            return para_fail_memory(err, "copying a graph");
-        int status = para_graph_seal(now, err);
-        if (status < 0) {
-            para_graph_free(now);
-            return status;
-        }
-    }
+    if (!*list)
+        return copy(out, g, err);
     while (*list) {
-        char axis[PARA_MAX_AXIS_NAME + 1];
-        int parts = 0;
+        struct para_cut cut;
         para_graph *next = NULL;
-        int status = next_split(&list, axis, &parts, err);
-        if (status == 0)
-            status = para_graph_split(&next, now ? now : g, axis, parts, err);
+        int status;
+        const char *rest = list;
+        if (para_cut_next(&rest, &cut) > 0 && cut.number >= 1)
+            status = para_graph_split(&next, now ? now : g, cut.axis, cut.number, err);
+        else
+            status = refuse_list(list, err);
+        list = rest;
         para_graph_free(now);
         if (status < 0)
             return status;
@@ -64,21 +57,19 @@ static int split_in_order(para_graph **out, const para_graph *g, const char *lis
     return 0;
 }
 
-/* Predicted time on the nominal machine; negative if it can't be told. */
-static double predict_ns(const para_graph *g, int cores)
+/* Predicted time on the nominal machine, a task per node. */
+static int predict(double *ns, const para_graph *g, int cores, para_error *err)
 {
     para_deps *d = NULL;
-    para_parallelism p;
-    double *cost = calloc((size_t)g->n_nodes + 1, sizeof *cost), time = -1;
-    if (cost && para_deps_new(&d, g, NULL, NULL) == 0) {
-        for (int i = 0; i < g->n_nodes; i++)
-            cost[i] = para_node_time_ns(g->nodes[i]) + PARA_TASK_NS;
-        if (para_deps_measure(d, cost, &p, NULL, NULL) == 0)
-            time = p.critical > p.work / cores ? p.critical : p.work / cores;
-    }
+    struct para_times t;
+    PARA_TRY(para_deps_new(&d, g, NULL, err));
+    int status = para_times_new(&t, g, d, para_rates[PARA_CPU].task_ns);
     para_deps_free(d);
-    free(cost);
-    return time;
+    if (status < 0)
+        return para_fail_memory(err, "choosing a split");
+    *ns = fmax(t.critical_ns, t.work_ns / cores);
+    para_times_free(&t);
+    return 0;
 }
 
 /* An axis that may be cut, and what is known of it. */
@@ -93,7 +84,7 @@ struct choice {
 static bool worth_cutting(const para_graph *g, const char *axis)
 {
     double all = 0, with = 0;
-    if (para_axis_is_split(g, axis))
+    if (para_cut_find(g->splits, axis) >= 0)
         return false;
     for (int i = 0; i < g->n_nodes; i++) {
         const para_node *n = g->nodes[i];
@@ -148,28 +139,46 @@ static void write_candidate(const struct choice choice[], int count, int rows, i
     }
 }
 
-/* Rows and columns in 1, 2, 4, ... parts each, up to one part per core, in every combination. */
+/* The predicted time of a graph split by a list. */
+static int predict_split(double *ns, const para_graph *g, const char *list, int cores, para_error *err)
+{
+    para_graph *cut = NULL;
+    PARA_TRY(split_in_order(&cut, g, list, err));
+    int status = predict(ns, cut, cores, err);
+    para_graph_free(cut);
+    return status;
+}
+
+/* Rows and columns in 1, 2, 4, ... parts each, at most one part per core of each, and two tiles per core of both.
+ * Columns are doubled as long as that gains, and rows as long as they gain with some columns. */
 static int choose(const para_graph *g, int cores, char best[LIST_TEXT], para_error *err)
 {
     struct choice choice[MAX_CHOICES];
     int count = find_choices(g, choice);
-    double best_ns = predict_ns(g, cores);
+    double whole_ns, best_ns;
+    int misses = 0;
+    PARA_TRY(predict(&whole_ns, g, cores, err));
+    best_ns = whole_ns;
     best[0] = '\0';
-    for (int rows = 1; rows <= cores; rows *= 2)
-        for (int columns = 1; columns <= cores; columns *= 2) {
+    for (int rows = 1; rows <= cores && misses < 2; rows *= 2) {
+        double before_ns = INFINITY, ns;
+        misses++;
+        for (int columns = 1; columns <= cores && rows * columns <= 2 * cores; columns *= 2) {
             char list[LIST_TEXT];
-            para_graph *cut = NULL;
             write_candidate(choice, count, rows, columns, list);
-            if (!list[0])
-                continue;
-            PARA_TRY(split_in_order(&cut, g, list, err));
-            double ns = predict_ns(cut, cores);
-            para_graph_free(cut);
-            if (ns >= 0 && ns < best_ns) {
+            ns = whole_ns;
+            if (list[0])
+                PARA_TRY(predict_split(&ns, g, list, cores, err));
+            if (ns < best_ns) {
                 best_ns = ns;
                 memcpy(best, list, LIST_TEXT);
+                misses = 0;
             }
+            if (ns >= before_ns)
+                break;
+            before_ns = ns;
         }
+    }
     return 0;
 }
 

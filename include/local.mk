@@ -1,11 +1,14 @@
 include_HEADERS = include/paragraph.h
 paragraphincludedir = $(includedir)/paragraph
 paragraphinclude_HEADERS =
+paragraphinclude_HEADERS += include/paragraph/compare.h
 paragraphinclude_HEADERS += include/paragraph/data.h
+paragraphinclude_HEADERS += include/paragraph/generate.h
 paragraphinclude_HEADERS += include/paragraph/graph.h
 paragraphinclude_HEADERS += include/paragraph/models.h
 paragraphinclude_HEADERS += include/paragraph/ops.h
 paragraphinclude_HEADERS += include/paragraph/optim.h
+paragraphinclude_HEADERS += include/paragraph/profile.h
 paragraphinclude_HEADERS += include/paragraph/session.h
 paragraphinclude_HEADERS += include/paragraph/tokenizer.h
 paragraphinclude_HEADERS += include/paragraph/types.h

@@ -94,16 +94,16 @@ static size_t merge_short(const struct para_bpe *b, int32_t *ids, size_t n)
     return n;
 }
 
-/* A place of a long word: it holds a token until that is merged into the one on its left. */
-struct place {
-    uint32_t previous, next; /* the places of the neighbouring tokens; the first's previous isn't used, the last's next
+/* A link of a long word: it holds a token until that is merged into the one on its left. */
+struct link {
+    uint32_t previous, next; /* the neighbouring tokens; the first's previous isn't used, the last's next
                                 is the word's length */
     uint32_t rank;           /* of the pair that begins here, or PARA_NO_RANK */
 };
 
-/* A pair that was there when it was put into the heap; it still is if its place has its rank. */
+/* A pair that was there when it was put into the heap; it still is if its link has its rank. */
 struct candidate {
-    uint32_t rank, place;
+    uint32_t rank, at;
 };
 
 struct heap {
@@ -113,7 +113,7 @@ struct heap {
 
 static bool before(struct candidate a, struct candidate b)
 {
-    return a.rank < b.rank || (a.rank == b.rank && a.place < b.place);
+    return a.rank < b.rank || (a.rank == b.rank && a.at < b.at);
 }
 
 static void heap_push(struct heap *h, struct candidate new)
@@ -141,39 +141,39 @@ static struct candidate heap_pop(struct heap *h)
 }
 
 /* Set the rank of the pair that begins at `at`, and put it up for merging. */
-static void offer(const struct para_bpe *b, struct heap *h, struct place *places, const int32_t *ids, uint32_t at,
+static void offer(const struct para_bpe *b, struct heap *h, struct link *links, const int32_t *ids, uint32_t at,
                   uint32_t n)
 {
-    uint32_t next = places[at].next;
-    places[at].rank = next < n ? rank_of(b, ids[at], ids[next]) : PARA_NO_RANK;
-    if (places[at].rank != PARA_NO_RANK)
-        heap_push(h, (struct candidate){places[at].rank, at});
+    uint32_t next = links[at].next;
+    links[at].rank = next < n ? rank_of(b, ids[at], ids[next]) : PARA_NO_RANK;
+    if (links[at].rank != PARA_NO_RANK)
+        heap_push(h, (struct candidate){links[at].rank, at});
 }
 
 /* n - 1 pairs are offered at first, and two for each of at most n - 1 merges, which takes one away: 2 n are room. */
-static size_t merge_long(const struct para_bpe *b, int32_t *ids, uint32_t n, struct place *places, struct heap *h)
+static size_t merge_long(const struct para_bpe *b, int32_t *ids, uint32_t n, struct link *links, struct heap *h)
 {
     for (uint32_t i = 0; i < n; i++) {
-        places[i].previous = i - 1;
-        places[i].next = i + 1;
-        offer(b, h, places, ids, i, n);
+        links[i].previous = i - 1;
+        links[i].next = i + 1;
+        offer(b, h, links, ids, i, n);
     }
     while (h->count > 0) {
         struct candidate c = heap_pop(h);
-        struct place *p = &places[c.place];
+        struct link *p = &links[c.at];
         if (p->rank != c.rank)
             continue;
-        ids[c.place] = b->made[c.rank];
-        places[p->next].rank = PARA_NO_RANK;
-        p->next = places[p->next].next;
+        ids[c.at] = b->made[c.rank];
+        links[p->next].rank = PARA_NO_RANK;
+        p->next = links[p->next].next;
         if (p->next < n)
-            places[p->next].previous = c.place;
-        offer(b, h, places, ids, c.place, n);
-        if (c.place > 0)
-            offer(b, h, places, ids, p->previous, n);
+            links[p->next].previous = c.at;
+        offer(b, h, links, ids, c.at, n);
+        if (c.at > 0)
+            offer(b, h, links, ids, p->previous, n);
     }
     size_t count = 0;
-    for (uint32_t i = 0; i < n; i = places[i].next)
+    for (uint32_t i = 0; i < n; i = links[i].next)
         ids[count++] = ids[i];
     return count;
 }
@@ -186,11 +186,11 @@ int64_t para_bpe_word(const struct para_bpe *b, const unsigned char *word, size_
         return (int64_t)merge_short(b, ids, n);
     if (n > INT32_MAX)
         return para_fail(err, PARA_ERANGE, "a word of the text has %zu bytes, expected fewer than 2 GiB", n);
-    struct place *places = malloc(n * sizeof *places);
+    struct link *links = malloc(n * sizeof *links);
     struct heap heap = {malloc(2 * n * sizeof *heap.items), 0};
-    int64_t count = places && heap.items ? (int64_t)merge_long(b, ids, (uint32_t)n, places, &heap)
-                                         : para_fail_memory(err, "merging a long word");
-    free(places);
+    int64_t count = links && heap.items ? (int64_t)merge_long(b, ids, (uint32_t)n, links, &heap)
+                                        : para_fail_memory(err, "merging a long word");
+    free(links);
     free(heap.items);
     return count;
 }

@@ -1,174 +1,69 @@
-/* Checkpoints: a session's parameters and optimizer states as a Hugging Face style folder.
- *
- * Values are named by the graph as written, so files don't depend on splits. A file's tensor holds the same
- * elements in the same order as the value; the axes that it sees as one dimension are merged. */
+/* Checkpoints: a session's parameters and optimizer states as a Hugging Face style folder of the model's family. */
 #include <paragraph/data.h>
 #include <paragraph/optim.h>
 
 #include "base/dtype.h"
 #include "base/fail.h"
-#include "base/strmap.h"
 #include "io/config.h"
 #include "io/folder.h"
 #include "io/safetensors.h"
+#include "io/values.h"
 #include "io/weights.h"
+#include "models/family.h"
 
+#include <fnmatch.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { NAME_BYTES = 160, AXES_BYTES = 160 };
-
-/* A parameter or state of the graph and its place in a file. */
-struct value {
-    const char *base; /* its name in the graph */
-    char name[NAME_BYTES];
-    char axes[AXES_BYTES]; /* "(embd, 3 x heads x head_dim)" */
-    para_entry expected;   /* as it is written; name and data not set */
-    const struct para_weight *found;
-};
-
-struct values {
-    struct value *items;
-    int count;
-};
-
-static bool ends_with(const char *string, const char *end)
-{
-    size_t length = strlen(string), end_length = strlen(end);
-    return length > end_length && strcmp(string + length - end_length, end) == 0;
-}
-
-/* A parameter has its name in Hugging Face files, a moment that of its parameter with ".m" or ".v" after it,
- * another state its own. */
-static int file_name(struct value *v, para_kind kind, para_error *err)
-{
-    char stem[NAME_BYTES];
-    bool moment = kind == PARA_STATE && (ends_with(v->base, ".m") || ends_with(v->base, ".v"));
-    size_t stem_length = strlen(v->base) - (moment ? 2 : 0);
-    if (snprintf(stem, sizeof stem, "%.*s", (int)stem_length, v->base) >= NAME_BYTES)
-        return para_fail(err, PARA_ENAME, "the name \"%.120s...\" is too long for a checkpoint", v->base);
-    if (para_gpt2_file_name(stem, v->name, sizeof v->name - 2)) {
-        if (moment)
-            memcpy(v->name + strlen(v->name), v->base + stem_length, 3);
-        return 0;
-    }
-    if (kind == PARA_PARAMETER)
-        return para_fail(err, PARA_ENAME, "parameter \"%s\" has no place in a GPT-2 checkpoint", v->base);
-    snprintf(v->name, sizeof v->name, "%s", v->base);
-    return 0;
-}
-
-/* Axes of attention's inner width lie in one dimension of a file: (embd, qkv, heads, head_dim) is (768, 2304). */
-static bool is_inner(const char *axis)
-{
-    return strcmp(axis, "qkv") == 0 || strcmp(axis, "heads") == 0 || strcmp(axis, "head_dim") == 0;
-}
-
-static void file_shape(struct value *v, const para_tensor *t)
-{
-    para_entry *e = &v->expected;
-    e->dtype = para_tensor_dtype(t);
-    e->bytes = para_dtype_bytes(e->dtype);
-    bool inner = false;
-    int used = snprintf(v->axes, AXES_BYTES, "(");
-    for (int i = 0; i < para_tensor_rank(t); i++) {
-        const char *axis = para_tensor_dim(t, i).axis;
-        int64_t whole = para_tensor_whole(t, i);
-        bool merge = inner && is_inner(axis);
-        const char *between = merge ? " x " : i ? ", " : "";
-        if (strcmp(axis, "qkv") == 0)
-            used += snprintf(v->axes + used, (size_t)(AXES_BYTES - used), "%s%d", between, (int)whole);
-        else
-            used += snprintf(v->axes + used, (size_t)(AXES_BYTES - used), "%s%.20s", between, axis);
-        if (merge)
-            e->shape[e->rank - 1] *= whole;
-        else
-            e->shape[e->rank++] = whole;
-        e->bytes *= (size_t)whole;
-        inner = is_inner(axis);
-    }
-    snprintf(v->axes + used, (size_t)(AXES_BYTES - used), ")");
-}
-
-static int add_value(struct values *values, struct para_strmap *seen, const para_tensor *t, para_error *err)
-{
-    const char *base = para_tensor_base(t);
-    if (para_strmap_get(seen, base))
-        return 0; /* another tile of it */
-    struct value *v = &values->items[values->count++];
-    if (para_strmap_set(seen, base, v) < 0)
-        return para_fail_memory(err, base);
-    v->base = base;
-    file_shape(v, t);
-    return file_name(v, para_tensor_kind(t), err);
-}
-
-/* Scales of int8 weights are made from the values that a file holds. */
-static bool is_scale(const para_graph *g, const para_tensor *t)
-{
-    const char *base = para_tensor_base(t);
-    size_t length = strlen(base) - (ends_with(base, ".scale") ? strlen(".scale") : 0);
-    for (int i = 0; i < para_graph_tensor_count(g) && base[length]; i++) {
-        const para_tensor *w = para_graph_tensor(g, i);
-        const char *name = para_tensor_base(w);
-        if (para_tensor_dtype(w) == PARA_I8 && strncmp(name, base, length) == 0 && !name[length])
-            return true;
-    }
-    return false;
-}
-
-/* List the graph's values of one kind, each once, in the graph's order, scales left out. The caller frees items. */
-static int list_values(struct values *out, const para_graph *g, para_kind kind, para_error *err)
-{
-    struct para_strmap seen = {0};
-    struct values values = {calloc((size_t)para_graph_tensor_count(g) + 1, sizeof *values.items), 0};
-    int status = values.items ? 0 : para_fail_memory(err, "a checkpoint");
-    for (int i = 0; status == 0 && i < para_graph_tensor_count(g); i++) {
-        const para_tensor *t = para_graph_tensor(g, i);
-        if (para_tensor_kind(t) == kind && !para_tensor_producer(t) && !is_scale(g, t))
-            status = add_value(&values, &seen, t, err);
-    }
-    para_strmap_free(&seen);
-    if (status < 0)
-        free(values.items);
-    else
-        *out = values;
-    return status;
-}
-
 /* --- saving --- */
 
 struct source {
-    const struct values *values;
+    const struct para_values *values;
     para_session *session;
+    bool finite; /* what isn't is refused */
 };
+
+/* A run whose model computes nothing must not replace one that does. */
+static int check_finite(const struct para_value *v, const float *x, para_error *err)
+{
+    size_t count = v->expected.dtype == PARA_F32 ? v->expected.bytes / sizeof *x : 0, i = 0;
+    while (i < count && isfinite(x[i]))
+        i++;
+    return i == count
+               ? 0
+               : para_fail(err, PARA_ERANGE, "parameter \"%s\" has the value %g at %zu, expected finite ones to save",
+                           v->base, (double)x[i], i);
+}
 
 static int fetch(void *user, int i, void *buffer, para_error *err)
 {
     const struct source *from = user;
-    const struct value *v = &from->values->items[i];
-    return para_session_get(from->session, v->base, buffer, v->expected.bytes, err);
+    const struct para_value *v = &from->values->items[i];
+    PARA_TRY(para_session_get(from->session, v->base, buffer, v->expected.bytes, err));
+    return from->finite ? check_finite(v, buffer, err) : 0;
 }
 
-static int save_values(const char *folder, const char *name, const para_graph *g, para_session *s, para_kind kind,
-                       para_error *err)
+static int save_values(const char *folder, const char *name, const struct para_family *family, const para_graph *g,
+                       para_session *s, para_kind kind, bool finite, para_error *err)
 {
     char path[PARA_PATH_BYTES];
     PARA_TRY(para_path(path, err, "%s/%s", folder, name));
-    struct values values;
-    PARA_TRY(list_values(&values, g, kind, err));
+    struct para_values values;
+    PARA_TRY(para_values_list(&values, g, family, kind, err));
     para_entry *entries = calloc((size_t)values.count + 1, sizeof *entries);
     int status = entries ? 0 : para_fail_memory(err, path);
     for (int i = 0; status == 0 && i < values.count; i++) {
         entries[i] = values.items[i].expected;
         entries[i].name = values.items[i].name;
         if (entries[i].dtype == PARA_I8)
-            status = para_fail(err, PARA_ESUPPORT, "%s: parameter \"%s\" is i8, expected weights of f32 or bf16 to save",
-                               path, values.items[i].base);
+            status =
+                para_fail(err, PARA_ESUPPORT, "%s: parameter \"%s\" is i8, expected weights of f32 or bf16 to save",
+                          path, values.items[i].base);
     }
-    struct source source = {&values, s};
+    struct source source = {&values, s, finite};
     if (status == 0)
         status = para_safetensors_stream(path, entries, values.count, fetch, &source, err);
     free(entries);
@@ -191,22 +86,22 @@ static int check_step(const para_graph *g, para_session *s, const para_trainer *
     return 0;
 }
 
-static int save_files(const char *folder, const para_gpt2 *model, const para_graph *g, para_session *s,
+static int save_files(const char *folder, const para_model *model, const para_graph *g, para_session *s,
                       const para_trainer *trainer, para_error *err)
 {
     char path[PARA_PATH_BYTES];
     PARA_TRY(para_path(path, err, "%s/config.json", folder));
     PARA_TRY(para_config_save(path, model, err));
-    PARA_TRY(save_values(folder, PARA_WEIGHTS_FILE, g, s, PARA_PARAMETER, err));
+    PARA_TRY(save_values(folder, PARA_WEIGHTS_FILE, model->family, g, s, PARA_PARAMETER, trainer, err));
     if (!trainer)
         return 0;
     PARA_TRY(check_step(g, s, trainer, err));
-    PARA_TRY(save_values(folder, "optimizer.safetensors", g, s, PARA_STATE, err));
+    PARA_TRY(save_values(folder, "optimizer.safetensors", model->family, g, s, PARA_STATE, false, err));
     PARA_TRY(para_path(path, err, "%s/trainer.json", folder));
     return para_trainer_save(path, trainer, err);
 }
 
-int para_checkpoint_save(const char *dir, const para_gpt2 *model, const para_graph *g, para_session *s,
+int para_checkpoint_save(const char *dir, const para_model *model, const para_graph *g, para_session *s,
                          const para_trainer *trainer, para_error *err)
 {
     static const char *const ours[] = {"config.json",
@@ -216,7 +111,7 @@ int para_checkpoint_save(const char *dir, const para_gpt2 *model, const para_gra
                                        "optimizer.safetensors",
                                        "trainer.json",
                                        NULL};
-    PARA_TRY(para_gpt2_check(model, err));
+    PARA_TRY(para_model_check(model, err));
     struct para_new_folder folder;
     PARA_TRY(para_new_folder_begin(&folder, dir, err));
     int status = save_files(folder.temporary, model, g, s, trainer, err);
@@ -257,30 +152,59 @@ static const char *sources_of(para_dtype dtype)
     return para_dtype_weighs(dtype) ? "f32, f16 or bf16" : para_dtype_name(dtype);
 }
 
-static int match(struct value *v, const struct para_weights *weights, para_error *err)
+/* Find a tensor by its name, or by that of a copy of it, as a head tied to the token table. */
+static const struct para_weight *find_weight(const struct para_weights *weights, const struct para_family *family,
+                                             const char *name)
 {
-    v->found = para_weights_find(weights, v->name);
+    const struct para_weight *found = para_weights_find(weights, name);
+    for (const struct para_extra *e = family->extras; e->pattern && !found; e++)
+        if (e->copy_of && strcmp(e->copy_of, name) == 0)
+            found = para_weights_find(weights, e->pattern);
+    return found;
+}
+
+/* Say that a tensor is missing, and name some that are there. */
+static int fail_missing(const struct para_weights *weights, const char *name, const char *expected, para_error *err)
+{
+    enum { NAMED = 3 };
+    char has[256] = "no tensor at all";
+    size_t used = 0;
+    for (int i = 0; i < weights->count && i < NAMED && used < sizeof has; i++)
+        used +=
+            (size_t)snprintf(has + used, sizeof has - used, "%s\"%.60s\"", i ? ", " : "", weights->items[i].entry.name);
+    return para_fail(err, PARA_EFORMAT, "%s: has no tensor \"%s\"%s; it has %s%s", weights->path, name, expected, has,
+                     weights->count > NAMED ? " and others" : "");
+}
+
+static int match(struct para_value *v, const struct para_weights *weights, const struct para_family *family,
+                 para_error *err)
+{
+    v->found = find_weight(weights, family, v->name);
     para_dtype dtype = v->expected.dtype;
+    char expected[40];
+    snprintf(expected, sizeof expected, " of type %s", sources_of(dtype));
     if (!v->found)
-        return para_fail(err, PARA_EFORMAT, "%s: has no tensor \"%s\" of type %s", weights->path, v->name,
-                         sources_of(dtype));
+        return fail_missing(weights, v->name, expected, err);
     if (!para_weight_converts(v->found, dtype))
         return para_fail(err, PARA_EFORMAT, "%s: tensor \"%s\" is %s, expected %s", v->found->path,
                          v->found->entry.name, para_dtype_name(v->found->entry.dtype), sources_of(dtype));
     return match_shape(v->found, &v->expected, v->axes, err);
 }
 
-/* Causal masks, which older files keep as tensors, and the head that is tied to wte carry nothing of their own. */
-static bool is_known_extra(const char *name)
+static const struct para_extra *find_extra(const struct para_family *family, const char *name)
 {
-    return ends_with(name, ".attn.bias") || ends_with(name, ".attn.masked_bias") || strcmp(name, "lm_head.weight") == 0;
+    for (const struct para_extra *e = family->extras; e->pattern; e++)
+        if (fnmatch(e->pattern, name, 0) == 0)
+            return e;
+    return NULL;
 }
 
-static int refuse_extras(const struct values *values, const struct para_weights *weights, para_error *err)
+static int refuse_extras(const struct para_values *values, const struct para_weights *weights,
+                         const struct para_family *family, para_error *err)
 {
     for (int i = 0; i < weights->count; i++) {
         const struct para_weight *w = &weights->items[i];
-        bool used = is_known_extra(w->entry.name);
+        bool used = find_extra(family, w->entry.name);
         for (int k = 0; k < values->count && !used; k++)
             used = values->items[k].found == w;
         if (!used)
@@ -292,26 +216,33 @@ static int refuse_extras(const struct values *values, const struct para_weights 
     return 0;
 }
 
-static int check_tied_head(const struct para_weights *weights, para_error *err)
+static int check_copy(const struct para_weight *copy, const struct para_weight *of, para_error *err)
 {
-    const struct para_weight *head = para_weights_find(weights, "lm_head.weight");
-    const struct para_weight *wte = para_weights_find(weights, "transformer.wte.weight");
-    if (!head || !wte)
-        return 0;
-    const para_entry *a = &head->entry, *b = &wte->entry;
+    const para_entry *a = &copy->entry, *b = &of->entry;
     bool same = a->dtype == b->dtype && a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0;
     para_safetensors_forget(a);
     para_safetensors_forget(b);
     return same ? 0
-                : para_fail(err, PARA_ESUPPORT,
-                            "%s: tensor \"lm_head.weight\" differs from \"%s\", expected a head tied to it", head->path,
-                            b->name);
+                : para_fail(err, PARA_ESUPPORT, "%s: tensor \"%s\" differs from \"%s\", expected a copy of it",
+                            copy->path, a->name, b->name);
+}
+
+/* A tensor that stands twice in the file, as a head tied to the token table may, is one value of the graph. */
+static int check_copies(const struct para_weights *weights, const struct para_family *family, para_error *err)
+{
+    for (const struct para_extra *e = family->extras; e->pattern; e++) {
+        const struct para_weight *copy = e->copy_of ? para_weights_find(weights, e->pattern) : NULL;
+        const struct para_weight *of = e->copy_of ? para_weights_find(weights, e->copy_of) : NULL;
+        if (copy && of)
+            PARA_TRY(check_copy(copy, of, err));
+    }
+    return 0;
 }
 
 /* Weights and the values that they fill. */
 struct part {
     struct para_weights weights;
-    struct values values;
+    struct para_values values;
 };
 
 static void part_close(struct part *p)
@@ -322,16 +253,17 @@ static void part_close(struct part *p)
 }
 
 /* Match weights with the graph; the session isn't touched yet. */
-static int part_match(struct part *p, const para_graph *g, para_kind kind, para_error *err)
+static int part_match(struct part *p, const struct para_family *family, const para_graph *g, para_kind kind,
+                      para_error *err)
 {
-    PARA_TRY(list_values(&p->values, g, kind, err));
+    PARA_TRY(para_values_list(&p->values, g, family, kind, err));
     for (int i = 0; i < p->values.count; i++)
-        PARA_TRY(match(&p->values.items[i], &p->weights, err));
-    PARA_TRY(refuse_extras(&p->values, &p->weights, err));
-    return check_tied_head(&p->weights, err);
+        PARA_TRY(match(&p->values.items[i], &p->weights, family, err));
+    PARA_TRY(refuse_extras(&p->values, &p->weights, family, err));
+    return check_copies(&p->weights, family, err);
 }
 
-static int set_converted(para_session *s, const struct value *v, para_error *err)
+static int set_converted(para_session *s, const struct para_value *v, para_error *err)
 {
     const para_entry *e = &v->found->entry;
     size_t count = v->expected.bytes / para_dtype_bytes(v->expected.dtype);
@@ -350,7 +282,7 @@ static int set_converted(para_session *s, const struct value *v, para_error *err
 static int part_set(const struct part *p, para_session *s, para_error *err)
 {
     for (int i = 0; i < p->values.count; i++) {
-        const struct value *v = &p->values.items[i];
+        const struct para_value *v = &p->values.items[i];
         const para_entry *e = &v->found->entry;
         PARA_TRY(e->dtype == v->expected.dtype ? para_session_set(s, v->base, e->data, e->bytes, err)
                                                : set_converted(s, v, err));
@@ -359,21 +291,38 @@ static int part_set(const struct part *p, para_session *s, para_error *err)
     return 0;
 }
 
-/* The number of heads shows in no file's shape, so config.json has to say it. */
-static int check_heads(const char *folder, const para_graph *g, para_error *err)
+static int64_t size_of(const para_model *model, const struct para_field *f)
 {
-    para_gpt2 model;
+    return *(const int64_t *)((const char *)model->config + f->offset);
+}
+
+/* A size that is an axis must be the graph's: some, as the number of heads, show in no file's shape. */
+static int check_axes(const char *path, const para_model *model, const para_tensor *t, para_error *err)
+{
+    for (int d = 0; d < para_tensor_rank(t); d++)
+        for (const struct para_field *f = model->family->fields; f->name; f++) {
+            int64_t whole = para_tensor_whole(t, d);
+            if (f->size && strcmp(f->size, para_tensor_dim(t, d).axis) == 0 && size_of(model, f) != whole)
+                return para_fail(err, PARA_ESHAPE, "%s: %s is %lld, the graph has %lld %s", path, f->name,
+                                 (long long)size_of(model, f), (long long)whole, f->size);
+        }
+    return 0;
+}
+
+/* Find the family of a folder whose model has the graph's sizes. */
+static int find_family(const struct para_family **out, const char *folder, const para_graph *g, para_error *err)
+{
+    para_model *model;
     char path[PARA_PATH_BYTES];
     PARA_TRY(para_path(path, err, "%s/config.json", folder));
     PARA_TRY(para_config_load(path, &model, err));
-    for (int i = 0; i < para_graph_tensor_count(g); i++) {
-        const para_tensor *t = para_graph_tensor(g, i);
-        for (int d = 0; d < para_tensor_rank(t); d++)
-            if (strcmp(para_tensor_dim(t, d).axis, "heads") == 0 && para_tensor_whole(t, d) != model.heads)
-                return para_fail(err, PARA_ESHAPE, "%s: n_head is %lld, the graph has %lld heads", path,
-                                 (long long)model.heads, (long long)para_tensor_whole(t, d));
-    }
-    return 0;
+    int status = 0;
+    for (int i = 0; i < para_graph_tensor_count(g) && status == 0; i++)
+        status = check_axes(path, model, para_graph_tensor(g, i), err);
+    if (status == 0)
+        *out = model->family;
+    para_model_free(model);
+    return status;
 }
 
 /* trainer.json and optimizer.safetensors must be of one save. */
@@ -383,7 +332,7 @@ static int load_trainer(para_trainer *out, const struct part *optimizer, const c
     PARA_TRY(para_path(path, err, "%s/trainer.json", folder));
     PARA_TRY(para_trainer_load(path, out, err));
     for (int i = 0; i < optimizer->values.count; i++) {
-        const struct value *v = &optimizer->values.items[i];
+        const struct para_value *v = &optimizer->values.items[i];
         int32_t step;
         if (strcmp(v->base, PARA_STEP) != 0 || v->found->entry.bytes != sizeof step)
             continue;
@@ -399,13 +348,15 @@ static int load_parts(struct part *model, struct part *optimizer, const char *fo
                       para_session *s, para_trainer *trainer, para_error *err)
 {
     para_trainer loaded = {0};
-    PARA_TRY(para_weights_open(&model->weights, folder, err));
-    PARA_TRY(part_match(model, g, PARA_PARAMETER, err));
+    const struct para_family *family = NULL;
+    PARA_TRY(find_family(&family, folder, g, err));
+    PARA_TRY(para_weights_open(&model->weights, folder, family->prefix, err));
+    PARA_TRY(part_match(model, family, g, PARA_PARAMETER, err));
     if (trainer) {
         char path[PARA_PATH_BYTES];
         PARA_TRY(para_path(path, err, "%s/optimizer.safetensors", folder));
-        PARA_TRY(para_weights_open_file(&optimizer->weights, path, err));
-        PARA_TRY(part_match(optimizer, g, PARA_STATE, err));
+        PARA_TRY(para_weights_open_file(&optimizer->weights, path, family->prefix, err));
+        PARA_TRY(part_match(optimizer, family, g, PARA_STATE, err));
         PARA_TRY(load_trainer(&loaded, optimizer, folder, err));
     }
     PARA_TRY(part_set(model, s, err));
@@ -415,23 +366,28 @@ static int load_parts(struct part *model, struct part *optimizer, const char *fo
     return 0;
 }
 
-/* Sizes that the weights don't bear out are told before anyone builds a graph, or makes room, by them. */
-static int check_sizes(const para_gpt2 *m, const struct para_weights *weights, para_error *err)
+/* The size that has this name in config.json. */
+static int64_t size_named(const para_model *model, const char *name)
 {
-    char last[NAME_BYTES];
-    snprintf(last, sizeof last, "transformer.h.%lld.mlp.c_fc.weight", (long long)m->layers - 1);
-    const struct {
-        const char *name, *axes;
-        para_entry expected;
-    } sizes[] = {{"transformer.wte.weight", "(vocab_size, n_embd)", {.rank = 2, .shape = {m->vocab, m->embd}}},
-                 {"transformer.wpe.weight", "(n_positions, n_embd)", {.rank = 2, .shape = {m->context, m->embd}}},
-                 {last, "(n_embd, n_inner)", {.rank = 2, .shape = {m->embd, m->ff}}}};
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        const struct para_weight *w = para_weights_find(weights, sizes[i].name);
+    const struct para_field *f = model->family->fields;
+    while (strcmp(f->name, name) != 0)
+        f++;
+    return size_of(model, f);
+}
+
+/* Sizes that the weights don't bear out are told before anyone builds a graph, or makes room, by them. */
+static int check_sizes(const para_model *model, const struct para_weights *weights, para_error *err)
+{
+    int64_t last = para_model_measure(model).layers - 1;
+    for (const struct para_evidence *e = model->family->evidence; e->tensor; e++) {
+        char name[PARA_NAME_BYTES], axes[PARA_AXES_BYTES];
+        para_name_of_layer(e->tensor, last, name, sizeof name);
+        snprintf(axes, sizeof axes, "(%s, %s)", e->rows, e->columns);
+        const struct para_weight *w = find_weight(weights, model->family, name);
         if (!w)
-            return para_fail(err, PARA_EFORMAT, "%s: has no tensor \"%s\", expected by config.json", weights->path,
-                             sizes[i].name);
-        PARA_TRY(match_shape(w, &sizes[i].expected, sizes[i].axes, err));
+            return fail_missing(weights, name, ", expected by config.json", err);
+        const para_entry expected = {.rank = 2, .shape = {size_named(model, e->rows), size_named(model, e->columns)}};
+        PARA_TRY(match_shape(w, &expected, axes, err));
     }
     return 0;
 }
@@ -444,22 +400,55 @@ static bool has_weights(const char *folder)
            (access(file, F_OK) == 0 || access(index, F_OK) == 0);
 }
 
-int para_checkpoint_config(const char *dir, para_gpt2 *out, para_error *err)
+static int check_weights(const para_model *model, const char *folder, para_error *err)
+{
+    struct para_weights weights = {0};
+    int status = para_weights_open(&weights, folder, model->family->prefix, err);
+    if (status == 0)
+        status = check_sizes(model, &weights, err);
+    para_weights_close(&weights);
+    return status;
+}
+
+int para_model_open(para_model **out, const char *dir, para_error *err)
 {
     char folder[PARA_PATH_BYTES], path[PARA_PATH_BYTES];
-    para_gpt2 model;
+    para_model *model;
     PARA_TRY(para_folder_find(folder, dir, err));
     PARA_TRY(para_path(path, err, "%s/config.json", folder));
     PARA_TRY(para_config_load(path, &model, err));
-    if (has_weights(folder)) {
-        struct para_weights weights = {0};
-        int status = para_weights_open(&weights, folder, err);
-        if (status == 0)
-            status = check_sizes(&model, &weights, err);
-        para_weights_close(&weights);
-        PARA_TRY(status);
+    int status = has_weights(folder) ? check_weights(model, folder, err) : 0;
+    if (status < 0)
+        para_model_free(model);
+    else
+        *out = model;
+    return status;
+}
+
+int para_checkpoint_trainer(const char *dir, para_trainer *out, para_error *err)
+{
+    char folder[PARA_PATH_BYTES], path[PARA_PATH_BYTES];
+    PARA_TRY(para_folder_find(folder, dir, err));
+    PARA_TRY(para_path(path, err, "%s/trainer.json", folder));
+    return para_trainer_load(path, out, err);
+}
+
+int para_checkpoint_ends(const char *dir, int32_t **ids, int64_t *count, para_error *err)
+{
+    char folder[PARA_PATH_BYTES], config[PARA_PATH_BYTES], generation[PARA_PATH_BYTES];
+    int32_t *found = NULL;
+    int64_t n = 0;
+    PARA_TRY(para_folder_find(folder, dir, err));
+    PARA_TRY(para_path(config, err, "%s/config.json", folder));
+    PARA_TRY(para_path(generation, err, "%s/generation_config.json", folder));
+    int status = para_config_ends(config, &found, &n, err);
+    status = status < 0 ? status : para_config_ends(generation, &found, &n, err);
+    if (status < 0) {
+        free(found);
+        return status;
     }
-    *out = model;
+    *ids = found;
+    *count = n;
     return 0;
 }
 
@@ -467,7 +456,6 @@ int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, 
 {
     char folder[PARA_PATH_BYTES];
     PARA_TRY(para_folder_find(folder, dir, err));
-    PARA_TRY(check_heads(folder, g, err));
     struct part model = {0}, optimizer = {0};
     int status = load_parts(&model, &optimizer, folder, g, s, trainer, err);
     part_close(&model);

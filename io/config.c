@@ -1,113 +1,81 @@
-/* The JSON files of a checkpoint. */
+/* The JSON files of a checkpoint: config.json by the rows of the model's family, and trainer.json. */
 #include "io/config.h"
 
 #include "base/fail.h"
+#include "base/number.h"
 #include "io/file.h"
+#include "models/family.h"
 
 #include <errno.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Fields whose other values mean a model that this one isn't. Absent ones have these values. */
-static const struct {
-    const char *name;
-    bool expected;
-} flags[] = {{"tie_word_embeddings", true},
-             {"scale_attn_weights", true},
-             {"scale_attn_by_inverse_layer_idx", false},
-             {"add_cross_attention", false},
-             {"is_encoder_decoder", false}};
-
-/* Fields that mean a model that this one isn't, unless they are absent, null or empty. */
-static const char *const foreign[] = {"auto_map", "pruned_heads", "quantization_config"};
-
-/* Both ways to name a size: GPT-2's own and that of all models. */
-static const struct size_name {
-    const char *own, *general;
-} layers = {"n_layer", "num_hidden_layers"}, heads = {"n_head", "num_attention_heads"},
-  embd = {"n_embd", "hidden_size"}, vocab = {"vocab_size", NULL}, context = {"n_positions", "max_position_embeddings"},
-  inner = {"n_inner", NULL};
-
-/* The first of either form is written. Three names of the tanh form differ in the order of their products. */
-static const struct {
-    const char *name;
-    bool erf;
-} activations[] = {{"gelu_new", false}, {"gelu", true}, {"gelu_pytorch_tanh", false}, {"gelu_fast", false}};
-
-static const double ABSENT_DROPOUT = 0.1; /* as transformers has it */
-
-enum { GPT2_VOCAB = 50257, GPT2_END_OF_TEXT = 50256 };
-
-/* bos and eos are null for other vocabularies, whose end of text isn't known here; transformers would put 50256. */
-int para_config_save(const char *path, const para_gpt2 *model, para_error *err)
-{
-    json_t *end = model->vocab == GPT2_VOCAB ? json_integer(GPT2_END_OF_TEXT) : json_null();
-    json_t *config = json_pack(
-        "{s:[s], s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:O, s:O, s:s}", "architectures",
-        "GPT2LMHeadModel", "model_type", "gpt2", "n_layer", (json_int_t)model->layers, "n_head",
-        (json_int_t)model->heads, "n_embd", (json_int_t)model->embd, "n_inner", (json_int_t)model->ff, "vocab_size",
-        (json_int_t)model->vocab, "n_positions", (json_int_t)model->context, "activation_function",
-        activations[model->gelu_erf].name, "layer_norm_epsilon", model->norm_eps, "embd_pdrop", model->dropout,
-        "resid_pdrop", model->dropout, "attn_pdrop", model->attn_dropout, "initializer_range", 0.02, "bos_token_id",
-        end, "eos_token_id", end, "torch_dtype", "float32");
-    json_decref(end);
-    for (size_t i = 0; config && i < sizeof flags / sizeof flags[0]; i++)
-        json_object_set_new(config, flags[i].name, json_boolean(flags[i].expected));
-    int status = para_json_save(path, config, err);
-    json_decref(config);
-    return status;
-}
+#include <unistd.h>
 
 static int fail_field(para_error *err, const char *path, const char *field, const json_t *value, const char *expected)
 {
-    char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    para_fail(err, PARA_EFORMAT, "%s: \"%s\" is %.100s, expected %s", path, field, text ? text : "missing", expected);
+    char number[PARA_NUMBER_TEXT], *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    const char *found = json_is_real(value) ? para_number_text(number, json_real_value(value)) : text;
+    if (json_is_real(value) && !number[strcspn(number, ".e")])
+        strcat(number, ".0"); /* 2.0 isn't the whole number 2 */
+    para_fail(err, PARA_EFORMAT, "%s: \"%s\" is %.100s, expected %s", path, field, found ? found : "missing", expected);
     free(text);
     return PARA_EFORMAT;
 }
 
-/* The value of a size, under either name; where both are given they must agree. */
-static const json_t *find_size(const json_t *config, struct size_name name)
+/* --- writing config.json --- */
+
+/* The first word for a value is the one to write. */
+static const char *find_word(const struct para_word *words, bool value)
 {
-    const json_t *own = json_object_get(config, name.own);
-    return own || !name.general ? own : json_object_get(config, name.general);
+    while (words->value != value)
+        words++;
+    return words->word;
 }
 
-static int read_size(int64_t *out, const json_t *config, struct size_name name, const char *path, para_error *err)
+/* What a field says of a configuration; NULL without memory. */
+static json_t *field_value(const struct para_field *f, const void *config)
 {
-    const json_t *value = find_size(config, name);
-    if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > INT32_MAX)
-        return fail_field(err, path, name.own, value, "a whole number from 1 to 2147483647");
-    *out = json_integer_value(value);
-    const json_t *general = name.general ? json_object_get(config, name.general) : NULL;
-    char expected[80];
-    snprintf(expected, sizeof expected, "%s's %lld", name.own, (long long)*out);
-    return !general || json_equal(general, value) ? 0 : fail_field(err, path, name.general, general, expected);
+    const void *field = (const char *)config + f->offset;
+    switch (f->kind) {
+    case PARA_FIELD_SIZE:
+        return json_integer(*(const int64_t *)field);
+    case PARA_FIELD_REAL:
+        return json_real(*(const double *)field);
+    case PARA_FIELD_WORD:
+        return json_string(find_word(f->words, *(const bool *)field));
+    default:
+        return json_loads(f->tell ? f->tell(config) : f->json, JSON_DECODE_ANY, NULL);
+    }
 }
 
-static int read_number(double *out, const json_t *config, const char *field, double absent, const char *path,
-                       para_error *err)
+int para_config_save(const char *path, const para_model *model, para_error *err)
 {
-    const json_t *value = json_object_get(config, field);
-    if (value && !json_is_number(value))
-        return fail_field(err, path, field, value, "a number");
-    *out = value ? json_number_value(value) : absent;
-    return 0;
+    json_t *config = json_object();
+    bool whole = config;
+    for (const struct para_field *f = model->family->fields; f->name && whole; f++)
+        if (f->kind != PARA_FIELD_EMPTY)
+            whole = json_object_set_new(config, f->name, field_value(f, model->config)) == 0;
+    int status = para_json_save(path, whole ? config : NULL, err);
+    json_decref(config);
+    return status;
 }
 
-static int read_activation(bool *erf, const json_t *config, const char *path, para_error *err)
+/* --- reading config.json --- */
+
+/* A configuration being read. */
+struct reading {
+    const char *path;
+    const json_t *json;
+    const struct para_family *family;
+    void *config;
+};
+
+static int fail_value(const struct reading *r, const char *field, const char *expected, para_error *err)
 {
-    const json_t *value = json_object_get(config, "activation_function");
-    const char *name = value ? json_string_value(value) : activations[0].name;
-    for (size_t i = 0; name && i < sizeof activations / sizeof activations[0]; i++)
-        if (strcmp(name, activations[i].name) == 0) {
-            *erf = activations[i].erf;
-            return 0;
-        }
-    return fail_field(err, path, "activation_function", value,
-                      "\"gelu_new\" (or \"gelu_pytorch_tanh\", \"gelu_fast\"), or \"gelu\"");
+    return fail_field(err, r->path, field, json_object_get(r->json, field), expected);
 }
 
 static bool is_empty(const json_t *value)
@@ -115,77 +83,245 @@ static bool is_empty(const json_t *value)
     return !value || json_is_null(value) || (json_is_object(value) && json_object_size(value) == 0);
 }
 
-/* reorder_and_upcast_attn changes the order of roundings in half precision alone, so both of its values are good.
- * What no rule names doesn't change the logits: tokens for generation, heads for classification, the type in memory. */
-static int check_kind(const json_t *config, const char *path, para_error *err)
+/* A size may stand under either name; where both do they must agree. */
+static int read_size(const struct reading *r, const struct para_field *f, int64_t *out, para_error *err)
 {
-    const json_t *type = json_object_get(config, "model_type");
-    if (!json_is_string(type) || strcmp(json_string_value(type), "gpt2") != 0)
-        return fail_field(err, path, "model_type", type, "\"gpt2\"");
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        const json_t *flag = json_object_get(config, flags[i].name);
-        if (flag && (!json_is_boolean(flag) || json_is_true(flag) != flags[i].expected))
-            return fail_field(err, path, flags[i].name, flag, flags[i].expected ? "true" : "false");
+    const json_t *own = json_object_get(r->json, f->name);
+    const json_t *general = f->general ? json_object_get(r->json, f->general) : NULL, *value = own ? own : general;
+    if (f->optional && (!value || json_is_null(value)))
+        return 0;
+    if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > INT32_MAX)
+        return fail_field(err, r->path, f->name, value, "a whole number from 1 to 2147483647");
+    *out = json_integer_value(value);
+    char expected[80];
+    snprintf(expected, sizeof expected, "%s's %lld", f->name, (long long)*out);
+    return !general || json_equal(general, value) ? 0 : fail_value(r, f->general, expected, err);
+}
+
+static int read_real(const struct reading *r, const struct para_field *f, double *out, para_error *err)
+{
+    const json_t *value = json_object_get(r->json, f->name);
+    if (value && !json_is_number(value))
+        return fail_value(r, f->name, "a number", err);
+    *out = value ? json_number_value(value) : f->absent;
+    return 0;
+}
+
+static int read_word(const struct reading *r, const struct para_field *f, bool *out, para_error *err)
+{
+    const json_t *value = json_object_get(r->json, f->name);
+    const char *word = value ? json_string_value(value) : f->words->word;
+    char expected[200] = "";
+    size_t used = 0;
+    for (const struct para_word *w = f->words; w->word && used < sizeof expected; w++) {
+        if (word && strcmp(word, w->word) == 0) {
+            *out = w->value;
+            return 0;
+        }
+        used += (size_t)snprintf(expected + used, sizeof expected - used, "%s\"%s\"", used ? " or " : "", w->word);
     }
-    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
-        const json_t *value = json_object_get(config, foreign[i]);
-        if (!is_empty(value))
-            return fail_field(err, path, foreign[i], value, "none: a plain GPT-2");
+    return fail_value(r, f->name, expected, err);
+}
+
+static int check_fixed(const struct reading *r, const struct para_field *f, para_error *err)
+{
+    const json_t *value = json_object_get(r->json, f->name);
+    json_t *expected = json_loads(f->json, JSON_DECODE_ANY, NULL);
+    if (!expected)
+        return para_fail_memory(err, r->path);
+    bool same = !value || json_equal(value, expected);
+    json_decref(expected);
+    return same ? 0 : fail_value(r, f->name, f->json, err);
+}
+
+static int check_empty(const struct reading *r, const struct para_field *f, para_error *err)
+{
+    char expected[80];
+    snprintf(expected, sizeof expected, "none: a plain %s model", r->family->name);
+    return is_empty(json_object_get(r->json, f->name)) ? 0 : fail_value(r, f->name, expected, err);
+}
+
+static int read_field(const struct reading *r, const struct para_field *f, para_error *err)
+{
+    void *field = (char *)r->config + f->offset;
+    switch (f->kind) {
+    case PARA_FIELD_SIZE:
+        return read_size(r, f, field, err);
+    case PARA_FIELD_REAL:
+        return read_real(r, f, field, err);
+    case PARA_FIELD_WORD:
+        return read_word(r, f, field, err);
+    case PARA_FIELD_FIXED:
+        return check_fixed(r, f, err);
+    case PARA_FIELD_EMPTY:
+        return check_empty(r, f, err);
+    case PARA_FIELD_TOLD:
+        break;
     }
     return 0;
 }
 
-/* Dropout matters to training alone. One number stands for both the embeddings' and the residual branches'. */
-static int read_dropout(para_gpt2 *m, const json_t *config, const char *path, para_error *err)
+static int read_config(const struct reading *r, para_error *err)
 {
-    double embeddings;
-    PARA_TRY(read_number(&m->dropout, config, "resid_pdrop", ABSENT_DROPOUT, path, err));
-    PARA_TRY(read_number(&embeddings, config, "embd_pdrop", ABSENT_DROPOUT, path, err));
-    PARA_TRY(read_number(&m->attn_dropout, config, "attn_pdrop", ABSENT_DROPOUT, path, err));
-    char expected[80];
-    snprintf(expected, sizeof expected, "resid_pdrop's %g", m->dropout);
-    return embeddings == m->dropout
-               ? 0
-               : fail_field(err, path, "embd_pdrop", json_object_get(config, "embd_pdrop"), expected);
-}
-
-static int read_config(para_gpt2 *m, const json_t *config, const char *path, para_error *err)
-{
-    PARA_TRY(check_kind(config, path, err));
-    PARA_TRY(read_activation(&m->gelu_erf, config, path, err));
-    PARA_TRY(read_size(&m->layers, config, layers, path, err));
-    PARA_TRY(read_size(&m->heads, config, heads, path, err));
-    PARA_TRY(read_size(&m->embd, config, embd, path, err));
-    PARA_TRY(read_size(&m->vocab, config, vocab, path, err));
-    PARA_TRY(read_size(&m->context, config, context, path, err));
-    const json_t *ff = json_object_get(config, inner.own);
-    if (!ff || json_is_null(ff))
-        m->ff = 4 * m->embd; /* as transformers has it */
-    else
-        PARA_TRY(read_size(&m->ff, config, inner, path, err));
-    PARA_TRY(read_number(&m->norm_eps, config, "layer_norm_epsilon", 1e-5, path, err));
-    PARA_TRY(read_dropout(m, config, path, err));
+    for (const struct para_field *f = r->family->fields; f->name; f++)
+        PARA_TRY(read_field(r, f, err));
+    r->family->complete(r->config);
     para_error why;
-    int status = para_gpt2_check(m, &why);
-    return status < 0 ? para_fail(err, PARA_EFORMAT, "%.200s: %.250s", path, why.message) : 0;
+    int status = r->family->check(r->config, &why);
+    return status < 0 ? para_fail(err, PARA_EFORMAT, "%s: %s", r->path, why.message) : 0;
 }
 
-int para_config_load(const char *path, para_gpt2 *out, para_error *err)
+static int find_family(const struct para_family **out, const char *path, const json_t *config, para_error *err)
 {
-    json_t *config;
-    PARA_TRY(para_json_load(&config, path, err));
-    para_gpt2 model = {0};
-    int status = read_config(&model, config, path, err);
-    json_decref(config);
-    if (status == 0)
+    const json_t *type = json_object_get(config, "model_type");
+    const char *name = json_string_value(type);
+    char expected[200] = "";
+    size_t used = 0;
+    for (const struct para_family *const *f = para_families; *f && used < sizeof expected; f++) {
+        if (name && strcmp(name, (*f)->name) == 0) {
+            *out = *f;
+            return 0;
+        }
+        used += (size_t)snprintf(expected + used, sizeof expected - used, "%s\"%s\"", used ? " or " : "", (*f)->name);
+    }
+    return fail_field(err, path, "model_type", type, expected);
+}
+
+static int read_model(para_model **out, const char *path, const json_t *config, para_error *err)
+{
+    const struct para_family *family = NULL;
+    para_model *model;
+    PARA_TRY(find_family(&family, path, config, err));
+    PARA_TRY(para_model_new(&model, family, NULL, err));
+    const struct reading r = {path, config, family, model->config};
+    int status = read_config(&r, err);
+    if (status < 0)
+        para_model_free(model);
+    else
         *out = model;
     return status;
 }
+
+int para_config_load(const char *path, para_model **out, para_error *err)
+{
+    json_t *config;
+    PARA_TRY(para_json_load(&config, path, err));
+    int status = read_model(out, path, config, err);
+    json_decref(config);
+    return status;
+}
+
+/* --- ends of text --- */
+
+static int append_end(const char *path, const json_t *value, int32_t **ids, int64_t *count, para_error *err)
+{
+    json_int_t id = json_integer_value(value);
+    if (!json_is_integer(value) || id > INT32_MAX)
+        return fail_field(err, path, "eos_token_id", value, "token ids");
+    int32_t *more = realloc(*ids, (size_t)(*count + 1) * sizeof *more);
+    if (!more)
+        return para_fail_memory(err, "ends of text");
+    *ids = more;
+    if (id >= 0)
+        more[(*count)++] = (int32_t)id;
+    return 0;
+}
+
+static int append_ends(const char *path, const json_t *value, int32_t **ids, int64_t *count, para_error *err)
+{
+    if (!value || json_is_null(value))
+        return 0;
+    if (!json_is_array(value))
+        return append_end(path, value, ids, count, err);
+    for (size_t i = 0; i < json_array_size(value); i++)
+        PARA_TRY(append_end(path, json_array_get(value, i), ids, count, err));
+    return 0;
+}
+
+int para_config_ends(const char *path, int32_t **ids, int64_t *count, para_error *err)
+{
+    json_t *config;
+    if (access(path, F_OK) != 0)
+        return 0;
+    PARA_TRY(para_json_load(&config, path, err));
+    int status = append_ends(path, json_object_get(config, "eos_token_id"), ids, count, err);
+    json_decref(config);
+    return status;
+}
+
+/* --- trainer.json --- */
 
 /* JSON numbers are exact up to 2^53 in most readers; larger seeds are written as strings. */
 static json_t *seed_value(uint64_t seed)
 {
     return seed <= (uint64_t)1 << 53 ? json_integer((json_int_t)seed) : json_sprintf("%llu", (unsigned long long)seed);
+}
+
+/* The numbers of how a run is trained; its words are read apart. */
+static const struct number {
+    const char *name;
+    size_t offset;
+    bool whole;
+    double least;
+} numbers[] = {
+    {"batch", offsetof(para_trainer, batch), true, 1},
+    {"seq", offsetof(para_trainer, seq), true, 1},
+    {"steps", offsetof(para_trainer, adamw.schedule.steps), true, 0},
+    {"warmup", offsetof(para_trainer, adamw.schedule.warmup), true, 0},
+    {"lr", offsetof(para_trainer, adamw.schedule.lr), false, 0},
+    {"min_lr", offsetof(para_trainer, adamw.schedule.min_lr), false, 0},
+    {"beta1", offsetof(para_trainer, adamw.beta1), false, 0},
+    {"beta2", offsetof(para_trainer, adamw.beta2), false, 0},
+    {"eps", offsetof(para_trainer, adamw.eps), false, 0},
+    {"weight_decay", offsetof(para_trainer, adamw.weight_decay), false, 0},
+    {"clip", offsetof(para_trainer, adamw.clip), false, 0},
+};
+enum { NUMBERS = sizeof numbers / sizeof numbers[0] };
+
+/* Words by number, NULL behind the last. */
+static const char *order_word(int sequential)
+{
+    return sequential == 0 ? "random" : sequential == 1 ? "sequential" : NULL;
+}
+
+static const char *schedule_word(int kind)
+{
+    return para_schedule_name((para_schedule_kind)kind);
+}
+
+static double number_of(const para_trainer *t, const struct number *n)
+{
+    const void *number = (const char *)t + n->offset;
+    return n->whole ? (double)*(const int64_t *)number : *(const double *)number;
+}
+
+/* What a file may say, which is what is read back. */
+static int check_training(const para_trainer *t, const char *path, para_error *err)
+{
+    if (!schedule_word((int)t->adamw.schedule.kind))
+        return para_fail(err, PARA_EINVAL, "%s: the schedule is of kind %d, expected one of the three", path,
+                         (int)t->adamw.schedule.kind);
+    for (int i = 0; i < NUMBERS; i++) {
+        double value = number_of(t, &numbers[i]);
+        if (!isfinite(value) || value < numbers[i].least || (numbers[i].whole && value > INT32_MAX))
+            return para_fail(err, PARA_EINVAL, "%s: %s is %g, expected at least %g", path, numbers[i].name, value,
+                             numbers[i].least);
+    }
+    return 0;
+}
+
+/* Add how the run is trained. */
+static int add_training(json_t *value, const para_trainer *t)
+{
+    int status = json_object_set_new(value, "order", json_string(order_word(t->sequential)));
+    if (status == 0)
+        status = json_object_set_new(value, "schedule", json_string(schedule_word((int)t->adamw.schedule.kind)));
+    for (int i = 0; i < NUMBERS && status == 0; i++) {
+        double number = number_of(t, &numbers[i]);
+        status = json_object_set_new(value, numbers[i].name,
+                                     numbers[i].whole ? json_integer((json_int_t)number) : json_real(number));
+    }
+    return status;
 }
 
 int para_trainer_save(const char *path, const para_trainer *trainer, para_error *err)
@@ -194,10 +330,13 @@ int para_trainer_save(const char *path, const para_trainer *trainer, para_error 
         return para_fail(err, PARA_EINVAL,
                          "%s: step is %lld and the best loss %g, expected at least 0 and a finite number", path,
                          (long long)trainer->step, trainer->best_loss);
+    if (trainer->batch != 0)
+        PARA_TRY(check_training(trainer, path, err));
     json_t *best = trainer->best_loss < 0 ? json_null() : json_real(trainer->best_loss);
     json_t *value = json_pack("{s:I, s:o, s:o}", "step", (json_int_t)trainer->step, "seed", seed_value(trainer->seed),
                               "best_loss", best);
-    int status = para_json_save(path, value, err);
+    bool whole = value && (trainer->batch == 0 || add_training(value, trainer) == 0);
+    int status = para_json_save(path, whole ? value : NULL, err);
     json_decref(value);
     return status;
 }
@@ -218,6 +357,57 @@ static int read_seed(uint64_t *out, const json_t *value, const char *path, para_
     return 0;
 }
 
+static int read_number(para_trainer *t, const struct number *n, const json_t *run, const char *path, para_error *err)
+{
+    const json_t *value = json_object_get(run, n->name);
+    void *number = (char *)t + n->offset;
+    double found = json_number_value(value), most = n->whole ? INT32_MAX : HUGE_VAL;
+    char expected[60];
+    if (n->whole)
+        snprintf(expected, sizeof expected, "a whole number from %.0f to %.0f", n->least, most);
+    else
+        snprintf(expected, sizeof expected, "a number of at least %g", n->least);
+    if (!(n->whole ? json_is_integer(value) : json_is_number(value)) || found < n->least || found > most)
+        return fail_field(err, path, n->name, value, expected);
+    if (n->whole)
+        *(int64_t *)number = json_integer_value(value);
+    else
+        *(double *)number = found;
+    return 0;
+}
+
+/* The number of a word. */
+static int read_choice(int *out, const json_t *run, const char *name, const char *(*word_of)(int), const char *path,
+                       para_error *err)
+{
+    const json_t *value = json_object_get(run, name);
+    const char *word = json_string_value(value);
+    char expected[80] = "";
+    size_t used = 0;
+    for (*out = 0; word_of(*out); ++*out) {
+        if (word && strcmp(word, word_of(*out)) == 0)
+            return 0;
+        used +=
+            (size_t)snprintf(expected + used, sizeof expected - used, "%s\"%s\"", used ? " or " : "", word_of(*out));
+    }
+    return fail_field(err, path, name, value, expected);
+}
+
+/* How the run is trained, which earlier versions didn't tell. */
+static int read_training(para_trainer *t, const json_t *run, const char *path, para_error *err)
+{
+    int order, schedule;
+    if (!json_object_get(run, "batch"))
+        return 0;
+    PARA_TRY(read_choice(&order, run, "order", order_word, path, err));
+    PARA_TRY(read_choice(&schedule, run, "schedule", schedule_word, path, err));
+    t->sequential = order == 1;
+    t->adamw.schedule.kind = (para_schedule_kind)schedule;
+    for (int i = 0; i < NUMBERS; i++)
+        PARA_TRY(read_number(t, &numbers[i], run, path, err));
+    return 0;
+}
+
 static int read_trainer(para_trainer *t, const json_t *value, const char *path, para_error *err)
 {
     const json_t *step = json_object_get(value, "step"), *best = json_object_get(value, "best_loss");
@@ -228,7 +418,7 @@ static int read_trainer(para_trainer *t, const json_t *value, const char *path, 
     if (!json_is_number(best) && !json_is_null(best))
         return fail_field(err, path, "best_loss", best, "a number or null");
     t->best_loss = json_is_null(best) ? -1 : json_number_value(best);
-    return 0;
+    return read_training(t, value, path, err);
 }
 
 int para_trainer_load(const char *path, para_trainer *out, para_error *err)

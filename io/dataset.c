@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_BYTES = 1 << 16 };
+enum { READ_BYTES = 1 << 16, MOST_IDS = 1 << 16 };
 
 /* Keeps the draws of windows apart from those of initial values and dropout under the same seed. */
 static const uint64_t WINDOW_KEY = 0x77696e646f777321u;
@@ -35,20 +35,20 @@ static int reserve(para_dataset *d, int64_t more, para_error *err)
     return 0;
 }
 
-/* Append the ids in a block of bytes, 1 or 2 bytes each, little-endian; `first` is the number of the block's
- * first id in its file. */
-static int append(para_dataset *d, const unsigned char *bytes, size_t ids, size_t id_bytes, int64_t vocab,
-                  const char *path, int64_t first, para_error *err)
+/* A file being read. */
+struct reading {
+    para_dataset *d;
+    const char *path;
+    int64_t vocab, first; /* `first`: number of the file's first id in the dataset */
+};
+
+static int append(const struct reading *r, int64_t id, para_error *err)
 {
-    PARA_TRY(reserve(d, (int64_t)ids, err));
-    for (size_t i = 0; i < ids; i++) {
-        unsigned id = id_bytes == 1 ? bytes[i] : (unsigned)(bytes[2 * i] | bytes[2 * i + 1] << 8);
-        if (id >= vocab)
-            return para_fail(err, PARA_ERANGE, "%s: token %lld is %u, expected less than the vocabulary's %lld", path,
-                             (long long)(first + (int64_t)i), id, (long long)vocab);
-        d->owned[d->count + (int64_t)i] = (uint16_t)id;
-    }
-    d->count += (int64_t)ids;
+    para_dataset *d = r->d;
+    if (id >= r->vocab)
+        return para_fail(err, PARA_ERANGE, "%s: token %lld is %lld, expected less than the vocabulary's %lld", r->path,
+                         (long long)(d->count - r->first), (long long)id, (long long)r->vocab);
+    d->owned[d->count++] = (uint16_t)id;
     return 0;
 }
 
@@ -58,48 +58,86 @@ static bool ends_with(const char *string, const char *end)
     return length >= end_length && strcmp(string + length - end_length, end) == 0;
 }
 
-/* fread() gives short blocks at the file's end alone, so that an odd byte can stand nowhere else. */
-static int read_blocks(para_dataset *d, FILE *file, const char *path, int64_t vocab, para_error *err)
+/* Ids of 1 or 2 bytes each, little-endian. fread() gives short blocks at the file's end alone, so that an odd byte can
+ * stand nowhere else. */
+static int read_ids(const struct reading *r, FILE *file, para_error *err)
 {
-    size_t id_bytes = ends_with(path, ".tok16") ? 2 : 1;
+    size_t id_bytes = ends_with(r->path, ".tok16") ? 2 : 1;
     unsigned char block[READ_BYTES];
     size_t bytes;
-    int64_t first = d->count;
     while ((bytes = fread(block, 1, sizeof block, file)) > 0) {
         if (bytes % id_bytes != 0)
-            return para_fail(err, PARA_EFORMAT, "%s: the number of bytes is odd, expected ids of two bytes each", path);
-        PARA_TRY(append(d, block, bytes / id_bytes, id_bytes, vocab, path, d->count - first, err));
+            return para_fail(err, PARA_EFORMAT, "%s: the number of bytes is odd, expected ids of two bytes each",
+                             r->path);
+        PARA_TRY(reserve(r->d, (int64_t)(bytes / id_bytes), err));
+        for (size_t i = 0; i < bytes; i += id_bytes)
+            PARA_TRY(append(r, id_bytes == 1 ? block[i] : block[i] | block[i + 1] << 8, err));
     }
-    return ferror(file) ? para_fail_system(err, path, "read") : 0;
+    return ferror(file) ? para_fail_system(err, r->path, "read") : 0;
 }
 
-static int read_file(para_dataset *d, const char *path, int64_t vocab, para_error *err)
+/* Feed a text block by block; the last call of the loop, with no bytes left, ends it. */
+static int encode(const struct reading *r, FILE *file, para_encoder *e, para_error *err)
 {
-    FILE *file = fopen(path, "rbe");
+    char block[READ_BYTES];
+    size_t bytes;
+    do {
+        const int32_t *ids = NULL;
+        int64_t count = 0;
+        bytes = fread(block, 1, sizeof block, file);
+        PARA_TRY(bytes > 0 ? para_encoder_feed(e, block, bytes, &ids, &count, err)
+                           : para_encoder_finish(e, &ids, &count, err));
+        PARA_TRY(reserve(r->d, count, err));
+        for (int64_t i = 0; i < count; i++)
+            PARA_TRY(append(r, ids[i], err));
+    } while (bytes > 0);
+    return ferror(file) ? para_fail_system(err, r->path, "read") : 0;
+}
+
+static int read_file(const struct reading *r, para_encoder *e, para_error *err)
+{
+    FILE *file = fopen(r->path, "rbe");
     if (!file)
-        return para_fail_system(err, path, "open");
-    int status = read_blocks(d, file, path, vocab, err);
+        return para_fail_system(err, r->path, "open");
+    int status = e && !ends_with(r->path, ".tok16") ? encode(r, file, e, err) : read_ids(r, file, err);
     fclose(file);
     return status;
 }
 
-int para_dataset_open(para_dataset **out, const char *const paths[], int count, int64_t vocab, para_error *err)
+/* Read files, texts by an encoder or, if it is NULL, by bytes. */
+static int read_files(para_dataset **out, const char *const paths[], int count, para_encoder *e, int64_t vocab,
+                      para_error *err)
 {
     if (count < 1 || vocab < 1)
         return para_fail(err, PARA_EINVAL, "token data: got %d files and a vocabulary of %lld, expected at least 1",
                          count, (long long)vocab);
     para_dataset *d = calloc(1, sizeof *d);
-    if (!d)
-        return para_fail_memory(err, "token data");
-    for (int i = 0; i < count; i++) {
-        int status = read_file(d, paths[i], vocab, err);
-        if (status < 0) {
-            para_dataset_free(d);
-            return status;
-        }
-    }
-    *out = d;
-    return 0;
+    int status = d ? 0 : para_fail_memory(err, "token data");
+    for (int i = 0; i < count && status == 0; i++)
+        status = read_file(&(struct reading){d, paths[i], vocab, d->count}, e, err);
+    if (status < 0)
+        para_dataset_free(d);
+    else
+        *out = d;
+    return status;
+}
+
+int para_dataset_open(para_dataset **out, const char *const paths[], int count, int64_t vocab, para_error *err)
+{
+    return read_files(out, paths, count, NULL, vocab, err);
+}
+
+int para_dataset_encode(para_dataset **out, const char *const paths[], int count, const para_tokenizer *t,
+                        int64_t vocab, para_error *err)
+{
+    para_encoder *e;
+    if (para_tokenizer_vocab(t) > MOST_IDS)
+        return para_fail(err, PARA_ERANGE, "the tokenizer has %lld tokens, expected at most %d, ids of 16 bits",
+                         (long long)para_tokenizer_vocab(t), MOST_IDS);
+    PARA_TRY(para_encoder_new(&e, t, false, err));
+    int status = read_files(out, paths, count, e, vocab, err);
+    para_encoder_free(e);
+    return status;
 }
 
 void para_dataset_free(para_dataset *d)
@@ -128,13 +166,23 @@ int para_dataset_part(para_dataset **out, const para_dataset *d, int64_t begin, 
     return 0;
 }
 
-/* Where the window of (step, row) starts, 0 to tokens - seq - 1. A 64-bit draw x is scaled, floor(x places / 2^64),
- * which favours no place by more than places / 2^64. */
+int para_dataset_read(const para_dataset *d, int64_t begin, int64_t count, int32_t *ids, para_error *err)
+{
+    if (begin < 0 || count < 0 || begin > d->count || count > d->count - begin)
+        return para_fail(err, PARA_ERANGE, "token data: %lld tokens from number %lld on, of %lld that there are",
+                         (long long)count, (long long)begin, (long long)d->count);
+    for (int64_t i = 0; i < count; i++)
+        ids[i] = d->ids[begin + i];
+    return 0;
+}
+
+/* Where the window of (step, row) starts, 0 to tokens - seq - 1. A 64-bit draw x is scaled, floor(x starts / 2^64),
+ * which favours no start by more than starts / 2^64. */
 static int64_t random_start(const para_dataset *d, int64_t seq, int64_t step, int64_t row, uint64_t seed)
 {
     struct para_philox p = para_philox(seed ^ WINDOW_KEY, (uint64_t)step, (uint64_t)row);
-    uint64_t draw = (uint64_t)p.word[1] << 32 | p.word[0], places = (uint64_t)(d->count - seq);
-    return (int64_t)((unsigned __int128)draw * places >> 64);
+    uint64_t draw = (uint64_t)p.word[1] << 32 | p.word[0], starts = (uint64_t)(d->count - seq);
+    return (int64_t)((unsigned __int128)draw * starts >> 64);
 }
 
 static int64_t sequential_start(const para_dataset *d, int64_t batch, int64_t seq, int64_t step, int64_t row)

@@ -2,6 +2,7 @@
 #include "io/file.h"
 
 #include "base/fail.h"
+#include "base/replace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int para_path(char out[PARA_PATH_BYTES], para_error *err, const char *format, ...)
@@ -29,10 +31,18 @@ int para_fail_system(para_error *err, const char *path, const char *what)
 
 int para_new_file_begin(struct para_new_file *f, const char *path, para_error *err)
 {
+    struct stat old;
     PARA_TRY(para_path(f->path, err, "%s", path));
-    PARA_TRY(para_path(f->temporary, err, "%s.tmp", path));
-    f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    return f->fd < 0 ? para_fail_system(err, f->temporary, "create the file") : 0;
+    f->fd = para_hold_new(f->temporary, sizeof f->temporary, f->path, false);
+    if (f->fd < 0)
+        return para_fail_system(err, f->temporary, "create the file");
+    if (stat(f->path, &old) == 0 && S_ISREG(old.st_mode))
+        para_keep_mode(f->fd, &old);
+    if (ftruncate(f->fd, 0) == 0)
+        return 0;
+    int status = para_fail_system(err, f->temporary, "empty the file");
+    para_new_file_abandon(f);
+    return status;
 }
 
 int para_new_file_append(struct para_new_file *f, const void *data, size_t bytes, para_error *err)
@@ -52,10 +62,10 @@ int para_new_file_append(struct para_new_file *f, const void *data, size_t bytes
 
 void para_new_file_abandon(struct para_new_file *f)
 {
+    unlink(f->temporary);
     if (f->fd >= 0)
         close(f->fd);
     f->fd = -1;
-    unlink(f->temporary);
 }
 
 int para_parent_sync(const char *path, para_error *err)
@@ -69,21 +79,26 @@ int para_parent_sync(const char *path, para_error *err)
     return para_folder_sync(folder, err);
 }
 
-/* Some file systems report a full disk no earlier than at sync or close, so both are checked. */
+/* Some file systems report a full disk no earlier than at sync or close, so both are checked. A second descriptor holds
+ * the temporary name until the file has its own. */
 int para_new_file_commit(struct para_new_file *f, para_error *err)
 {
-    int status = 0;
-    if (fsync(f->fd) < 0)
+    int status = 0, held = fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
+    if (held < 0)
+        status = para_fail_system(err, f->temporary, "open a second time");
+    if (status == 0 && fsync(f->fd) < 0)
         status = para_fail_system(err, f->temporary, "sync");
     if (close(f->fd) < 0 && status == 0)
         status = para_fail_system(err, f->temporary, "close");
-    f->fd = -1;
+    f->fd = held;
     if (status == 0 && rename(f->temporary, f->path) < 0)
         status = para_fail_system(err, f->path, "put the new file in place");
     if (status < 0) {
         para_new_file_abandon(f);
         return status;
     }
+    close(held);
+    f->fd = -1;
     return para_parent_sync(f->path, err);
 }
 
@@ -119,19 +134,35 @@ int para_json_save(const char *path, const json_t *value, para_error *err)
     return status;
 }
 
+/* Some editors put a mark of three bytes before a text in UTF-8; no JSON begins with the first of them. False: a part
+ * of a mark. */
+static bool skip_mark(FILE *file)
+{
+    int first = getc(file);
+    if (first == 0xef)
+        return getc(file) == 0xbb && getc(file) == 0xbf;
+    ungetc(first, file);
+    return true;
+}
+
 int para_json_load(json_t **out, const char *path, para_error *err)
 {
     FILE *file = fopen(path, "re");
     if (!file)
         return para_fail_system(err, path, "open");
     json_error_t why;
-    json_t *value = json_loadf(file, JSON_REJECT_DUPLICATES, &why);
+    errno = 0;
+    bool begins = skip_mark(file);
+    json_t *value = begins ? json_loadf(file, JSON_REJECT_DUPLICATES, &why) : NULL;
     bool unread = ferror(file);
+    int reason = errno;
     fclose(file);
-    if (unread)
+    if (unread) {
         json_decref(value);
-    if (unread)
-        return para_fail(err, PARA_EIO, "%s: can't read", path);
+        return para_fail(err, PARA_EIO, "%s: can't read: %s", path, strerror(reason));
+    }
+    if (!begins)
+        return para_fail(err, PARA_EFORMAT, "%s:1:1: expected JSON in UTF-8", path);
     if (!value)
         return para_fail(err, PARA_EFORMAT, "%s:%d:%d: %s", path, why.line, why.column, why.text);
     if (!json_is_object(value)) {

@@ -2,6 +2,8 @@
 #ifndef PARA_IO_FILE_H
 #define PARA_IO_FILE_H
 
+#include "base/replace.h"
+
 #include <paragraph/types.h>
 
 #include <jansson.h>
@@ -14,13 +16,14 @@ int para_path(char out[PARA_PATH_BYTES], para_error *err, const char *format, ..
 /* PARA_EIO: "PATH: can't WHAT: reason", the reason from errno. */
 int para_fail_system(para_error *err, const char *path, const char *what);
 
-/* A file being written beside the one it will replace. */
+/* A file being written beside the one it will replace, whose mode and owner it gets (base/replace.h). */
 struct para_new_file {
     int fd;
-    char path[PARA_PATH_BYTES], temporary[PARA_PATH_BYTES];
+    char path[PARA_PATH_BYTES], temporary[PARA_PATH_BYTES + PARA_NEW_ROOM];
 };
 
-/* Open PATH.tmp. Then append, and end with exactly one of commit and abandon; a failed commit has abandoned. */
+/* Open PATH.paragraph-new. Then append, and end with exactly one of commit and abandon; a failed commit has abandoned.
+ */
 int para_new_file_begin(struct para_new_file *f, const char *path, para_error *err);
 int para_new_file_append(struct para_new_file *f, const void *data, size_t bytes, para_error *err);
 /* Sync, close, rename to PATH, sync the folder. */

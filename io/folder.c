@@ -5,6 +5,7 @@
 #include "io/folder.h"
 
 #include "base/fail.h"
+#include "base/replace.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,12 +23,6 @@ static bool exists(const char *path)
     return lstat(path, &about) == 0;
 }
 
-static bool is_link(const char *path)
-{
-    struct stat about;
-    return lstat(path, &about) == 0 && S_ISLNK(about.st_mode);
-}
-
 static bool is_folder(const char *path)
 {
     struct stat about;
@@ -43,9 +38,12 @@ static int each_name(const char *folder, visitor visit, void *user, para_error *
     if (!dir)
         return para_fail_system(err, folder, "open the folder");
     int status = 0;
-    for (struct dirent *d; status == 0 && (d = readdir(dir));)
+    struct dirent *d;
+    while (errno = 0, status == 0 && (d = readdir(dir)))
         if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
             status = visit(user, folder, d->d_name, err);
+    if (status == 0 && errno)
+        status = para_fail_system(err, folder, "list the folder");
     closedir(dir);
     return status;
 }
@@ -55,17 +53,18 @@ static int remove_name(void *user, const char *folder, const char *name, para_er
     (void)user;
     char path[PARA_PATH_BYTES];
     PARA_TRY(para_path(path, err, "%s/%s", folder, name));
-    return unlink(path) < 0 ? para_fail_system(err, path, "remove") : 0;
+    return unlink(path) < 0 && errno != ENOENT ? para_fail_system(err, path, "remove") : 0;
 }
 
-/* Remove a folder of files, if it exists. Folders in it are left alone, with an error. */
+static int empty_folder(const char *path, para_error *err)
+{
+    return each_name(path, remove_name, NULL, err);
+}
+
+/* Remove a folder of files. Folders in it are left alone, with an error. */
 static int remove_folder(const char *path, para_error *err)
 {
-    if (!exists(path))
-        return 0;
-    if (is_link(path)) /* what it leads to is not ours */
-        return unlink(path) < 0 ? para_fail_system(err, path, "remove the link") : 0;
-    PARA_TRY(each_name(path, remove_name, NULL, err));
+    PARA_TRY(empty_folder(path, err));
     return rmdir(path) < 0 ? para_fail_system(err, path, "remove the folder") : 0;
 }
 
@@ -105,21 +104,22 @@ static int plain_path(char out[PARA_PATH_BYTES], const char *path, para_error *e
     return status;
 }
 
-int para_new_folder_begin(struct para_new_folder *f, const char *path, para_error *err)
+/* In a folder with the sticky bit, as /tmp, only its owner and a file's replace the file. */
+static int check_parent(const char *path, para_error *err)
 {
-    PARA_TRY(plain_path(f->path, path, err));
-    PARA_TRY(para_path(f->temporary, err, "%s" PARA_FOLDER_NEW, f->path));
-    PARA_TRY(para_path(f->old, err, "%s" PARA_FOLDER_OLD, f->path));
-    if (exists(f->path))
-        PARA_TRY(each_name(f->path, refuse_folder, NULL, err));
-    PARA_TRY(remove_folder(f->temporary, err));
-    return mkdir(f->temporary, 0777) < 0 ? para_fail_system(err, f->temporary, "make the folder") : 0;
+    struct stat own, parent;
+    char folder[PARA_PATH_BYTES];
+    PARA_TRY(para_path(folder, err, "%s/..", path));
+    if (stat(path, &own) < 0 || stat(folder, &parent) < 0 || !(parent.st_mode & S_ISVTX))
+        return 0;
+    uid_t user = geteuid();
+    bool allowed = user == 0 || user == own.st_uid || user == parent.st_uid || access(path, W_OK) == 0;
+    return allowed ? 0
+                   : para_fail(err, PARA_EIO,
+                               "%s: can't be replaced: it is another user's, in a folder with the sticky bit", path);
 }
 
-void para_new_folder_abandon(struct para_new_folder *f)
-{
-    remove_folder(f->temporary, NULL);
-}
+/* --- replacing file by file --- */
 
 static int copy_file(const char *from, const char *to, para_error *err)
 {
@@ -127,10 +127,13 @@ static int copy_file(const char *from, const char *to, para_error *err)
     if (!in)
         return para_fail_system(err, from, "open");
     struct para_new_file out;
+    struct stat about;
     int status = para_new_file_begin(&out, to, err);
     if (status == 0) {
         char block[1 << 16];
         size_t bytes;
+        if (fstat(fileno(in), &about) == 0)
+            para_keep_mode(out.fd, &about);
         while (status == 0 && (bytes = fread(block, 1, sizeof block, in)) > 0)
             status = para_new_file_append(&out, block, bytes, err);
         if (status == 0 && ferror(in))
@@ -144,21 +147,135 @@ static int copy_file(const char *from, const char *to, para_error *err)
     return status;
 }
 
+/* Put a file of `folder` into the folder `user` too, in place of one of that name. */
+static int fill_name(void *user, const char *folder, const char *name, para_error *err)
+{
+    char from[PARA_PATH_BYTES], to[PARA_PATH_BYTES];
+    PARA_TRY(para_path(from, err, "%s/%s", folder, name));
+    PARA_TRY(para_path(to, err, "%s/%s", (const char *)user, name));
+    return copy_file(from, to, err);
+}
+
+/* Remove what the folder `user` lacks. */
+static int clear_name(void *user, const char *folder, const char *name, para_error *err)
+{
+    char kept[PARA_PATH_BYTES];
+    PARA_TRY(para_path(kept, err, "%s/%s", (const char *)user, name));
+    return exists(kept) ? 0 : remove_name(NULL, folder, name, err);
+}
+
+/* Take DIR.paragraph-next its name, under which it would count when half of it is gone, then remove it. */
+static int remove_next(struct para_new_folder *f, para_error *err)
+{
+    char name[sizeof f->temporary];
+    int fd = para_hold_new(name, sizeof name, f->path, true);
+    if (fd < 0)
+        return para_fail_system(err, name, "make the folder");
+    int status = rename(f->next, name) < 0 ? para_fail_system(err, f->next, "rename") : remove_folder(name, err);
+    close(fd);
+    return status;
+}
+
+/* Make DIR what DIR.paragraph-next is, and remove that. */
+static int fill(struct para_new_folder *f, para_error *err)
+{
+    PARA_TRY(each_name(f->next, fill_name, f->path, err));
+    PARA_TRY(each_name(f->path, clear_name, f->next, err));
+    PARA_TRY(para_folder_sync(f->path, err));
+    return remove_next(f, err);
+}
+
+/* --- the new folder --- */
+
+/* Open and hold the folder that is to be replaced, so that no other process replaces it meanwhile, or takes it for what
+ * a crash left once it has another name. -1 in *fd: there is none. */
+static int hold_old(int *fd, const char *path, para_error *err)
+{
+    for (;;) {
+        *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (*fd < 0)
+            return errno == ENOENT ? 0 : para_fail_system(err, path, "open the folder");
+        flock(*fd, LOCK_EX); /* a file system without locks goes without */
+        if (para_names_it(path, *fd))
+            return 0;
+        close(*fd);
+    }
+}
+
+/* Finish what a crash left half-way, and no other process is at. */
+static int finish(struct para_new_folder *f, para_error *err)
+{
+    int old;
+    PARA_TRY(hold_old(&old, f->path, err));
+    int status = old >= 0 && is_folder(f->next) ? fill(f, err) : 0;
+    if (old >= 0)
+        close(old);
+    return status;
+}
+
+int para_new_folder_begin(struct para_new_folder *f, const char *path, para_error *err)
+{
+    PARA_TRY(plain_path(f->path, path, err));
+    PARA_TRY(para_path(f->next, err, "%s" PARA_FOLDER_NEXT, f->path));
+    if (exists(f->path)) {
+        PARA_TRY(each_name(f->path, refuse_folder, NULL, err));
+        PARA_TRY(check_parent(f->path, err));
+    }
+    if (is_folder(f->next))
+        PARA_TRY(finish(f, err));
+    f->fd = para_hold_new(f->temporary, sizeof f->temporary, f->path, true);
+    if (f->fd < 0)
+        return para_fail_system(err, f->temporary, "make the folder");
+    int status = empty_folder(f->temporary, err);
+    if (status < 0)
+        para_new_folder_abandon(f);
+    return status;
+}
+
+/* By the descriptor that is held: there may be no other to open. */
+void para_new_folder_abandon(struct para_new_folder *f)
+{
+    DIR *dir = fdopendir(f->fd);
+    if (!dir) {
+        close(f->fd);
+        return;
+    }
+    rewinddir(dir);
+    for (struct dirent *d; (d = readdir(dir));)
+        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+            unlinkat(f->fd, d->d_name, 0);
+    rmdir(f->temporary);
+    closedir(dir); /* and the descriptor */
+}
+
 struct carry {
     const char *to;
     const char *const *replaced;
 };
 
+/* A new file has the mode and owner of the old one. */
+static int keep_mode(const char *from, const char *to, para_error *err)
+{
+    struct stat old;
+    int fd = open(to, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : para_fail_system(err, to, "open");
+    if (stat(from, &old) == 0)
+        para_keep_mode(fd, &old);
+    close(fd);
+    return 0;
+}
+
 /* Take one file of the old folder along, by a second link where the file system has them. */
 static int carry_name(void *user, const char *folder, const char *name, para_error *err)
 {
     const struct carry *c = user;
-    for (const char *const *r = c->replaced; *r; r++)
-        if (fnmatch(*r, name, 0) == 0)
-            return 0;
     char from[PARA_PATH_BYTES], to[PARA_PATH_BYTES];
     PARA_TRY(para_path(from, err, "%s/%s", folder, name));
     PARA_TRY(para_path(to, err, "%s/%s", c->to, name));
+    for (const char *const *r = c->replaced; *r; r++)
+        if (fnmatch(*r, name, 0) == 0)
+            return keep_mode(from, to, err);
     return link(from, to) == 0 ? 0 : copy_file(from, to, err);
 }
 
@@ -174,50 +291,86 @@ static bool exchange(const char *a, const char *b)
 #endif
 }
 
-/* Put the temporary folder in place; what was there ends under one of the other names. */
+/* Where the old folder can't be moved, the new one gets a name under which it counts, and then the old one's files are
+ * replaced. */
+static int swap_files(struct para_new_folder *f, para_error *err)
+{
+    if (rename(f->temporary, f->next) < 0)
+        return para_fail_system(err, f->path, "put the new folder in place");
+    PARA_TRY(para_parent_sync(f->path, err));
+    return fill(f, err);
+}
+
+/* Put the temporary folder in place and remove the old one, which exists. */
 static int swap(struct para_new_folder *f, para_error *err)
 {
-    if (exists(f->path) && exchange(f->temporary, f->path))
-        return 0;
-    if (exists(f->path)) {
-        PARA_TRY(remove_folder(f->old, err));
-        if (rename(f->path, f->old) < 0)
-            return para_fail_system(err, f->path, "rename the old folder");
+    if (!exchange(f->temporary, f->path))
+        return swap_files(f, err);
+    f->placed = true;
+    PARA_TRY(para_parent_sync(f->path, err));
+    para_error why;
+    if (remove_folder(f->temporary, &why) < 0)
+        para_log(PARA_LOG_WARNING, "%s; what was in %s before stays there", why.message, f->path);
+    return 0;
+}
+
+/* Put the temporary folder where none was before; 1: another process did so meanwhile. */
+static int put_first(struct para_new_folder *f, para_error *err)
+{
+    if (rename(f->temporary, f->path) == 0) {
+        f->placed = true;
+        return para_parent_sync(f->path, err);
     }
-    if (rename(f->temporary, f->path) == 0)
-        return 0;
-    int status = para_fail_system(err, f->path, "put the new folder in place");
-    rename(f->old, f->path);
+    return errno == ENOTEMPTY || errno == EEXIST ? 1 : para_fail_system(err, f->path, "put the new folder in place");
+}
+
+/* Complete the new folder by what it takes from the old one. */
+static int complete(struct para_new_folder *f, const char *const replaced[], int old, para_error *err)
+{
+    struct carry carry = {f->temporary, replaced};
+    struct stat about;
+    if (old >= 0)
+        PARA_TRY(each_name(f->path, carry_name, &carry, err));
+    if (old >= 0 && fstat(old, &about) == 0)
+        para_keep_mode(f->fd, &about);
+    return para_folder_sync(f->temporary, err);
+}
+
+static int put(struct para_new_folder *f, const char *const replaced[], para_error *err)
+{
+    int old = -1;
+    PARA_TRY(hold_old(&old, f->path, err));
+    int status = complete(f, replaced, old, err);
+    if (status == 0)
+        status = old >= 0 ? swap(f, err) : put_first(f, err);
+    if (old >= 0)
+        close(old);
     return status;
 }
 
 int para_new_folder_commit(struct para_new_folder *f, const char *const replaced[], para_error *err)
 {
-    struct carry carry = {f->temporary, replaced};
-    const char *from = exists(f->path) ? f->path : f->old;
-    int status = exists(from) ? each_name(from, carry_name, &carry, err) : 0;
-    if (status == 0)
-        status = para_folder_sync(f->temporary, err);
-    if (status == 0)
-        status = swap(f, err);
-    if (status < 0) {
-        para_new_folder_abandon(f);
-        return status;
-    }
-    PARA_TRY(para_parent_sync(f->path, err));
-    PARA_TRY(remove_folder(f->old, err));
-    return remove_folder(f->temporary, err);
+    int status;
+    para_error why;
+    do
+        status = put(f, replaced, &why);
+    while (status > 0);
+    if (status < 0)
+        para_fail(err, status, "%s; what was to be saved is in %s", why.message,
+                  f->placed              ? f->path
+                  : exists(f->temporary) ? f->temporary
+                                         : f->next);
+    close(f->fd);
+    return status;
 }
 
 int para_folder_find(char out[PARA_PATH_BYTES], const char *path, para_error *err)
 {
+    char next[PARA_PATH_BYTES];
     PARA_TRY(drop_slashes(out, path, err));
-    if (is_folder(out))
-        return 0;
-    char old[PARA_PATH_BYTES];
-    PARA_TRY(para_path(old, err, "%s" PARA_FOLDER_OLD, out));
-    if (!is_folder(old))
-        return para_fail(err, PARA_EIO, "%s: is no folder", path);
-    para_log(PARA_LOG_WARNING, "%s: an interrupted save left it as %s, which is read", out, old);
-    return para_path(out, err, "%s", old);
+    PARA_TRY(para_path(next, err, "%s" PARA_FOLDER_NEXT, out));
+    if (!is_folder(next))
+        return is_folder(out) ? 0 : para_fail(err, PARA_EIO, "%s: is no folder", path);
+    para_log(PARA_LOG_WARNING, "%s: an interrupted save left it as %s, which is read", out, next);
+    return para_path(out, err, "%s", next);
 }

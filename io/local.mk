@@ -3,6 +3,7 @@ if IO
 libinternal_la_SOURCES += io/bpe.c
 libinternal_la_SOURCES += io/bpe.h
 libinternal_la_SOURCES += io/checkpoint.c
+libinternal_la_SOURCES += io/choices.c
 libinternal_la_SOURCES += io/config.c
 libinternal_la_SOURCES += io/config.h
 libinternal_la_SOURCES += io/dataset.c
@@ -18,6 +19,8 @@ libinternal_la_SOURCES += io/safetensors-read.c
 libinternal_la_SOURCES += io/safetensors-write.c
 libinternal_la_SOURCES += io/safetensors.h
 libinternal_la_SOURCES += io/tokenizer.c
+libinternal_la_SOURCES += io/values.c
+libinternal_la_SOURCES += io/values.h
 libinternal_la_SOURCES += io/vocabulary.c
 libinternal_la_SOURCES += io/vocabulary.h
 libinternal_la_SOURCES += io/weights.c

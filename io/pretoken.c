@@ -108,18 +108,18 @@ void para_classes_free(struct para_classes *c)
 }
 
 /* The class of the first character of a text of at least one byte, and its bytes. */
-static inline enum para_class first_class(const struct para_classes *c, const unsigned char *text, size_t n,
-                                          size_t *bytes)
+static inline enum para_char_class first_class(const struct para_classes *c, const unsigned char *text, size_t n,
+                                               size_t *bytes)
 {
     *bytes = 1;
     if (text[0] < 0x80)
-        return para_class_of(c, text[0]);
+        return para_char_class_of(c, text[0]);
     uint32_t point;
     int length = para_utf8(text, n, &point);
     if (length <= 0)
         return PARA_OTHER; /* a byte by itself */
     *bytes = (size_t)length;
-    return para_class_of(c, point);
+    return para_char_class_of(c, point);
 }
 
 /* The bytes of the contraction that `text` begins with, or 0. */
@@ -151,7 +151,7 @@ size_t para_pretoken(const struct para_classes *c, const unsigned char *text, si
     if (at > 0)
         return at;
     at = text[0] == ' ' && n > 1;
-    enum para_class class = first_class(c, text + at, n - at, &bytes);
+    enum para_char_class class = first_class(c, text + at, n - at, &bytes);
     if (class == PARA_SPACE)
         return spaces(c, text, n);
     do

@@ -4,7 +4,7 @@
 
 #include <paragraph/types.h>
 
-enum para_class { PARA_OTHER, PARA_LETTER, PARA_NUMBER, PARA_SPACE };
+enum para_char_class { PARA_OTHER, PARA_LETTER, PARA_NUMBER, PARA_SPACE };
 
 enum { PARA_CLASS_PAGE = 256, PARA_CLASS_PAGES = 0x110000 / PARA_CLASS_PAGE };
 
@@ -18,9 +18,9 @@ struct para_classes {
 int para_classes_init(struct para_classes *c, para_error *err);
 void para_classes_free(struct para_classes *c);
 
-static inline enum para_class para_class_of(const struct para_classes *c, uint32_t point)
+static inline enum para_char_class para_char_class_of(const struct para_classes *c, uint32_t point)
 {
-    return (enum para_class)c->pages[c->page[point / PARA_CLASS_PAGE]][point % PARA_CLASS_PAGE];
+    return (enum para_char_class)c->pages[c->page[point / PARA_CLASS_PAGE]][point % PARA_CLASS_PAGE];
 }
 
 /* The bytes of the first word of a text of at least one byte: what this pattern matches, \s being Unicode's

@@ -193,6 +193,10 @@ static int read_header(struct para_safetensors *f, const char *path, para_error 
     if (f->map_bytes < PARA_SAFETENSORS_PREFIX)
         return para_fail(err, PARA_EFORMAT, "%s: has %zu bytes, expected a safetensors file of at least %d", path,
                          f->map_bytes, PARA_SAFETENSORS_PREFIX);
+    static const char pointer[] = "version https://git-lfs";
+    if (f->map_bytes >= strlen(pointer) && memcmp(f->map, pointer, strlen(pointer)) == 0)
+        return para_fail(err, PARA_EFORMAT, "%s: is a pointer of Git LFS, not the file; \"git lfs pull\" gets it",
+                         path);
     uint64_t length = 0;
     for (int i = 0; i < PARA_SAFETENSORS_PREFIX; i++)
         length |= (uint64_t)f->map[i] << 8 * i;
@@ -218,7 +222,7 @@ static int read_header(struct para_safetensors *f, const char *path, para_error 
 
 static int map_file(struct para_safetensors *f, const char *path, para_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* without waiting for a pipe that is refused */
     if (fd < 0)
         return para_fail_system(err, path, "open");
     struct stat about;

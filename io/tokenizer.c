@@ -2,8 +2,8 @@
 #include <paragraph/tokenizer.h>
 
 #include "base/fail.h"
-#include "io/encoder.h"
 #include "base/utf8.h"
+#include "io/encoder.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,21 +3,23 @@
 #include "io/vocabulary.h"
 
 #include "base/fail.h"
-#include "io/file.h"
 #include "base/utf8.h"
+#include "io/file.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LETTERS = 512 }; /* more than the last letter, U+0143 */
 
 /* What is known while files are read. */
 struct reading {
     struct para_vocabulary *v;
-    char vocab_path[PARA_PATH_BYTES], merges_path[PARA_PATH_BYTES];
-    json_t *entries;   /* from text to id */
+    char vocab_path[PARA_PATH_BYTES], added_path[PARA_PATH_BYTES], merges_path[PARA_PATH_BYTES];
+    json_t *entries;   /* from text to id, of both files */
+    json_t *added;     /* those of added_tokens.json; NULL: there is none */
     const char **text; /* of each id, kept by `entries` */
     bool *made;        /* the ids that are a byte or made by a merge */
     int32_t *line;     /* of each merge */
@@ -48,18 +50,18 @@ static int read_ids(struct reading *r, para_error *err)
     json_object_foreach(r->entries, key, value)
     {
         json_int_t id = json_integer_value(value);
+        const char *path = json_object_get(r->added, key) ? r->added_path : r->vocab_path;
         if (!json_is_integer(value))
-            return para_fail(err, PARA_EFORMAT, "%s: entry \"%.100s\" has no whole number, expected an id",
-                             r->vocab_path, key);
+            return para_fail(err, PARA_EFORMAT, "%s: entry \"%.100s\" has no whole number, expected an id", path, key);
         if (id < 0 || id >= count)
             return para_fail(err, PARA_EFORMAT,
-                             "%s: entry \"%.100s\" has id %lld; expected 0 to %lld, each once, for %lld entries",
-                             r->vocab_path, key, (long long)id, (long long)count - 1, (long long)count);
+                             "%s: entry \"%.100s\" has id %lld; expected 0 to %lld, each once, for %lld entries", path,
+                             key, (long long)id, (long long)count - 1, (long long)count);
         if (r->text[id])
-            return para_fail(err, PARA_EFORMAT, "%s: entries \"%.100s\" and \"%.100s\" both have id %lld",
-                             r->vocab_path, r->text[id], key, (long long)id);
+            return para_fail(err, PARA_EFORMAT, "%s: entries \"%.100s\" and \"%.100s\" both have id %lld", path,
+                             r->text[id], key, (long long)id);
         if (!*key)
-            return para_fail(err, PARA_EFORMAT, "%s: the entry with id %lld is empty, expected text", r->vocab_path,
+            return para_fail(err, PARA_EFORMAT, "%s: the entry with id %lld is empty, expected text", path,
                              (long long)id);
         r->text[id] = key;
     }
@@ -88,9 +90,32 @@ static int find_bytes(struct reading *r, para_error *err)
     return 0;
 }
 
-static int read_vocab(struct reading *r, para_error *err)
+/* Tokens that were added to the vocabulary later have a file of their own, in the same form. What isn't made by a merge
+ * is special, wherever it stands. */
+static int read_added(struct reading *r, const char *dir, para_error *err)
+{
+    const char *path = r->added_path, *key;
+    json_t *value;
+    PARA_TRY(para_path(r->added_path, err, "%s/" PARA_ADDED_TOKENS, dir));
+    if (access(path, F_OK) != 0)
+        return 0;
+    PARA_TRY(para_json_load(&r->added, path, err));
+    int status = 0;
+    json_object_foreach(r->added, key, value)
+    {
+        const json_t *had = json_object_get(r->entries, key);
+        if (status == 0 && had && !json_equal(had, value))
+            status = para_fail(err, PARA_EFORMAT, "%s: entry \"%.100s\" has another id in vocab.json", path, key);
+        if (status == 0 && json_object_set(r->entries, key, value) < 0)
+            status = para_fail_memory(err, path);
+    }
+    return status;
+}
+
+static int read_vocab(struct reading *r, const char *dir, para_error *err)
 {
     PARA_TRY(para_json_load(&r->entries, r->vocab_path, err));
+    PARA_TRY(read_added(r, dir, err));
     size_t count = json_object_size(r->entries);
     if (count > INT32_MAX)
         return para_fail(err, PARA_EFORMAT, "%s: %zu entries, expected fewer than 2^31", r->vocab_path, count);
@@ -168,6 +193,7 @@ static int read_merge(struct reading *r, char *text, int line, para_error *err)
 
 static int read_lines(struct reading *r, FILE *file, para_error *err)
 {
+    static const char mark[] = "\xef\xbb\xbf"; /* that some editors put before a text */
     char *text = NULL;
     size_t room = 0;
     ssize_t length;
@@ -175,10 +201,11 @@ static int read_lines(struct reading *r, FILE *file, para_error *err)
     for (int line = 1; status == 0 && (length = getline(&text, &room, file)) >= 0; line++) {
         while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
             text[--length] = '\0';
+        char *begin = text + (line == 1 && strncmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0);
         if (strlen(text) != (size_t)length)
             status = para_fail(err, PARA_EFORMAT, "%s:%d: found a zero byte, expected text", r->merges_path, line);
-        else if (strncmp(text, "#version", strlen("#version")) != 0)
-            status = read_merge(r, text, line, err);
+        else if (strncmp(begin, "#version", strlen("#version")) != 0)
+            status = read_merge(r, begin, line, err);
     }
     if (status == 0 && ferror(file))
         status = para_fail_system(err, r->merges_path, "read");
@@ -248,12 +275,23 @@ static int write_tokens(struct reading *r, para_error *err)
     return 0;
 }
 
+/* One file has it all in other folders. */
+static int refuse_other(const struct reading *r, const char *dir, para_error *err)
+{
+    char other[PARA_PATH_BYTES];
+    PARA_TRY(para_path(other, err, "%s/tokenizer.json", dir));
+    if (access(r->vocab_path, F_OK) == 0 || access(other, F_OK) != 0)
+        return 0;
+    return para_fail(err, PARA_EIO, "%s: can't be read, expected a tokenizer as vocab.json and merges.txt", other);
+}
+
 static int read_folder(struct reading *r, const char *dir, para_error *err)
 {
     make_letters(r);
     PARA_TRY(para_path(r->vocab_path, err, "%s/vocab.json", dir));
     PARA_TRY(para_path(r->merges_path, err, "%s/merges.txt", dir));
-    PARA_TRY(read_vocab(r, err));
+    PARA_TRY(refuse_other(r, dir, err));
+    PARA_TRY(read_vocab(r, dir, err));
     PARA_TRY(read_merges(r, err));
     return write_tokens(r, err);
 }
@@ -267,6 +305,7 @@ int para_vocabulary_load(struct para_vocabulary *out, const char *dir, para_erro
     r->v = &v;
     int status = read_folder(r, dir, err);
     json_decref(r->entries);
+    json_decref(r->added);
     free(r->text);
     free(r->made);
     free(r->line);

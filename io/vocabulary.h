@@ -4,6 +4,8 @@
 
 #include "io/bpe.h"
 
+#define PARA_ADDED_TOKENS "added_tokens.json"
+
 struct para_vocabulary {
     int64_t count;
     size_t *start; /* token i has the bytes start[i] to start[i + 1] - 1 of `bytes` */
@@ -15,7 +17,7 @@ struct para_vocabulary {
     struct para_bpe bpe;
 };
 
-/* Read vocab.json and merges.txt of a folder. */
+/* Read vocab.json and merges.txt of a folder, and added_tokens.json if it is there. */
 int para_vocabulary_load(struct para_vocabulary *out, const char *dir, para_error *err);
 /* The 256 bytes, each its own id. */
 int para_vocabulary_of_bytes(struct para_vocabulary *out, para_error *err);

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char PREFIX[] = "transformer.";
-
 struct shard {
     struct shard *before;
     para_safetensors *file;
@@ -36,16 +34,31 @@ static int make_room(struct para_weights *w, size_t count, para_error *err)
     return w->items ? 0 : para_fail_memory(err, w->path);
 }
 
+/* A name without what PyTorch's wrappers put before it: those of torch.compile() and of data parallel training. */
+static const char *unwrapped(const char *name)
+{
+    static const char *const wrappers[] = {"_orig_mod.", "module."};
+    for (size_t i = 0; i < sizeof wrappers / sizeof wrappers[0]; i++)
+        if (strncmp(name, wrappers[i], strlen(wrappers[i])) == 0)
+            return unwrapped(name + strlen(wrappers[i]));
+    return name;
+}
+
 static int add(struct para_weights *w, const struct shard *s, int i, para_error *err)
 {
     struct para_weight *item = &w->items[w->count++];
     *item = (struct para_weight){para_safetensors_entry(s->file, i), s->path};
+    item->entry.name = unwrapped(item->entry.name);
+    if (para_strmap_get(&w->names, item->entry.name))
+        return para_fail(err, PARA_EFORMAT, "%s: tensor \"%.120s\" stands there under two names", s->path,
+                         item->entry.name);
     return para_strmap_set(&w->names, item->entry.name, item) < 0 ? para_fail_memory(err, s->path) : 0;
 }
 
-int para_weights_open_file(struct para_weights *w, const char *path, para_error *err)
+int para_weights_open_file(struct para_weights *w, const char *path, const char *prefix, para_error *err)
 {
     struct shard *s;
+    w->prefix = prefix;
     PARA_TRY(para_path(w->path, err, "%s", path));
     PARA_TRY(open_shard(&s, w, path, err));
     int count = para_safetensors_count(s->file);
@@ -97,13 +110,30 @@ static int open_index(struct para_weights *w, const char *folder, para_error *er
 }
 
 /* transformers prefers the one file, too. */
-int para_weights_open(struct para_weights *w, const char *folder, para_error *err)
+/* Name the weights that are there in a form that isn't read. */
+static int refuse_others(const char *folder, const char *file, para_error *err)
+{
+    static const char *const others[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "flax_model.msgpack",
+                                         "tf_model.h5"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0] && access(file, F_OK) != 0; i++) {
+        char other[PARA_PATH_BYTES];
+        PARA_TRY(para_path(other, err, "%s/%s", folder, others[i]));
+        if (access(other, F_OK) == 0)
+            return para_fail(err, PARA_EIO, "%s: can't be read, expected weights as " PARA_WEIGHTS_FILE, other);
+    }
+    return 0;
+}
+
+int para_weights_open(struct para_weights *w, const char *folder, const char *prefix, para_error *err)
 {
     char file[PARA_PATH_BYTES];
+    w->prefix = prefix;
     PARA_TRY(para_path(file, err, "%s/" PARA_WEIGHTS_FILE, folder));
     PARA_TRY(para_path(w->path, err, "%s/" PARA_WEIGHTS_INDEX, folder));
-    return access(file, F_OK) != 0 && access(w->path, F_OK) == 0 ? open_index(w, folder, err)
-                                                                 : para_weights_open_file(w, file, err);
+    if (access(file, F_OK) != 0 && access(w->path, F_OK) == 0)
+        return open_index(w, folder, err);
+    PARA_TRY(refuse_others(folder, file, err));
+    return para_weights_open_file(w, file, prefix, err);
 }
 
 void para_weights_close(struct para_weights *w)
@@ -122,8 +152,9 @@ void para_weights_close(struct para_weights *w)
 const struct para_weight *para_weights_find(const struct para_weights *w, const char *name)
 {
     const struct para_weight *found = para_strmap_get(&w->names, name);
-    if (!found && strncmp(name, PREFIX, sizeof PREFIX - 1) == 0)
-        found = para_strmap_get(&w->names, name + sizeof PREFIX - 1);
+    size_t length = w->prefix ? strlen(w->prefix) : 0;
+    if (!found && length > 0 && strncmp(name, w->prefix, length) == 0)
+        found = para_strmap_get(&w->names, name + length);
     return found;
 }
 
@@ -132,23 +163,6 @@ bool para_weight_converts(const struct para_weight *w, para_dtype dtype)
     para_dtype has = w->entry.dtype;
     bool floats = has == PARA_F32 || has == PARA_F16 || has == PARA_BF16;
     return para_dtype_weighs(dtype) ? floats : has == dtype;
-}
-
-static float float_of(uint32_t bits)
-{
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/* Sign, 5 bits of exponent biased by 15, 10 of fraction. Exponent 0 counts in units of 2^-24. */
-static float from_f16(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 0x3ff;
-    if (exponent == 0)
-        return (sign ? -0x1p-24f : 0x1p-24f) * (float)fraction;
-    exponent = exponent == 31 ? 255 : exponent + (127 - 15);
-    return float_of(sign | exponent << 23 | fraction << 13);
 }
 
 void para_weight_convert(float *out, const struct para_weight *w, int64_t n)
@@ -162,6 +176,6 @@ void para_weight_convert(float *out, const struct para_weight *w, int64_t n)
     for (int64_t i = 0; i < n; i++) {
         uint16_t h;
         memcpy(&h, data + 2 * i, sizeof h);
-        out[i] = half ? from_f16(h) : para_of_bf16(h);
+        out[i] = half ? para_of_f16(h) : para_of_bf16(h);
     }
 }

@@ -20,6 +20,7 @@ struct para_weight {
 /* Zeros hold nothing and may be closed. */
 struct para_weights {
     char path[PARA_PATH_BYTES]; /* of the file, or of the index */
+    const char *prefix;         /* that names in files may lack; NULL: none */
     struct para_weight *items;
     int count;
     struct para_strmap names;  /* name -> para_weight */
@@ -27,14 +28,14 @@ struct para_weights {
     struct shard *last;        /* all files, the last opened first */
 };
 
-/* Open FOLDER/model.safetensors or else all files of FOLDER/model.safetensors.index.json. After a failure the
- * caller closes, too. */
-int para_weights_open(struct para_weights *w, const char *folder, para_error *err);
+/* Open FOLDER/model.safetensors or else all files of FOLDER/model.safetensors.index.json; `prefix` is borrowed. After a
+ * failure the caller closes, too. */
+int para_weights_open(struct para_weights *w, const char *folder, const char *prefix, para_error *err);
 /* Open one file. */
-int para_weights_open_file(struct para_weights *w, const char *path, para_error *err);
+int para_weights_open_file(struct para_weights *w, const char *path, const char *prefix, para_error *err);
 void para_weights_close(struct para_weights *w);
 
-/* Find a tensor by name, or by the name without "transformer." before it; NULL if there is none. */
+/* Find a tensor by name, or by the name without the prefix; NULL if there is none. */
 const struct para_weight *para_weights_find(const struct para_weights *w, const char *name);
 
 /* Whether values of type `dtype` can be had from a file's: those of weights from float32, float16 and bfloat16. */

@@ -37,3 +37,37 @@ AC_DEFUN([PARA_NEED_FUNCTION], [
 
 # PARA_SYSTEM_HEADERS(VARIABLE): turn -I into -isystem, so that warnings in others' headers stay silent.
 AC_DEFUN([PARA_SYSTEM_HEADERS], [$1=$(AS_ECHO(["$$1"]) | sed 's/-I */-isystem /g')])
+
+# PARA_CUDA: --with-cuda[=DIR]. Sets with_cuda to yes or no, and NVCC, CUDA_CFLAGS, CUDA_LIBS. On where StarPU has CUDA
+# and nvcc is found; asked for and missing, either is an error.
+AC_DEFUN([PARA_CUDA], [
+    AC_ARG_WITH([cuda], [AS_HELP_STRING([--with-cuda@<:@=DIR@:>@],
+        [kernels for NVIDIA GPUs, with the CUDA toolkit in DIR; by default where StarPU has CUDA and nvcc is found])],
+        [], [with_cuda=auto])
+    AC_ARG_VAR([NVCC], [CUDA compiler; by default that of --with-cuda=DIR, else nvcc])
+    AC_ARG_VAR([NVCCFLAGS], [CUDA compiler flags, put last])
+    para_cuda=$with_cuda para_cuda_dirs=$PATH:/usr/local/cuda/bin
+    AS_CASE([$with_cuda], [no], [], [yes|auto], [], [para_cuda_dirs=$with_cuda/bin with_cuda=yes])
+    AS_IF([test "$with_cuda" != no], [
+        AC_PATH_PROG([NVCC], [nvcc], [], [$para_cuda_dirs])
+        AC_CACHE_CHECK([whether StarPU has CUDA], [para_cv_starpu_cuda], [
+            para_saved_CPPFLAGS=$CPPFLAGS
+            CPPFLAGS="$CPPFLAGS $STARPU_CFLAGS"
+            AC_PREPROC_IFELSE([AC_LANG_SOURCE([[#include <starpu_config.h>
+#ifndef STARPU_USE_CUDA
+#error no
+#endif]])], [para_cv_starpu_cuda=yes], [para_cv_starpu_cuda=no])
+            CPPFLAGS=$para_saved_CPPFLAGS])
+        AS_IF([test "$para_cv_starpu_cuda" = yes && test -n "$NVCC"], [with_cuda=yes],
+            [test "$with_cuda" = auto], [with_cuda=no],
+            [test -z "$NVCC"], [AC_MSG_ERROR([--with-cuda=$para_cuda: no nvcc in $para_cuda_dirs])],
+            [AC_MSG_ERROR([--with-cuda: this StarPU is built without CUDA; scripts/build-starpu --cuda builds one with it])])])
+    AS_IF([test "$with_cuda" = yes], [
+        para_cuda=$(dirname "$(dirname "$(readlink -f "$NVCC")")")
+        CUDA_CFLAGS="-isystem $para_cuda/include"
+        CUDA_LIBS="-L$para_cuda/lib64 -Wl,-rpath,$para_cuda/lib64 -lcublasLt -lcudart"
+        PARA_NEED_FUNCTION([CUDA], [cublasLt.h], [cublasLtGetVersion()], [nvidia-cuda-toolkit])
+        AC_DEFINE([PARA_HAVE_CUDA], [1], [Define to build kernels for NVIDIA GPUs.])])
+    AC_SUBST([CUDA_CFLAGS])
+    AC_SUBST([CUDA_LIBS])
+    AM_CONDITIONAL([CUDA], [test "$with_cuda" = yes])])

@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/dtype.h"
 #include "base/fail.h"
+#include "models/family.h"
 
 #include <limits.h>
 #include <math.h>
@@ -15,26 +16,6 @@
 enum { MOST_LAYERS = 4096 }; /* more would take minutes to build, and say that something is wrong */
 
 static const double INITIAL_SPREAD = 0.02;
-
-int para_gpt2_preset(para_gpt2 *out, const char *name, para_error *err)
-{
-    static const struct {
-        const char *name;
-        para_gpt2 model;
-    } presets[] = {
-        {"tiny", {.layers = 4, .heads = 4, .embd = 128, .ff = 512, .vocab = 256, .context = 64, .norm_eps = 1e-5}},
-        {"gpt2-124m",
-         {.layers = 12, .heads = 12, .embd = 768, .ff = 3072, .vocab = 50257, .context = 1024, .norm_eps = 1e-5}},
-        {"gpt2-355m",
-         {.layers = 24, .heads = 16, .embd = 1024, .ff = 4096, .vocab = 50257, .context = 1024, .norm_eps = 1e-5}},
-    };
-    for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++)
-        if (strcmp(presets[i].name, name) == 0) {
-            *out = presets[i].model;
-            return 0;
-        }
-    return para_fail(err, PARA_ENAME, "no preset is called \"%s\"; there are tiny, gpt2-124m, gpt2-355m", name);
-}
 
 /* Whether the bytes of all parameters can be counted. Their number is about layers x embd (4 embd + 2 ff) +
  * embd (vocab + context); each of the four products has room for 64 bytes, which leaves enough for their sum. */
@@ -72,6 +53,9 @@ int para_gpt2_check(const para_gpt2 *model, para_error *err)
                          (long long)model->vocab);
     if (!(model->dropout >= 0 && model->dropout < 1))
         return para_fail(err, PARA_ERANGE, "gpt2: dropout is %g, expected at least 0 and less than 1", model->dropout);
+    if (!(model->embd_dropout >= 0 && model->embd_dropout < 1))
+        return para_fail(err, PARA_ERANGE, "gpt2: embd_dropout is %g, expected at least 0 and less than 1",
+                         model->embd_dropout);
     if (!(model->attn_dropout >= 0 && model->attn_dropout < 1))
         return para_fail(err, PARA_ERANGE, "gpt2: attn_dropout is %g, expected at least 0 and less than 1",
                          model->attn_dropout);
@@ -88,9 +72,9 @@ struct build {
     para_graph *g;
     const para_gpt2 *m;
     int64_t head_dim;
-    para_tensor *step;     /* draws dropout; NULL: none */
-    para_tensor *position; /* of the first token in the caches; NULL: without caches */
-    int64_t batch;
+    para_tensor *step;         /* draws dropout; NULL: none */
+    const para_caches *caches; /* NULL: without */
+    para_cache_rows rows;
 };
 
 static para_tensor *param(const struct build *b, const char *name, const char *kind, const para_dim *dims, double mean,
@@ -102,8 +86,8 @@ static para_tensor *param(const struct build *b, const char *name, const char *k
     return para_param(b->g, full, dims, init);
 }
 
-/* A matrix that products read, and, of int8, its scales, float32 (scaled), else NULL. Drawn int8 values are a quarter of
- * their range wide. */
+/* A matrix that products read, and, of int8, its scales, float32 (scaled), else NULL. Drawn int8 values are a quarter
+ * of their range wide. */
 static para_tensor *matrix(const struct build *b, const char *name, const char *kind, const para_dim *dims,
                            const para_dim *scaled, double spread, para_tensor **scale)
 {
@@ -141,9 +125,9 @@ static para_tensor *norm(const struct build *b, para_tensor *x, const char *name
     return para_name(para_layernorm(b->g, x, gamma, beta, b->m->norm_eps), name);
 }
 
-static para_tensor *dropout(const struct build *b, para_tensor *x)
+static para_tensor *dropout(const struct build *b, para_tensor *x, double probability)
 {
-    return b->step ? para_dropout(b->g, x, b->step, b->m->dropout) : x;
+    return b->step ? para_dropout(b->g, x, b->step, probability) : x;
 }
 
 /* The residual branches add up over the layers: their last projections begin smaller by sqrt(2 layers). */
@@ -152,14 +136,42 @@ static double residual_spread(const struct build *b)
     return INITIAL_SPREAD / sqrt(2.0 * (double)b->m->layers);
 }
 
-/* Attention over what the cache holds of earlier runs and what this one adds to it. */
+/* Two states, for keys and for values. */
+struct cache {
+    para_tensor *keys, *values;
+};
+
+static struct cache cache_of(const struct build *b, const char *keys, const char *values, const para_dim *dims)
+{
+    const para_init zero = {PARA_INIT_FILL, 0, 0};
+    return (struct cache){para_state(b->g, keys, PARA_F32, dims, zero), para_state(b->g, values, PARA_F32, dims, zero)};
+}
+
+static struct cache own_cache(const struct build *b)
+{
+    return cache_of(b, "attn.keys", "attn.values",
+                    PARA_DIMS({b->rows.row ? "rows" : "batch", b->rows.row ? b->caches->rows : b->caches->batch},
+                              {"cache", b->caches->cache}, {"heads", b->m->heads}, {"head_dim", b->head_dim}));
+}
+
+static struct cache prefix_cache(const struct build *b)
+{
+    return cache_of(b, "attn.prefix.keys", "attn.prefix.values",
+                    PARA_DIMS({"prefix", b->caches->prefix}, {"heads", b->m->heads}, {"head_dim", b->head_dim}));
+}
+
+/* Attention over what caches hold of earlier runs and what this one adds to them. */
 static para_tensor *attend_cached(const struct build *b, para_tensor *qkv)
 {
-    const para_dim *dims = PARA_DIMS({"batch", b->batch}, {"cache", b->m->context}, {"kv", 2}, {"heads", b->m->heads},
-                                     {"head_dim", b->head_dim});
-    para_tensor *cache = para_state(b->g, "attn.cache", PARA_F32, dims, (para_init){PARA_INIT_FILL, 0, 0});
-    cache = para_name(para_cache_append(b->g, cache, qkv, b->position), "attn.append");
-    return para_attention_cached(b->g, qkv, cache, b->position);
+    para_graph *g = b->g;
+    para_tensor *part[3];
+    para_unstack(g, qkv, "qkv", part);
+    para_name(part[0], "attn.unstack");
+    struct cache own = b->caches->cache ? own_cache(b) : prefix_cache(b);
+    struct cache prefix = b->rows.prefix ? prefix_cache(b) : (struct cache){0};
+    para_cache_append(g, &own.keys, &own.values, part[1], part[2], &b->rows);
+    para_name(own.keys, "attn.append");
+    return para_attention_cached(g, part[0], own.keys, own.values, prefix.keys, prefix.values, &b->rows);
 }
 
 static para_tensor *attention(const struct build *b, para_tensor *x)
@@ -168,8 +180,8 @@ static para_tensor *attention(const struct build *b, para_tensor *x)
         PARA_DIMS({"embd", b->m->embd}, {"qkv", 3}, {"heads", b->m->heads}, {"head_dim", b->head_dim});
     const para_dim *proj = PARA_DIMS({"heads", b->m->heads}, {"head_dim", b->head_dim}, {"embd", b->m->embd});
     para_tensor *y = linear(b, x, "attn.qkv", "embd", 1, qkv, INITIAL_SPREAD);
-    y = para_name(b->position ? attend_cached(b, y) : para_attention(b->g, y, true), "attn");
-    return dropout(b, linear(b, y, "attn.proj", "heads head_dim", 2, proj, residual_spread(b)));
+    y = para_name(b->caches ? attend_cached(b, y) : para_attention_stacked(b->g, y, true), "attn");
+    return dropout(b, linear(b, y, "attn.proj", "heads head_dim", 2, proj, residual_spread(b)), b->m->dropout);
 }
 
 static para_tensor *mlp(const struct build *b, para_tensor *x)
@@ -178,7 +190,8 @@ static para_tensor *mlp(const struct build *b, para_tensor *x)
     const para_dim *proj = PARA_DIMS({"ff", b->m->ff}, {"embd", b->m->embd});
     para_tensor *y = linear(b, x, "mlp.fc", "embd", 1, fc, INITIAL_SPREAD);
     y = b->m->gelu_erf ? para_gelu_erf(b->g, y) : para_gelu(b->g, y);
-    return dropout(b, linear(b, para_name(y, "mlp.gelu"), "mlp.proj", "ff", 1, proj, residual_spread(b)));
+    return dropout(b, linear(b, para_name(y, "mlp.gelu"), "mlp.proj", "ff", 1, proj, residual_spread(b)),
+                   b->m->dropout);
 }
 
 static para_tensor *layer(const struct build *b, para_tensor *x)
@@ -198,10 +211,10 @@ static para_tensor *embed(const struct build *b, para_tensor *tokens, const stru
     para_tensor *token = para_embedding(b->g, t->wte, tokens, "vocab");
     if (t->scale)
         token = para_mul(b->g, token, para_embedding(b->g, t->scale, tokens, "vocab"));
-    para_tensor *places =
-        b->position ? para_arange_from(b->g, b->position, "seq", seq, b->m->context) : para_arange(b->g, "seq", seq);
-    para_tensor *position = para_embedding(b->g, wpe, places, "context");
-    return dropout(b, para_add(b->g, para_name(token, "token"), para_name(position, "position")));
+    para_tensor *positions =
+        b->caches ? para_arange_from(b->g, b->rows.position, "seq", seq, b->m->context) : para_arange(b->g, "seq", seq);
+    para_tensor *position = para_embedding(b->g, wpe, positions, "context");
+    return dropout(b, para_add(b->g, para_name(token, "token"), para_name(position, "position")), b->m->embd_dropout);
 }
 
 static int check_build(const para_gpt2 *m, int64_t batch, int64_t seq, bool training, para_error *err)
@@ -248,26 +261,26 @@ static para_tensor *head(const struct build *b, para_tensor *x, const struct tab
     return scaled_by(b, para_matmul(b->g, x, t->wte, "embd"), t->scale);
 }
 
-static struct build begin(para_graph *g, const para_gpt2 *model, int64_t batch)
+static struct build begin(para_graph *g, const para_gpt2 *model)
 {
-    return (struct build){.g = g, .m = model, .head_dim = model->embd / model->heads, .batch = batch};
+    return (struct build){.g = g, .m = model, .head_dim = model->embd / model->heads};
 }
 
-para_gpt2_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq, bool training)
+para_model_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq, bool training)
 {
-    para_gpt2_graph out = {0};
+    para_model_graph out = {0};
     para_error err;
     struct table table;
     if (check_build(model, batch, seq, training, &err) < 0) {
         para_graph_fail(g, &err);
         return out;
     }
-    struct build b = begin(g, model, batch);
-    const para_dim *places = PARA_DIMS({"batch", batch}, {"seq", seq});
-    out.tokens = para_input(g, "tokens", PARA_I32, places);
+    struct build b = begin(g, model);
+    const para_dim *dims = PARA_DIMS({"batch", batch}, {"seq", seq});
+    out.tokens = para_input(g, "tokens", PARA_I32, dims);
     if (training) {
-        out.targets = para_input(g, "targets", PARA_I32, places);
-        b.step = model->dropout > 0 ? para_step(g) : NULL;
+        out.targets = para_input(g, "targets", PARA_I32, dims);
+        b.step = model->dropout > 0 || model->embd_dropout > 0 ? para_step(g) : NULL;
     }
     para_tensor *x = body(&b, out.tokens, seq, &table);
     para_scope_push(g, "head");
@@ -284,23 +297,214 @@ para_gpt2_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t b
     return out;
 }
 
-para_gpt2_graph para_gpt2_build_cached(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq)
+static int check_caches(const para_gpt2 *m, const para_caches *caches, para_error *err)
 {
-    para_gpt2_graph out = {0};
+    if (caches->cache < 0 || caches->cache > m->context || caches->prefix < 0 || caches->prefix > m->context)
+        return para_fail(err, PARA_ERANGE,
+                         "gpt2: caches hold %lld tokens after a prefix of %lld, expected 0 to the context's %lld each",
+                         (long long)caches->cache, (long long)caches->prefix, (long long)m->context);
+    if (caches->rows < 0 || (caches->rows > 0 && (caches->cache == 0 || caches->batch > caches->rows)))
+        return para_fail(
+            err, PARA_ERANGE,
+            "gpt2: %lld rows of caches of %lld tokens for a batch of %lld, expected at least as many, or 0",
+            (long long)caches->rows, (long long)caches->cache, (long long)caches->batch);
+    if (caches->cache == 0 && (caches->prefix == 0 || caches->batch != 1))
+        return para_fail(err, PARA_ERANGE,
+                         "gpt2: without caches of their own %lld rows with a prefix of %lld tokens, expected one row"
+                         " that reads a prefix",
+                         (long long)caches->batch, (long long)caches->prefix);
+    return check_build(m, caches->batch, caches->seq, false, err);
+}
+
+para_model_graph para_gpt2_build_cached(para_graph *g, const para_gpt2 *model, const para_caches *caches)
+{
+    para_model_graph out = {0};
     para_error err;
     struct table table;
-    if (check_build(model, batch, seq, false, &err) < 0) {
+    if (check_caches(model, caches, &err) < 0) {
         para_graph_fail(g, &err);
         return out;
     }
-    struct build b = begin(g, model, batch);
-    out.tokens = para_input(g, "tokens", PARA_I32, PARA_DIMS({"batch", batch}, {"seq", seq}));
-    b.position = para_input(g, "position", PARA_I32, PARA_SCALAR);
-    para_tensor *last = para_input(g, "last", PARA_I32, PARA_SCALAR);
-    para_tensor *x = body(&b, out.tokens, seq, &table);
+    struct build b = begin(g, model);
+    const para_dim *rows = PARA_DIMS({"batch", caches->batch});
+    b.caches = caches;
+    out.tokens = para_input(g, "tokens", PARA_I32, PARA_DIMS({"batch", caches->batch}, {"seq", caches->seq}));
+    b.rows.position = para_input(g, "position", PARA_I32, rows);
+    b.rows.prefix = caches->prefix && caches->cache ? para_input(g, "prefix", PARA_I32, rows) : NULL;
+    b.rows.row = caches->rows ? para_input(g, "row", PARA_I32, rows) : NULL;
+    para_tensor *last = para_input(g, "last", PARA_I32, rows);
+    para_tensor *x = body(&b, out.tokens, caches->seq, &table);
     para_scope_push(g, "head");
     out.logits = head(&b, para_select(g, x, last, "seq"), &table);
     para_scope_pop(g);
     para_output(para_name(out.logits, "logits"));
     return out;
+}
+
+/* --- as a family --- */
+
+static const struct para_preset presets[] = {
+    {"tiny",
+     &(const para_gpt2){
+         .layers = 4, .heads = 4, .embd = 128, .ff = 512, .vocab = 256, .context = 64, .norm_eps = 1e-5}},
+    {"gpt2-124m",
+     &(const para_gpt2){
+         .layers = 12, .heads = 12, .embd = 768, .ff = 3072, .vocab = 50257, .context = 1024, .norm_eps = 1e-5}},
+    {"gpt2-355m",
+     &(const para_gpt2){
+         .layers = 24, .heads = 16, .embd = 1024, .ff = 4096, .vocab = 50257, .context = 1024, .norm_eps = 1e-5}},
+    {0},
+};
+
+/* Three names of the tanh form differ in the order of their products. */
+static const struct para_word activations[] = {
+    {"gelu_new", false}, {"gelu", true}, {"gelu_pytorch_tanh", false}, {"gelu_fast", false}, {0}};
+
+enum { ENGLISH_VOCAB = 50257 };
+
+/* The published vocabulary's <|endoftext|>; of others it isn't known here, and transformers would put 50256. */
+static const char *end_of_text(const void *config)
+{
+    const para_gpt2 *m = config;
+    return m->vocab == ENGLISH_VOCAB ? "50256" : "null";
+}
+
+#define ABSENT_DROPOUT 0.1 /* as transformers has it */
+#define AT(field) offsetof(para_gpt2, field)
+
+/* transformers' GPT2Config. reorder_and_upcast_attn changes the order of roundings in half precision alone, so both of
+ * its values are good. */
+static const struct para_field fields[] = {
+    {PARA_FIELD_TOLD, "architectures", .json = "[\"GPT2LMHeadModel\"]"},
+    {PARA_FIELD_FIXED, "model_type", .json = "\"gpt2\""},
+    {PARA_FIELD_SIZE, "n_layer", "num_hidden_layers", "layers", .offset = AT(layers)},
+    {PARA_FIELD_SIZE, "n_head", "num_attention_heads", "heads", .offset = AT(heads)},
+    {PARA_FIELD_SIZE, "n_embd", "hidden_size", "embd", .offset = AT(embd)},
+    {PARA_FIELD_SIZE, "n_inner", NULL, "ff", .offset = AT(ff), .optional = true},
+    {PARA_FIELD_SIZE, "vocab_size", NULL, "vocab", .offset = AT(vocab)},
+    {PARA_FIELD_SIZE, "n_positions", "max_position_embeddings", "context", .offset = AT(context)},
+    {PARA_FIELD_WORD, "activation_function", .offset = AT(gelu_erf), .words = activations},
+    {PARA_FIELD_REAL, "layer_norm_epsilon", .offset = AT(norm_eps), .absent = 1e-5},
+    {PARA_FIELD_REAL, "embd_pdrop", .offset = AT(embd_dropout), .absent = ABSENT_DROPOUT},
+    {PARA_FIELD_REAL, "resid_pdrop", .offset = AT(dropout), .absent = ABSENT_DROPOUT},
+    {PARA_FIELD_REAL, "attn_pdrop", .offset = AT(attn_dropout), .absent = ABSENT_DROPOUT},
+    {PARA_FIELD_TOLD, "initializer_range", .json = "0.02"},
+    {PARA_FIELD_TOLD, "bos_token_id", .tell = end_of_text},
+    {PARA_FIELD_TOLD, "eos_token_id", .tell = end_of_text},
+    {PARA_FIELD_TOLD, "torch_dtype", .json = "\"float32\""},
+    {PARA_FIELD_FIXED, "tie_word_embeddings", .json = "true"},
+    {PARA_FIELD_FIXED, "scale_attn_weights", .json = "true"},
+    {PARA_FIELD_FIXED, "scale_attn_by_inverse_layer_idx", .json = "false"},
+    {PARA_FIELD_FIXED, "add_cross_attention", .json = "false"},
+    {PARA_FIELD_FIXED, "is_encoder_decoder", .json = "false"},
+    {PARA_FIELD_EMPTY, .name = "auto_map"},
+    {PARA_FIELD_EMPTY, .name = "pruned_heads"},
+    {PARA_FIELD_EMPTY, .name = "quantization_config"},
+    {0},
+};
+
+static void complete(void *config)
+{
+    para_gpt2 *m = config;
+    m->ff = m->ff ? m->ff : 4 * m->embd; /* as transformers has it */
+}
+
+/* GPT2LMHeadModel's, whose order of elements is the graph's. */
+static const struct para_name names[] = {
+    {"wte", "transformer.wte.weight", NULL},
+    {"wpe", "transformer.wpe.weight", NULL},
+    {"layer.*.ln_1.weight", "transformer.h.*.ln_1.weight", NULL},
+    {"layer.*.ln_1.bias", "transformer.h.*.ln_1.bias", NULL},
+    {"layer.*.attn.qkv.weight", "transformer.h.*.attn.c_attn.weight", "embd 3*heads*head_dim"},
+    {"layer.*.attn.qkv.bias", "transformer.h.*.attn.c_attn.bias", "3*heads*head_dim"},
+    {"layer.*.attn.proj.weight", "transformer.h.*.attn.c_proj.weight", "heads*head_dim embd"},
+    {"layer.*.attn.proj.bias", "transformer.h.*.attn.c_proj.bias", NULL},
+    {"layer.*.ln_2.weight", "transformer.h.*.ln_2.weight", NULL},
+    {"layer.*.ln_2.bias", "transformer.h.*.ln_2.bias", NULL},
+    {"layer.*.mlp.fc.weight", "transformer.h.*.mlp.c_fc.weight", NULL},
+    {"layer.*.mlp.fc.bias", "transformer.h.*.mlp.c_fc.bias", NULL},
+    {"layer.*.mlp.proj.weight", "transformer.h.*.mlp.c_proj.weight", NULL},
+    {"layer.*.mlp.proj.bias", "transformer.h.*.mlp.c_proj.bias", NULL},
+    {"ln_f.weight", "transformer.ln_f.weight", NULL},
+    {"ln_f.bias", "transformer.ln_f.bias", NULL},
+    {0},
+};
+
+/* Causal masks, which older files keep as tensors, and the head, which is tied to wte. */
+static const struct para_extra extras[] = {
+    {"*.attn.bias", NULL}, {"*.attn.masked_bias", NULL}, {"lm_head.weight", "transformer.wte.weight"}, {0}};
+
+static const struct para_evidence evidence[] = {{"transformer.wte.weight", "vocab_size", "n_embd"},
+                                                {"transformer.wpe.weight", "n_positions", "n_embd"},
+                                                {"transformer.h.*.mlp.c_fc.weight", "n_embd", "n_inner"},
+                                                {0}};
+
+static int check(const void *config, para_error *err)
+{
+    return para_gpt2_check(config, err);
+}
+
+static void set_dropout(void *config, double probability)
+{
+    para_gpt2 *m = config;
+    m->dropout = m->embd_dropout = probability;
+    m->attn_dropout = 0;
+}
+
+/* Beside matrices there are the position table, biases (3 + 1 + 1 widths and ff a layer) and norms (4 widths a layer, 2
+ * at last). */
+static para_model_sizes measure(const void *config)
+{
+    const para_gpt2 *m = config;
+    para_model_sizes s = {.layers = m->layers,
+                          .heads = m->heads,
+                          .kv_heads = m->heads,
+                          .head_dim = m->embd / m->heads,
+                          .embd = m->embd,
+                          .ff = m->ff,
+                          .vocab = m->vocab,
+                          .context = m->context};
+    s.layer_parameters = m->layers * (4 * m->embd * m->embd + 2 * m->embd * m->ff);
+    s.head_parameters = m->vocab * m->embd;
+    s.parameters =
+        s.layer_parameters + s.head_parameters + m->context * m->embd + m->layers * (9 * m->embd + m->ff) + 2 * m->embd;
+    return s;
+}
+
+static para_model_graph build_any(para_graph *g, const void *config, int64_t batch, int64_t seq, bool training)
+{
+    return para_gpt2_build(g, config, batch, seq, training);
+}
+
+static para_model_graph build_any_cached(para_graph *g, const void *config, const para_caches *caches)
+{
+    return para_gpt2_build_cached(g, config, caches);
+}
+
+const struct para_family para_family_gpt2 = {
+    .name = "gpt2",
+    .config_bytes = sizeof(para_gpt2),
+    .weights = AT(weights),
+    .presets = presets,
+    .fields = fields,
+    .complete = complete,
+    .names = names,
+    .prefix = "transformer.",
+    .extras = extras,
+    .evidence = evidence,
+    .check = check,
+    .set_dropout = set_dropout,
+    .measure = measure,
+    .build = build_any,
+    .build_cached = build_any_cached,
+};
+
+int para_model_from_gpt2(para_model **out, const para_gpt2 *config, para_error *err)
+{
+    return para_model_new(out, &para_family_gpt2, config, err);
+}
+
+const para_gpt2 *para_model_as_gpt2(const para_model *model)
+{
+    return model->family == &para_family_gpt2 ? (const void *)model->config : NULL;
 }

@@ -1,3 +1,5 @@
-# Models as graph builders.
-libinternal_la_SOURCES += models/gpt2-names.c
+# Models as graph builders: a file per family, and what families share.
+libinternal_la_SOURCES += models/family.h
 libinternal_la_SOURCES += models/gpt2.c
+libinternal_la_SOURCES += models/list.h
+libinternal_la_SOURCES += models/model.c

@@ -4,24 +4,25 @@
  *   m = m + (1 - beta1) (g - m)
  *   v = beta2 v + (1 - beta2) g^2
  *   p = p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps),  t = step + 1
- * in the order of operations of PyTorch's. Element by element, so every axis is parallel. */
+ * and, where there is a bfloat16 copy of p, that too. In the order of operations of PyTorch's; nothing, where the scale
+ * is no number (ops/clip.c). Element by element, so every axis is parallel. */
 #include "base/simd.h"
 #include "ops/need.h"
 #include "ops/table.h"
+#include "ops/update.h"
 
-enum { P, G, M, V, LR, STEP, SCALE };
+enum { P, G, M, V, LR, STEP, SCALE, COPY };
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_dtype(n, P, PARA_F32, err));
     for (int i = G; i <= V; i++)
         PARA_TRY(para_need_same(n, P, i, err));
-    PARA_TRY(para_need_scalar(n, LR, PARA_F32, err));
-    PARA_TRY(para_need_scalar(n, STEP, PARA_I32, err));
-    PARA_TRY(para_need_scalar(n, SCALE, PARA_F32, err));
+    PARA_TRY(para_need_scalar(n, LR, err));
+    PARA_TRY(para_need_scalar(n, STEP, err));
+    PARA_TRY(para_need_scalar(n, SCALE, err));
     para_infer_like(n, P, out);
-    out[1] = out[2] = out[0];
-    return 3;
+    out[1] = out[2] = out[3] = out[0];
+    return n->n_in > COPY ? para_need_same(n, P, COPY, err) : 0;
 }
 
 static void cost(const para_node *n, struct para_cost *c)
@@ -49,6 +50,8 @@ static struct rates rates_of(const struct para_call *c)
 static int reference(const struct para_call *c)
 {
     struct rates r = rates_of(c);
+    if (isnan(r.scale))
+        return 0;
     const float *g = c->in[G];
     float *p = c->out[0], *m = c->out[1], *v = c->out[2];
     int64_t elements = para_shape_elements(&c->node->out[0]->shape);
@@ -60,6 +63,7 @@ static int reference(const struct para_call *c)
         m[e] = (float)m_new;
         v[e] = (float)v_new;
     }
+    para_update_copy(c, 3);
     return 0;
 }
 
@@ -81,7 +85,10 @@ PARA_SIMD static void update(int64_t elements, const struct rates *r, const floa
 static int cpu(const struct para_call *c)
 {
     struct rates r = rates_of(c);
+    if (isnan(r.scale))
+        return 0;
     update(para_shape_elements(&c->node->out[0]->shape), &r, c->in[G], c->out[0], c->out[1], c->out[2]);
+    para_update_copy(c, 3);
     return 0;
 }
 
@@ -91,10 +98,11 @@ const struct para_op para_op_adamw = {
               {"beta2", PARA_ATTR_FLOAT},
               {"eps", PARA_ATTR_FLOAT},
               {"weight_decay", PARA_ATTR_FLOAT}},
-    .inputs = {7, 7},
+    .types = "f32 f32 f32 f32 f32 i32 f32 -> f32 f32 f32; f32 f32 f32 f32 f32 i32 f32 bf16 -> f32 f32 f32 bf16",
     .infer = infer,
     .cost = cost,
-    .updates = {1 + P, 1 + M, 1 + V},
+    .updates = {1 + P, 1 + M, 1 + V, 1 + COPY},
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_adamw_cuda),
 };

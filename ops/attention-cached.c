@@ -1,158 +1,189 @@
-/* attention_cached: causal attention of new positions over a cache of keys and values.
- *   qkv (B, T, 3, H, D), cache (B, S, 2, H, D), position () -> o (B, T, H, D)
- * Query t stands at position + t and sees what the cache holds up to there, itself included. B, T and H are parallel;
- * the cache is read whole along S. It has no gradient: caches are for inference. */
+/* attention_cached: causal attention of new positions over caches of keys and values.
+ *   q (B, T, H, [G,] D), keys and values ([B,] S, H, D), position (B)
+ *   and, or not, prefix keys and values (P, H, D), prefix (B) -> o like q                        G: see ops/heads.h
+ *   and, or not, row (B), the last input: then keys and values are (R, S, H, D)                     see ops/rows.h
+ * Row b's query t stands at position[b] + t and sees what is kept of up to there, itself included: positions 0 to
+ * prefix[b] - 1 in the prefix, which all rows read, later ones in the caches, from their beginning on. A row whose
+ * position is -1 is empty: its o is 0. B, T, H and G are parallel; keys are read whole along S and P. A tile of R gives
+ * the o of the rows that it has and 0 for the others, so that R is reduced. It has no gradient: caches are for
+ * inference. */
 #include <paragraph/ops.h>
 
-#include "ops/attend.h"
+#include "ops/cache.h"
+#include "ops/heads.h"
 #include "ops/need.h"
 #include "ops/table.h"
 
-#include <math.h>
 #include <string.h>
 
-enum { BATCH, SEQ, PLANES, HEADS, WIDTH, RANK }; /* dimensions of qkv and cache */
+enum { Q, KEYS, VALUES, POSITION, PREFIX_KEYS, PREFIX_VALUES, PREFIX, MOST }; /* inputs, then row */
+
+static bool has_prefix(const para_node *n)
+{
+    return n->n_in >= MOST;
+}
+
+static bool has_row(const para_node *n)
+{
+    return n->n_in == POSITION + 2 || n->n_in == MOST + 1;
+}
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    char cache_text[PARA_SHAPE_TEXT], qkv_text[PARA_SHAPE_TEXT];
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
-    PARA_TRY(para_need_dtype(n, 1, PARA_F32, err));
-    PARA_TRY(para_need_scalar(n, 2, PARA_I32, err));
-    const struct para_shape *qkv = &n->in[0]->shape, *cache = &n->in[1]->shape;
-    bool fits = cache->rank == RANK && qkv->rank == RANK;
-    for (int d = 0; d < RANK && fits; d++)
-        fits = d == SEQ || d == PLANES || strcmp(cache->dim[d].axis, qkv->dim[d].axis) == 0;
-    if (!fits || qkv->dim[PLANES].whole != 3 || cache->dim[PLANES].whole != 2)
-        return para_fail(err, PARA_ESHAPE,
-                         "qkv is %s and the cache is %s, expected (batch, seq, qkv, heads, head_dim), "
-                         "qkv of extent 3, and (batch, cache, kv, heads, head_dim), kv of extent 2",
-                         para_shape_text(qkv, qkv_text), para_shape_text(cache, cache_text));
-    out[0] = (struct para_shape){.dtype = PARA_F32};
-    for (int d = 0; d < RANK; d++)
-        if (d != PLANES)
-            para_shape_append(&out[0], qkv->dim[d].axis, qkv->dim[d].whole);
-    return 1;
+    if (has_row(n)) {
+        PARA_TRY(para_need_keys_apart(n, KEYS, "(rows, cache, heads, head_dim)", err));
+        PARA_TRY(para_need_rows(n, n->n_in - 1, Q, err));
+    } else
+        PARA_TRY(para_need_keys(n, KEYS, 3, 4, "(batch, cache, heads, head_dim) or (cache, heads, head_dim)", err));
+    PARA_TRY(para_need_rows(n, POSITION, Q, err));
+    if (has_prefix(n)) {
+        PARA_TRY(para_need_keys(n, PREFIX_KEYS, 3, 3, "(prefix, heads, head_dim)", err));
+        PARA_TRY(para_need_rows(n, PREFIX, Q, err));
+    }
+    return para_infer_like(n, 0, out);
 }
 
 static enum para_role role(const para_node *n, const char *axis, int output, const char **why)
 {
-    (void)output;
-    const struct para_extent *qkv = n->in[0]->shape.dim;
-    if (strcmp(axis, qkv[BATCH].axis) == 0 || strcmp(axis, qkv[SEQ].axis) == 0 || strcmp(axis, qkv[HEADS].axis) == 0)
-        return PARA_PARALLEL;
-    *why = "a score sums over the whole axis, and a query reads the whole cache";
-    return PARA_WHOLE;
+    if (has_row(n) && strcmp(axis, n->in[KEYS]->shape.dim[0].axis) == 0)
+        return PARA_REDUCE;
+    return para_heads_role(n, axis, output, why);
 }
 
-/* At most what the cache holds; how much of it is known at the run alone. */
+static bool follows(const para_node *n, const char *axis, int in)
+{
+    bool prefix = has_prefix(n) && (in == PREFIX_KEYS || in == PREFIX_VALUES);
+    return para_heads_follow(n, axis, in) && !(prefix && strcmp(axis, n->in[in]->shape.dim[0].axis) == 0);
+}
+
+static int64_t kept(const para_node *n)
+{
+    return para_keys_extent(&n->in[KEYS]->shape) + (has_prefix(n) ? para_keys_extent(&n->in[PREFIX_KEYS]->shape) : 0);
+}
+
+/* At most what the caches hold; how much of it is known at the run alone. */
 static void cost(const para_node *n, struct para_cost *c)
 {
-    const struct para_extent *qkv = n->in[0]->shape.dim;
-    c->flops = (double)(qkv[BATCH].extent * qkv[SEQ].extent * qkv[HEADS].extent * n->in[1]->shape.dim[SEQ].extent) *
-               (4.0 * (double)qkv[WIDTH].extent + 20.0);
+    struct para_heads s = para_heads_of(&n->in[Q]->shape);
+    c->flops = (double)(s.batch * s.seq * s.heads * s.readers * kept(n)) * (4.0 * (double)s.width + 20.0);
 }
 
 static size_t scratch(const para_node *n)
 {
-    const struct para_extent *q = n->in[0]->shape.dim;
-    return para_attend_scratch(q[SEQ].extent, n->in[1]->shape.dim[SEQ].extent, q[WIDTH].extent) * sizeof(float);
+    struct para_heads s = para_heads_of(&n->in[Q]->shape);
+    size_t floats = para_attend_scratch(s.seq, s.readers, kept(n), s.width) * sizeof(float);
+    size_t row = (size_t)s.width * sizeof(double);
+    return floats > row ? floats : row;
 }
 
-/* One batch element and head, number b = batch * heads + head. */
-static struct para_attend head_of(const struct para_call *c, int64_t b, int64_t position)
+struct para_rows para_cached_rows(const struct para_call *c)
 {
-    const struct para_extent *q = c->node->in[0]->shape.dim, *kv = c->node->in[1]->shape.dim;
-    int64_t heads = q[HEADS].extent, width = q[WIDTH].extent, plane = heads * width;
-    int64_t batch = b / heads, first = b % heads * width;
-    const float *cache = (const float *)c->in[1] + batch * kv[SEQ].extent * 2 * plane + first;
-    return (struct para_attend){
-        .q = (const float *)c->in[0] + batch * q[SEQ].extent * 3 * plane + first,
-        .k = cache,
-        .v = cache + plane,
-        .o = (float *)c->out[0] + batch * q[SEQ].extent * plane + first,
-        .queries = q[SEQ].extent,
-        .keys = kv[SEQ].extent,
-        .width = width,
-        .origin = position + q[SEQ].origin,
-        .q_ld = 3 * plane,
-        .kv_ld = 2 * plane,
-        .o_ld = plane,
-        .causal = true,
-        .scale = (float)(1.0 / sqrt((double)width)),
-    };
+    const para_node *n = c->node;
+    return (struct para_rows){.position = c->in[POSITION],
+                              .prefix = has_prefix(n) ? c->in[PREFIX] : NULL,
+                              .row = has_row(n) ? c->in[n->n_in - 1] : NULL};
 }
 
-static int check_position(const struct para_call *c, int64_t *position)
+struct para_rows_bounds para_cached_bounds(const para_node *n)
 {
-    *position = *(const int32_t *)c->in[2];
-    if (*position < 0)
-        return para_fail(c->err, PARA_ERANGE, "position is %lld, expected at least 0", (long long)*position);
+    int64_t own = para_keys_extent(&n->in[KEYS]->shape);
+    return (struct para_rows_bounds){
+        .longest = kept(n) - own, .kept = own, .caches = n->in[has_row(n) ? KEYS : Q]->shape.dim[0]};
+}
+
+/* Head h of row b, whose keys are row number `row` of the caches' tile. */
+static struct para_attend plane_of(const struct para_call *c, const struct para_rows *rows, int64_t b, int64_t row,
+                                   int64_t h)
+{
+    struct para_heads s = para_heads_of(&c->node->in[Q]->shape);
+    struct para_attend a = para_heads_attend(c->node, c->in, b, row, h);
+    a.o = (float *)c->out[0] + para_heads_offset(&s, b, h);
+    a.past += rows->position[b];
+    a.causal = true;
+    if (has_prefix(c->node)) {
+        a.prefix_k = (const float *)c->in[PREFIX_KEYS] + h * a.width;
+        a.prefix_v = (const float *)c->in[PREFIX_VALUES] + h * a.width;
+        a.prefix = rows->prefix[b];
+        a.keys += a.prefix;
+    }
+    return a;
+}
+
+static void clear_row(const struct para_call *c, int64_t b)
+{
+    const struct para_shape *o = &c->node->out[0]->shape;
+    size_t bytes = para_shape_bytes(o) / (size_t)o->dim[0].extent;
+    memset((char *)c->out[0] + (size_t)b * bytes, 0, bytes);
+}
+
+/* Rows of one head run one after another, while its prefix is in the core's cache. */
+static int attend(const struct para_call *c, bool by_reference)
+{
+    const para_node *n = c->node;
+    struct para_heads s = para_heads_of(&n->in[Q]->shape);
+    struct para_rows rows = para_cached_rows(c);
+    struct para_rows_bounds bounds = para_cached_bounds(n);
+    PARA_TRY(para_rows_check(&rows, &bounds, n->in[POSITION], c->err));
+    for (int64_t h = 0; h < s.heads; h++)
+        for (int64_t b = 0; b < s.batch; b++) {
+            int64_t row = para_rows_at(&rows, &bounds, b);
+            if (row < 0) {
+                clear_row(c, b);
+                continue;
+            }
+            struct para_attend a = plane_of(c, &rows, b, row, h);
+            if (by_reference)
+                para_heads_reference(&a, c->scratch);
+            else
+                para_attend(&a, c->scratch);
+        }
     return 0;
 }
 
-static double score(const struct para_attend *a, int64_t i, int64_t j)
+static int complain(const para_node *n, int64_t at, int32_t value, para_error *err)
 {
-    double sum = 0;
-    for (int64_t e = 0; e < a->width; e++)
-        sum += (double)a->q[i * a->q_ld + e] * a->k[j * a->kv_ld + e];
-    return sum / sqrt((double)a->width);
-}
-
-/* o (D) = sum over visible keys of softmax(scores) v, element by element */
-static void reference_query(const struct para_attend *a, int64_t i)
-{
-    int64_t keys = para_attend_visible(a, i);
-    double top = score(a, i, 0), total = 0;
-    for (int64_t j = 1; j < keys; j++)
-        top = fmax(top, score(a, i, j));
-    for (int64_t j = 0; j < keys; j++)
-        total += exp(score(a, i, j) - top);
-    for (int64_t e = 0; e < a->width; e++) {
-        double sum = 0;
-        for (int64_t j = 0; j < keys; j++)
-            sum += exp(score(a, i, j) - top) / total * a->v[j * a->kv_ld + e];
-        a->o[i * a->o_ld + e] = (float)sum;
-    }
+    struct para_rows_bounds bounds = para_cached_bounds(n);
+    return para_rows_complain(&bounds, has_prefix(n), n->in[POSITION], at, value, err);
 }
 
 static int reference(const struct para_call *c)
 {
-    const struct para_extent *q = c->node->in[0]->shape.dim;
-    int64_t position;
-    PARA_TRY(check_position(c, &position));
-    for (int64_t b = 0; b < q[BATCH].extent * q[HEADS].extent; b++) {
-        struct para_attend head = head_of(c, b, position);
-        for (int64_t i = 0; i < head.queries; i++)
-            reference_query(&head, i);
-    }
-    return 0;
+    return attend(c, true);
 }
 
 static int cpu(const struct para_call *c)
 {
-    const struct para_extent *q = c->node->in[0]->shape.dim;
-    int64_t position;
-    PARA_TRY(check_position(c, &position));
-    for (int64_t b = 0; b < q[BATCH].extent * q[HEADS].extent; b++) {
-        struct para_attend head = head_of(c, b, position);
-        para_attend(&head, c->scratch);
-    }
-    return 0;
+    return attend(c, false);
 }
 
 const struct para_op para_op_attention_cached = {
     .name = "attention_cached",
-    .inputs = {3, 3},
+    .types = "T:f32|bf16 T T i32 -> T; T:f32|bf16 T T i32 i32 -> T; "
+             "T:f32|bf16 T T i32 T T i32 -> T; T:f32|bf16 T T i32 T T i32 i32 -> T",
+    .float32 = true,
     .infer = infer,
     .role = role,
+    .follows = follows,
     .cost = cost,
     .scratch = scratch,
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_attention_cached_cuda),
+    .cuda_scratch = PARA_CUDA(para_attention_cached_cuda_scratch),
+    .complain = complain,
 };
 
-para_tensor *para_attention_cached(para_graph *g, para_tensor *qkv, para_tensor *cache, para_tensor *position)
+para_tensor *para_attention_cached(para_graph *g, para_tensor *q, para_tensor *keys, para_tensor *values,
+                                   para_tensor *prefix_keys, para_tensor *prefix_values, const para_cache_rows *rows)
 {
-    return para_apply(&para_op_attention_cached, g, PARA_IN(qkv, cache, position), NULL);
+    para_tensor *in[MOST + 1] = {q, keys, values, rows->position};
+    int n_in = POSITION + 1;
+    if (rows->prefix) {
+        in[n_in++] = prefix_keys;
+        in[n_in++] = prefix_values;
+        in[n_in++] = rows->prefix;
+    }
+    if (rows->row)
+        in[n_in++] = rows->row;
+    return para_apply(&para_op_attention_cached, g, in, n_in, NULL);
 }

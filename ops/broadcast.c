@@ -63,12 +63,14 @@ static int cpu(const struct para_call *c)
 
 const struct para_op para_op_broadcast = {
     .name = "broadcast",
-    .inputs = {2, 2},
+    .types = "T:f32|bf16 f32|bf16 -> T",
+    .float32 = true,
     .infer = infer,
     .grad = grad,
     .cost = cost,
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_broadcast_cuda),
 };
 
 para_tensor *para_broadcast(para_graph *g, para_tensor *x, para_tensor *like)

@@ -2,8 +2,8 @@
  * That dimension is whole, under all its names; the others are parallel. */
 #include <paragraph/ops.h>
 
+#include "ops/move.h"
 #include "ops/need.h"
-#include "ops/plane.h"
 #include "ops/table.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@
 static int need_alike(const para_node *n, int i, int position, para_error *err)
 {
     const struct para_shape *a = &n->in[0]->shape, *b = &n->in[i]->shape;
-    bool alike = a->dtype == b->dtype && a->rank == b->rank;
+    bool alike = a->rank == b->rank;
     for (int d = 0; alike && d < a->rank; d++)
         alike = d == position || (strcmp(a->dim[d].axis, b->dim[d].axis) == 0 && a->dim[d].whole == b->dim[d].whole);
     char first[PARA_SHAPE_TEXT], other[PARA_SHAPE_TEXT];
@@ -37,7 +37,7 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
     }
     para_infer_like(n, 0, out);
     out[0].dim[position] = (struct para_extent){n->attr[1].s, whole, 0, whole};
-    return 1;
+    return 0;
 }
 
 static enum para_role role(const para_node *n, const char *axis, int output, const char **why)
@@ -64,14 +64,14 @@ static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para
 }
 
 /* y (outer, sum of extents, inner) = x[i] (outer, extent i, inner) side by side */
-static int cpu(const struct para_call *c)
+static int run(const struct para_call *c)
 {
     int dim = (int)c->node->attr[0].i;
     struct para_planes y = para_planes_of(&c->node->out[0]->shape, dim);
     int64_t start = 0;
     for (int i = 0; i < c->node->n_in; i++) {
         struct para_planes x = para_planes_of(&c->node->in[i]->shape, dim);
-        para_planes_copy(y, c->out[0], start, x, c->in[i], 0, x.extent);
+        PARA_TRY(para_move_planes(c, y, c->out[0], start, x, c->in[i], 0, x.extent));
         start += x.extent;
     }
     return 0;
@@ -80,12 +80,13 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_concat = {
     .name = "concat",
     .attrs = {{"position", PARA_ATTR_INT}, {"as", PARA_ATTR_STRING}},
-    .inputs = {1, 0},
+    .types = "T... -> T",
     .infer = infer,
     .role = role,
     .grad = grad,
     .cost = para_cost_move,
-    .cpu = cpu,
+    .cpu = run,
+    .cuda = PARA_CUDA(run),
 };
 
 para_tensor *para_concat(para_graph *g, para_tensor *const x[], int count, int position, const char *as)

@@ -3,29 +3,15 @@
 #include <paragraph/ops.h>
 
 #include "base/simd.h"
-#include "graph/op.h"
 #include "ops/need.h"
+#include "ops/table.h"
 
 #include <inttypes.h>
-
-extern const struct para_op para_op_count_targets, para_op_cross_entropy, para_op_cross_entropy_backward;
 
 static enum para_role reduced(const para_node *n, const char *axis, int output, const char **why)
 {
     (void)n, (void)axis, (void)output, (void)why;
     return PARA_REDUCE;
-}
-
-static int scalar_shape(struct para_shape out[])
-{
-    out[0] = (struct para_shape){.dtype = PARA_F32};
-    return 1;
-}
-
-static int count_infer(const para_node *n, struct para_shape out[], para_error *err)
-{
-    PARA_TRY(para_need_dtype(n, 0, PARA_I32, err));
-    return scalar_shape(out);
 }
 
 static int count_cpu(const struct para_call *c)
@@ -41,10 +27,11 @@ static int count_cpu(const struct para_call *c)
 const struct para_op para_op_count_targets = {
     .name = "count_targets",
     .attrs = {{"ignore", PARA_ATTR_INT}},
-    .inputs = {1, 1},
-    .infer = count_infer,
+    .types = "i32 -> f32",
+    .infer = para_infer_scalar,
     .role = reduced,
     .cpu = count_cpu,
+    .cuda = PARA_CUDA(para_count_targets_cuda),
 };
 
 /* cross_entropy: loss = sum of (lse - logit[target]) / count over the rows whose target isn't `ignore`.
@@ -56,34 +43,23 @@ const struct para_op para_op_count_targets = {
 /* Inputs 0 to 3 of both ops. */
 static int check_loss(const para_node *n, para_error *err)
 {
-    static const struct {
-        const char *name;
-        para_dtype dtype;
-    } per_row[] = {{"logits", PARA_F32}, {"lse", PARA_F32}, {"targets", PARA_I32}};
-    char rows[PARA_SHAPE_TEXT], full[PARA_SHAPE_TEXT];
+    char full[PARA_SHAPE_TEXT];
+    struct para_shape rows = {0};
     const struct para_shape *logits = &n->in[0]->shape;
-    for (int i = 0; i < 3; i++)
-        PARA_TRY(para_need_dtype(n, i, per_row[i].dtype, err));
-    PARA_TRY(para_need_scalar(n, 3, PARA_F32, err));
+    PARA_TRY(para_need_scalar(n, 3, err));
     if (logits->rank < 1 || strcmp(logits->dim[logits->rank - 1].axis, n->attr[0].s) != 0)
         return para_fail(err, PARA_EAXIS, "logits are %s, expected axis \"%s\" last; para_permute() can put it there",
                          para_shape_text(logits, full), n->attr[0].s);
-    for (int i = 1; i < 3; i++) {
-        const struct para_shape *s = &n->in[i]->shape;
-        bool fits = s->rank == logits->rank - 1;
-        for (int d = 0; fits && d < s->rank; d++)
-            fits = strcmp(s->dim[d].axis, logits->dim[d].axis) == 0;
-        if (!fits)
-            return para_fail(err, PARA_ESHAPE, "%s are %s, expected the axes of the logits, %s, without the last",
-                             per_row[i].name, para_shape_text(s, rows), para_shape_text(logits, full));
-    }
+    para_infer_without(n, 0, n->attr[0].s, &rows);
+    for (int i = 1; i < 3; i++)
+        PARA_TRY(para_need_shape(n, i, &rows, err));
     return 0;
 }
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(check_loss(n, err));
-    return scalar_shape(out);
+    (void)out;
+    return check_loss(n, err);
 }
 
 static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para_tensor *dx[])
@@ -106,27 +82,33 @@ static const struct para_extent *class_dim(const para_node *n)
     return &logits->dim[logits->rank - 1];
 }
 
+static int complain(const para_node *n, int64_t position, int32_t target, para_error *err)
+{
+    const struct para_extent *classes = class_dim(n);
+    position = para_shape_whole_index(&n->in[2]->shape, position);
+    return para_fail(err, PARA_ERANGE,
+                     "target %" PRId32 " at position %" PRId64 " is outside of %s, which has %" PRId64
+                     ", and isn't %" PRId64 ", which is ignored",
+                     target, position, classes->axis, classes->whole, n->attr[1].i);
+}
+
 /* Fail if a target is neither `ignore` nor a class. */
 static int check_targets(const struct para_call *c)
 {
     const int32_t *targets = c->in[2];
-    const struct para_extent *classes = class_dim(c->node);
-    int64_t rows = para_shape_elements(&c->node->in[2]->shape), ignore = c->node->attr[1].i;
+    int64_t rows = para_shape_elements(&c->node->in[2]->shape), whole = class_dim(c->node)->whole;
     for (int64_t r = 0; r < rows; r++)
-        if (targets[r] != ignore && (targets[r] < 0 || targets[r] >= classes->whole))
-            return para_fail(c->err, PARA_ERANGE,
-                             "target %" PRId32 " at position %" PRId64 " is outside of %s, which has %" PRId64
-                             ", and isn't %" PRId64 ", which is ignored",
-                             targets[r], r, classes->axis, classes->whole, ignore);
+        if (targets[r] != c->node->attr[1].i && (targets[r] < 0 || targets[r] >= whole))
+            return complain(c->node, r, targets[r], c->err);
     return 0;
 }
 
-/* The place of a row's target in its logits, or -1 if it is ignored or another part's. */
-static int64_t place_of(const para_node *n, int32_t target)
+/* The index of a row's target in its logits, or -1 if it is ignored or another part's. */
+static int64_t index_of(const para_node *n, int32_t target)
 {
     const struct para_extent *classes = class_dim(n);
-    int64_t place = target - classes->origin;
-    return target != n->attr[1].i && place >= 0 && place < classes->extent ? place : -1;
+    int64_t index = target - classes->begin;
+    return target != n->attr[1].i && index >= 0 && index < classes->extent ? index : -1;
 }
 
 /* loss () from logits (R,V), lse (R), targets (R), count () */
@@ -138,9 +120,9 @@ static int cpu(const struct para_call *c)
     double sum = 0;
     PARA_TRY(check_targets(c));
     for (int64_t r = 0; r < rows; r++) {
-        int64_t place = place_of(c->node, targets[r]);
-        if (place >= 0)
-            sum += (double)lse[r] - logits[r * classes + place];
+        int64_t index = index_of(c->node, targets[r]);
+        if (index >= 0)
+            sum += (double)lse[r] - logits[r * classes + index];
     }
     *(float *)c->out[0] = *count > 0 ? (float)(sum / *count) : 0.0f;
     return 0;
@@ -149,12 +131,15 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_cross_entropy = {
     .name = "cross_entropy",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"ignore", PARA_ATTR_INT}},
-    .inputs = {4, 4},
+    .types = "f32|bf16 f32 i32 f32 -> f32",
+    .float32 = true,
     .infer = infer,
     .role = reduced,
     .grad = grad,
     .cost = cost,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_cross_entropy_cuda),
+    .complain = complain,
 };
 
 /* cross_entropy_backward: dlogits = (exp(logits - lse) - [class is target]) dloss / count, 0 in ignored rows.
@@ -163,7 +148,7 @@ const struct para_op para_op_cross_entropy = {
 static int backward_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
     PARA_TRY(check_loss(n, err));
-    PARA_TRY(para_need_scalar(n, 4, PARA_F32, err));
+    PARA_TRY(para_need_scalar(n, 4, err));
     return para_infer_like(n, 0, out);
 }
 
@@ -190,7 +175,7 @@ static int backward_reference(const struct para_call *c)
     PARA_TRY(check_targets(c));
     for (int64_t r = 0; r < rows; r++, logits += classes, dlogits += classes)
         for (int64_t v = 0; v < classes; v++) {
-            double p = exp((double)logits[v] - lse[r]), hit = v == place_of(c->node, targets[r]);
+            double p = exp((double)logits[v] - lse[r]), hit = v == index_of(c->node, targets[r]);
             dlogits[v] = (float)((p - hit) * row_scale(c, r));
         }
     return 0;
@@ -212,15 +197,15 @@ static int backward_cpu(const struct para_call *c)
     PARA_TRY(check_targets(c));
     for (int64_t r = 0; r < rows; r++, logits += classes, dlogits += classes) {
         float scale = (float)row_scale(c, r);
-        int64_t place = place_of(c->node, targets[r]);
+        int64_t index = index_of(c->node, targets[r]);
         if (scale == 0.0f) {
             memset(dlogits, 0, (size_t)classes * sizeof *dlogits);
             continue;
         }
-        float hit = place >= 0 ? scale * (float)(exp((double)logits[place] - lse[r]) - 1.0) : 0.0f;
+        float hit = index >= 0 ? scale * (float)(exp((double)logits[index] - lse[r]) - 1.0) : 0.0f;
         scaled_softmax(classes, scale, lse[r], logits, dlogits);
-        if (place >= 0)
-            dlogits[place] = hit;
+        if (index >= 0)
+            dlogits[index] = hit;
     }
     return 0;
 }
@@ -228,12 +213,15 @@ static int backward_cpu(const struct para_call *c)
 const struct para_op para_op_cross_entropy_backward = {
     .name = "cross_entropy_backward",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"ignore", PARA_ATTR_INT}},
-    .inputs = {5, 5},
+    .types = "T:f32|bf16 f32 i32 f32 f32 -> T",
+    .float32 = true,
     .infer = backward_infer,
     .cost = backward_cost,
     .over = {1 + 0},
     .reference = backward_reference,
     .cpu = backward_cpu,
+    .cuda = PARA_CUDA(para_cross_entropy_backward_cuda),
+    .complain = complain,
 };
 
 para_tensor *para_cross_entropy(para_graph *g, para_tensor *logits, para_tensor *targets, const char *axis, int ignore)

@@ -6,17 +6,15 @@
 
 #include "base/philox.h"
 #include "base/simd.h"
+#include "ops/dropout.h"
 #include "ops/need.h"
 #include "ops/table.h"
 
 enum { BLOCK = 64 }; /* counters drawn at once, four elements each */
 
-static const uint64_t KEY = 0x64726F706F757421u; /* keeps these draws apart from those of initial values */
-
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
-    PARA_TRY(para_need_scalar(n, 1, PARA_I32, err));
+    PARA_TRY(para_need_scalar(n, 1, err));
     if (!(n->attr[0].f >= 0.0 && n->attr[0].f < 1.0))
         return para_fail(err, PARA_ERANGE, "p is %g, expected 0 <= p < 1", n->attr[0].f);
     return para_infer_like(n, 0, out);
@@ -39,18 +37,6 @@ static uint64_t stream_of(const struct para_call *c)
     return (uint64_t)c->node->attr[1].i << 32 | (uint32_t)step;
 }
 
-/* Index in the whole tensor of element e of a tile. */
-static uint64_t whole_index(const struct para_shape *s, int64_t e)
-{
-    int64_t index = 0, stride = 1;
-    for (int d = s->rank - 1; d >= 0; d--) {
-        index += (s->dim[d].origin + e % s->dim[d].extent) * stride;
-        e /= s->dim[d].extent;
-        stride *= s->dim[d].whole;
-    }
-    return (uint64_t)index;
-}
-
 /* y (E) = x (E) mask (E) / (1 - p) */
 static int reference(const struct para_call *c)
 {
@@ -59,7 +45,8 @@ static int reference(const struct para_call *c)
     const struct para_shape *s = &c->node->out[0]->shape;
     int64_t elements = para_shape_elements(s);
     for (int64_t e = 0; e < elements; e++) {
-        float draw = para_uniform(para_draw(c->seed ^ KEY, stream_of(c), whole_index(s, e)));
+        float draw =
+            para_uniform(para_draw(c->seed ^ PARA_DROPOUT_KEY, stream_of(c), (uint64_t)para_shape_whole_index(s, e)));
         y[e] = draw < p ? 0.0f : (float)(x[e] / (1.0 - c->node->attr[0].f));
     }
     return 0;
@@ -94,8 +81,8 @@ PARA_SIMD static void draw(uint64_t key, uint64_t stream, uint64_t first, uint32
     }
 }
 
-PARA_SIMD static void mask(int64_t elements, float p, float scale, const uint32_t *restrict word,
-                           const float *x, float *y)
+PARA_SIMD static void mask(int64_t elements, float p, float scale, const uint32_t *restrict word, const float *x,
+                           float *y)
 {
 #pragma omp simd
     for (int64_t e = 0; e < elements; e++)
@@ -109,7 +96,7 @@ static void drop_run(const struct para_call *c, uint64_t index, int64_t elements
     uint32_t word[4 * BLOCK];
     while (elements > 0) {
         int64_t skip = (int64_t)(index & 3), count = 4 * BLOCK - skip < elements ? 4 * BLOCK - skip : elements;
-        draw(c->seed ^ KEY, stream_of(c), index >> 2, word);
+        draw(c->seed ^ PARA_DROPOUT_KEY, stream_of(c), index >> 2, word);
         mask(count, (float)p, (float)(1.0 / (1.0 - p)), word + skip, x, y);
         index += (uint64_t)count, elements -= count, x += count, y += count;
     }
@@ -127,20 +114,22 @@ static int cpu(const struct para_call *c)
             break;
     }
     for (int64_t e = 0; e < elements; e += run)
-        drop_run(c, whole_index(s, e), run, x + e, y + e);
+        drop_run(c, (uint64_t)para_shape_whole_index(s, e), run, x + e, y + e);
     return 0;
 }
 
 const struct para_op para_op_dropout = {
     .name = "dropout",
     .attrs = {{"p", PARA_ATTR_FLOAT}, {"stream", PARA_ATTR_INT}},
-    .inputs = {2, 2},
+    .types = "T:f32|bf16 i32 -> T",
+    .float32 = true,
     .infer = infer,
     .grad = grad,
     .cost = cost,
     .over = {1 + 0},
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_dropout_cuda),
 };
 
 para_tensor *para_dropout(para_graph *g, para_tensor *x, para_tensor *step, double p)

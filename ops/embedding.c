@@ -4,19 +4,16 @@
  * I and rest are parallel. Parts of the table's axis each give the rows that they hold, 0 for others, and add up. */
 #include <paragraph/ops.h>
 
-#include "ops/convert.h"
+#include "kernels/convert.h"
 #include "ops/need.h"
+#include "ops/table.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-extern const struct para_op para_op_embedding, para_op_embedding_backward, para_op_embedding_backward_add;
-
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
     char text[PARA_SHAPE_TEXT];
-    PARA_TRY(para_need_weights(n, 0, err));
-    PARA_TRY(para_need_dtype(n, 1, PARA_I32, err));
     const struct para_shape *table = &n->in[0]->shape, *ids = &n->in[1]->shape;
     if (para_shape_find(table, n->attr[0].s) != 0)
         return para_fail(err, PARA_EAXIS, "the table is %s, expected axis \"%s\" first", para_shape_text(table, text),
@@ -24,7 +21,6 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
     if (ids->rank + table->rank - 1 > PARA_MAX_RANK)
         return para_fail(err, PARA_ESHAPE, "the result has %d axes, expected at most %d", ids->rank + table->rank - 1,
                          PARA_MAX_RANK);
-    out[0] = (struct para_shape){.dtype = PARA_F32};
     for (int i = 0; i < ids->rank; i++) {
         if (para_shape_find(table, ids->dim[i].axis) >= 0)
             return para_fail(err, PARA_EAXIS, "both ids and table have axis \"%s\"; para_rename() can tell them apart",
@@ -33,7 +29,7 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
     }
     for (int i = 1; i < table->rank; i++)
         para_shape_append(&out[0], table->dim[i].axis, table->dim[i].whole);
-    return 1;
+    return 0;
 }
 
 static enum para_role role(const para_node *n, const char *axis, int output, const char **why)
@@ -53,17 +49,34 @@ static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para
 static void cost(const para_node *n, struct para_cost *c)
 {
     c->flops = 0;
-    size_t element = para_dtype_bytes(n->in[0]->shape.dtype) + sizeof(float);
-    c->bytes = (double)para_shape_elements(&n->out[0]->shape) * (double)element +
-               (double)para_shape_bytes(&n->in[1]->shape);
+    size_t element = para_dtype_bytes(n->in[0]->shape.dtype) + para_dtype_bytes(n->out[0]->shape.dtype);
+    c->bytes =
+        (double)para_shape_elements(&n->out[0]->shape) * (double)element + (double)para_shape_bytes(&n->in[1]->shape);
 }
 
-static int check_id(int32_t id, int64_t position, const struct para_extent *table, para_error *err)
+/* The axis that ids number: the first of the table, which embedding reads and its gradient writes. */
+static const struct para_extent *table_dim(const para_node *n)
 {
-    if (id >= 0 && id < table->whole)
-        return 0;
+    const struct para_shape *in = &n->in[0]->shape, *out = &n->out[0]->shape;
+    return para_shape_find(out, n->attr[0].s) < 0 ? &in->dim[0] : &out->dim[0];
+}
+
+static int complain(const para_node *n, int64_t position, int32_t id, para_error *err)
+{
+    const struct para_shape *ids = &n->in[n->in[0]->shape.dtype == PARA_I32 ? 0 : 1]->shape;
+    position = para_shape_whole_index(ids, position);
     return para_fail(err, PARA_ERANGE, "id %" PRId32 " at position %" PRId64 " is outside of %s, which has %" PRId64,
-                     id, position, table->axis, table->whole);
+                     id, position, table_dim(n)->axis, table_dim(n)->whole);
+}
+
+/* Fail if an id is outside of the table. */
+static int check_ids(const struct para_call *c, const int32_t *ids, int64_t count)
+{
+    int64_t whole = table_dim(c->node)->whole;
+    for (int64_t p = 0; p < count; p++)
+        if (ids[p] < 0 || ids[p] >= whole)
+            return complain(c->node, p, ids[p], c->err);
+    return 0;
 }
 
 /* y (I,R) = table[ids (I)] (R), table (V,R) */
@@ -73,16 +86,19 @@ static int cpu(const struct para_call *c)
     const struct para_extent *dim = &table->dim[0];
     const char *rows = c->in[0];
     const int32_t *ids = c->in[1];
-    float *y = c->out[0];
+    char *y = c->out[0];
+    para_dtype to = c->node->out[0]->shape.dtype;
     int64_t count = para_shape_elements(&c->node->in[1]->shape), width = para_shape_elements(table) / dim->extent;
-    size_t row_bytes = (size_t)width * para_dtype_bytes(table->dtype);
-    for (int64_t p = 0; p < count; p++) {
-        PARA_TRY(check_id(ids[p], p, dim, c->err));
-        int64_t row = ids[p] - dim->origin;
-        if (row >= 0 && row < dim->extent)
-            para_convert(width, table->dtype, rows + (size_t)row * row_bytes, y + p * width);
+    size_t row_bytes = (size_t)width * para_dtype_bytes(table->dtype), y_bytes = (size_t)width * para_dtype_bytes(to);
+    PARA_TRY(check_ids(c, ids, count));
+    for (int64_t p = 0; p < count; p++, y += y_bytes) {
+        int64_t row = ids[p] - dim->begin;
+        if (row < 0 || row >= dim->extent)
+            memset(y, 0, y_bytes);
+        else if (to == PARA_F32)
+            para_convert(width, table->dtype, rows + (size_t)row * row_bytes, (float *)(void *)y);
         else
-            memset(y + p * width, 0, (size_t)width * sizeof *y);
+            memcpy(y, rows + (size_t)row * row_bytes, y_bytes);
     }
     return 0;
 }
@@ -90,12 +106,29 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_embedding = {
     .name = "embedding",
     .attrs = {{"axis", PARA_ATTR_STRING}},
-    .inputs = {2, 2},
+    .types = "f32|bf16|i8 i32 -> f32",
+    .narrow = &para_op_embedding_bf16,
     .infer = infer,
     .role = role,
     .grad = grad,
     .cost = cost,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_embedding_cuda),
+    .complain = complain,
+};
+
+/* embedding_bf16: rows of a table of bfloat16 as they are */
+
+const struct para_op para_op_embedding_bf16 = {
+    .name = "embedding_bf16",
+    .attrs = {{"axis", PARA_ATTR_STRING}},
+    .types = "bf16 i32 -> bf16",
+    .infer = infer,
+    .role = role,
+    .cost = cost,
+    .cpu = cpu,
+    .cuda = PARA_CUDA(para_embedding_bf16_cuda),
+    .complain = complain,
 };
 
 /* embedding_backward: dtable[v] = sum of dy over the positions whose id is v, in the order of positions.
@@ -105,8 +138,6 @@ const struct para_op para_op_embedding = {
 static int backward_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
     char text[2][PARA_SHAPE_TEXT];
-    PARA_TRY(para_need_dtype(n, 0, PARA_I32, err));
-    PARA_TRY(para_need_dtype(n, 1, PARA_F32, err));
     const struct para_shape *ids = &n->in[0]->shape, *dy = &n->in[1]->shape;
     bool fits = dy->rank >= ids->rank && para_shape_find(dy, n->attr[0].s) < 0;
     for (int i = 0; fits && i < ids->rank; i++)
@@ -117,11 +148,10 @@ static int backward_infer(const para_node *n, struct para_shape out[], para_erro
     if (n->attr[1].i < 1 || dy->rank - ids->rank + 1 > PARA_MAX_RANK)
         return para_fail(err, PARA_ERANGE, "extent is %" PRId64 ", expected at least 1, and at most %d axes",
                          n->attr[1].i, PARA_MAX_RANK);
-    out[0] = (struct para_shape){.dtype = PARA_F32};
     para_shape_append(&out[0], n->attr[0].s, n->attr[1].i);
     for (int i = ids->rank; i < dy->rank; i++)
         para_shape_append(&out[0], dy->dim[i].axis, dy->dim[i].whole);
-    return 1;
+    return 0;
 }
 
 static enum para_role backward_role(const para_node *n, const char *axis, int output, const char **why)
@@ -144,13 +174,12 @@ static int sum_rows(const struct para_call *c, bool from_zero)
     float *dtable = c->out[0];
     int64_t count = para_shape_elements(&c->node->in[0]->shape),
             width = para_shape_elements(&c->node->in[1]->shape) / count;
-    for (int64_t p = 0; p < count; p++)
-        PARA_TRY(check_id(ids[p], p, dim, c->err));
+    PARA_TRY(check_ids(c, ids, count));
     for (int64_t row = 0; row < dim->extent; row++)
         for (int64_t e = 0; e < width; e++) {
             double sum = from_zero ? 0 : dtable[row * width + e];
             for (int64_t p = 0; p < count; p++)
-                if (ids[p] == dim->origin + row)
+                if (ids[p] == dim->begin + row)
                     sum += dy[p * width + e];
             dtable[row * width + e] = (float)sum;
         }
@@ -170,9 +199,9 @@ static int add_rows(const struct para_call *c)
     float *dtable = c->out[0];
     int64_t count = para_shape_elements(&c->node->in[0]->shape),
             width = para_shape_elements(&c->node->in[1]->shape) / count;
+    PARA_TRY(check_ids(c, ids, count));
     for (int64_t p = 0; p < count; p++) {
-        PARA_TRY(check_id(ids[p], p, dim, c->err));
-        int64_t row = ids[p] - dim->origin;
+        int64_t row = ids[p] - dim->begin;
         if (row < 0 || row >= dim->extent)
             continue;
 #pragma omp simd
@@ -191,13 +220,16 @@ static int backward_cpu(const struct para_call *c)
 const struct para_op para_op_embedding_backward = {
     .name = "embedding_backward",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"extent", PARA_ATTR_INT}},
-    .inputs = {2, 2},
+    .types = "i32 f32|bf16 -> f32",
+    .float32 = true,
     .infer = backward_infer,
     .role = backward_role,
     .accumulate = &para_op_embedding_backward_add,
     .cost = backward_cost,
     .reference = backward_reference,
     .cpu = backward_cpu,
+    .cuda = PARA_CUDA(para_embedding_backward_cuda),
+    .complain = complain,
 };
 
 /* embedding_backward_add: the same, added to a table in place: ids (I), dy (I, rest), dtable (axis, rest) -> dtable.
@@ -206,7 +238,7 @@ const struct para_op para_op_embedding_backward = {
 static int add_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
     PARA_TRY(backward_infer(n, out, err));
-    return para_need_accumulator(n, 2, &out[0], err);
+    return para_need_shape(n, 2, &out[0], err);
 }
 
 static void add_cost(const para_node *n, struct para_cost *c)
@@ -223,13 +255,16 @@ static int add_reference(const struct para_call *c)
 const struct para_op para_op_embedding_backward_add = {
     .name = "embedding_backward_add",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"extent", PARA_ATTR_INT}},
-    .inputs = {3, 3},
+    .types = "i32 f32|bf16 f32 -> f32",
+    .float32 = true,
     .infer = add_infer,
     .role = backward_role,
     .cost = add_cost,
     .updates = {1 + 2},
     .reference = add_reference,
     .cpu = add_rows,
+    .cuda = PARA_CUDA(para_embedding_backward_add_cuda),
+    .complain = complain,
 };
 
 para_tensor *para_embedding(para_graph *g, para_tensor *table, para_tensor *ids, const char *axis)

@@ -7,9 +7,7 @@
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    out[0] = (struct para_shape){.dtype = PARA_F32};
-    PARA_TRY(para_dims_append(n, 0, &out[0], err));
-    return 1;
+    return para_dims_append(n, 0, &out[0], err);
 }
 
 /* y (E) = value */
@@ -25,10 +23,11 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_fill = {
     .name = "fill",
     .attrs = {{"dims", PARA_ATTR_STRING}, {"value", PARA_ATTR_FLOAT}},
-    .inputs = {0, PARA_NO_INPUTS},
+    .types = "-> f32",
     .infer = infer,
     .cost = para_cost_move,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_fill_cuda),
 };
 
 para_tensor *para_fill(para_graph *g, const para_dim *dims, double value)

@@ -5,11 +5,14 @@
 #include <paragraph/ops.h>
 
 #include "base/simd.h"
-#include "graph/op.h"
+#include "kernels/lanes.h"
+#include "ops/gelu.h"
+#include "ops/need.h"
+#include "ops/table.h"
 
-static const double K = 0.79788456080286535588, A = 0.044715;
+#include <string.h>
 
-extern const struct para_op para_op_gelu_backward;
+static const double K = PARA_GELU_K, A = PARA_GELU_A;
 
 static bool is_erf(const para_node *n)
 {
@@ -18,7 +21,6 @@ static bool is_erf(const para_node *n)
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
     if (!is_erf(n) && strcmp(n->attr[0].s, "tanh") != 0)
         return para_fail(err, PARA_EINVAL, "form is \"%s\", expected tanh or erf", n->attr[0].s);
     return para_infer_like(n, 0, out);
@@ -59,7 +61,7 @@ static int reference(const struct para_call *c)
     return 0;
 }
 
-/* (1 + tanh u) / 2 = 1 / (1 + exp(-2u)) */
+/* (1 + tanh u) / 2 = 1 / (1 + exp(-2u)). What is left of a loop after whole vectors may round otherwise. */
 PARA_SIMD static void forward_tanh(int64_t elements, const float *x, float *y)
 {
     const float k = (float)K, a = (float)A;
@@ -68,24 +70,33 @@ PARA_SIMD static void forward_tanh(int64_t elements, const float *x, float *y)
         y[e] = x[e] / (1.0f + para_expf(-2.0f * k * (x[e] + a * x[e] * x[e] * x[e])));
 }
 
+/* In whole vectors alone, so that an element's bits don't depend on where it stands. */
 static int cpu(const struct para_call *c)
 {
     if (is_erf(c->node))
         return reference(c);
-    forward_tanh(para_shape_elements(&c->node->out[0]->shape), c->in[0], c->out[0]);
+    int64_t elements = para_shape_elements(&c->node->out[0]->shape), rest = elements % PARA_LANES;
+    const float *x = (const float *)c->in[0] + elements - rest;
+    float last[PARA_LANES] = {0};
+    memcpy(last, x, (size_t)rest * sizeof *x);
+    forward_tanh(elements - rest, c->in[0], c->out[0]);
+    forward_tanh(PARA_LANES, last, last);
+    memcpy((float *)c->out[0] + elements - rest, last, (size_t)rest * sizeof *x);
     return 0;
 }
 
 const struct para_op para_op_gelu = {
     .name = "gelu",
     .attrs = {{"form", PARA_ATTR_STRING}},
-    .inputs = {1, 1},
+    .types = "T:f32|bf16 -> T",
+    .float32 = true,
     .infer = infer,
     .grad = grad,
     .cost = cost,
     .over = {1 + 0},
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_gelu_cuda),
 };
 
 /* gelu_backward: dx = dy gelu'(x) */
@@ -129,11 +140,13 @@ static int backward_cpu(const struct para_call *c)
 const struct para_op para_op_gelu_backward = {
     .name = "gelu_backward",
     .attrs = {{"form", PARA_ATTR_STRING}},
-    .inputs = {2, 2},
+    .types = "T:f32|bf16 T -> T",
+    .float32 = true,
     .infer = backward_infer,
     .cost = cost,
     .reference = backward_reference,
     .cpu = backward_cpu,
+    .cuda = PARA_CUDA(para_gelu_backward_cuda),
 };
 
 para_tensor *para_gelu(para_graph *g, para_tensor *x)

@@ -5,116 +5,27 @@
  * M, N and batch are parallel; parts of K give partial sums.
  *
  * b may be of fewer bits than float32: weights, converted as they are read. A few rows by a matrix go through
- * ops/skinny.h; for more, the weights become float32 in scratch, some columns at a time.
+ * kernels/skinny.h; for more, the weights become float32 in scratch, some columns at a time. Where all is float32 and
+ * rows are many, kernels/provider.h says who computes. a may be bfloat16 if b is; it becomes float32 in scratch. Sums
+ * are float32, and matmul_bf16 rounds them once.
  *
  * The groups may lie in memory in any order. Where a matrix's two groups can each be walked with one stride, and one
  * of these is 1, the product reads or writes it in place; else it goes through a packed copy in scratch. */
 #include <paragraph/ops.h>
 
 #include "base/checked.h"
-#include "ops/convert.h"
+#include "base/dtype.h"
+#include "kernels/convert.h"
+#include "kernels/gemm.h"
+#include "kernels/provider.h"
+#include "kernels/skinny.h"
 #include "ops/dims.h"
-#include "ops/gemm.h"
 #include "ops/need.h"
-#include "ops/skinny.h"
+#include "ops/product.h"
+#include "ops/table.h"
 
 #include <stdio.h>
 #include <string.h>
-
-extern const struct para_op para_op_matmul, para_op_matmul_add;
-
-enum { BATCH, ROWS, COLS, INNER, GROUPS };
-enum { A, B, Y };
-
-/* The axes of a group, in the order in which they are merged to one, with their strides in a, b and y (0: absent).
- * Axes of extent 1 are left out: they never hinder. */
-struct group {
-    int rank;
-    int64_t extent[PARA_MAX_RANK], stride[3][PARA_MAX_RANK], total;
-};
-
-/* An operand seen as matrices, one for each element of the batch. */
-struct matrix {
-    int rows, cols;  /* groups */
-    bool packed;     /* through scratch, as (batch, rows, cols) */
-    bool transposed; /* rows lie innermost */
-    int64_t ld;      /* elements from one row (transposed: column) to the next */
-};
-
-struct plan {
-    struct group group[GROUPS];
-    struct matrix matrix[3];
-    para_dtype weights; /* of b as it is multiplied: float32 if it is packed */
-};
-
-static void add_axis(struct group *g, const struct para_shape *const s[3], const struct para_extent *dim)
-{
-    if (dim->extent == 1)
-        return;
-    g->extent[g->rank] = dim->extent;
-    for (int k = 0; k < 3; k++)
-        g->stride[k][g->rank] = para_shape_stride(s[k], dim->axis);
-    g->total *= dim->extent;
-    g->rank++;
-}
-
-/* Where operand k holds element number `index` of a group. */
-static int64_t offset(const struct group *g, int k, int64_t index)
-{
-    int64_t at = 0;
-    for (int i = g->rank - 1; i >= 0; i--) {
-        at += index % g->extent[i] * g->stride[k][i];
-        index /= g->extent[i];
-    }
-    return at;
-}
-
-/* The one stride that walks a group in operand k; 0 if it has one element, -1 if there is no such stride. */
-static int64_t merged_stride(const struct group *g, int k)
-{
-    for (int i = 0; i + 1 < g->rank; i++)
-        if (g->stride[k][i] != g->stride[k][i + 1] * g->extent[i + 1])
-            return -1;
-    return g->rank ? g->stride[k][g->rank - 1] : 0;
-}
-
-static struct matrix lay_out(const struct plan *p, int k, int rows, int cols)
-{
-    int64_t down = merged_stride(&p->group[rows], k), across = merged_stride(&p->group[cols], k);
-    struct matrix m = {.rows = rows, .cols = cols};
-    m.packed = down < 0 || across < 0 || (down > 1 && across > 1);
-    m.transposed = !m.packed && across > 1;
-    int64_t length = p->group[m.transposed ? rows : cols].total, stride = m.transposed ? across : down;
-    m.ld = m.packed || stride < length ? length : stride;
-    return m;
-}
-
-/* Batch, M and N are merged in y's order; K in that of the larger operand, so that the smaller one is packed. */
-static void make_plan(struct plan *p, const struct para_shape *a, const struct para_shape *b,
-                      const struct para_shape *y)
-{
-    const struct para_shape *const s[3] = {a, b, y};
-    const struct para_shape *larger = para_shape_elements(a) > para_shape_elements(b) ? a : b;
-    *p = (struct plan){0};
-    for (int i = 0; i < GROUPS; i++)
-        p->group[i].total = 1;
-    for (int i = 0; i < y->rank; i++) {
-        bool in_a = para_shape_find(a, y->dim[i].axis) >= 0, in_b = para_shape_find(b, y->dim[i].axis) >= 0;
-        add_axis(&p->group[in_a && in_b ? BATCH : in_a ? ROWS : COLS], s, &y->dim[i]);
-    }
-    for (int i = 0; i < larger->rank; i++)
-        if (para_shape_find(y, larger->dim[i].axis) < 0)
-            add_axis(&p->group[INNER], s, &larger->dim[i]);
-    p->matrix[A] = lay_out(p, A, ROWS, INNER);
-    p->matrix[B] = lay_out(p, B, INNER, COLS);
-    p->matrix[Y] = lay_out(p, Y, ROWS, COLS);
-    p->weights = p->matrix[B].packed ? PARA_F32 : b->dtype;
-}
-
-static void plan_node(struct plan *p, const para_node *n)
-{
-    make_plan(p, &n->in[0]->shape, &n->in[1]->shape, &n->out[0]->shape);
-}
 
 /* y's axes in their default order; false if they are more than a tensor can have. */
 static bool default_axes(const struct para_shape *a, const struct para_shape *b, const char *contract,
@@ -179,17 +90,14 @@ static int check_range(const struct para_shape *y, para_error *err)
     return 0;
 }
 
-static int infer(const para_node *n, struct para_shape out[], para_error *err)
+int para_product_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
-    PARA_TRY(para_need_weights(n, 1, err));
     PARA_TRY(check_contract(n, err));
     if (!default_axes(&n->in[0]->shape, &n->in[1]->shape, n->attr[0].s, &out[0]))
         return para_fail(err, PARA_ESHAPE, "the product has more than %d axes", PARA_MAX_RANK);
     if (n->attr[1].s[0])
         PARA_TRY(put_in_order(&out[0], n->attr[1].s, err));
-    PARA_TRY(check_range(&out[0], err));
-    return 1;
+    return check_range(&out[0], err);
 }
 
 static enum para_role role(const para_node *n, const char *axis, int output, const char **why)
@@ -229,39 +137,28 @@ static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para
     return 0;
 }
 
-static void cost(const para_node *n, struct para_cost *c)
+void para_product_cost(const para_node *n, struct para_cost *c)
 {
-    struct plan p;
-    plan_node(&p, n);
+    struct para_product p;
+    para_product_plan(&p, n);
     c->flops = 2.0;
-    for (int i = 0; i < GROUPS; i++)
+    for (int i = 0; i < PARA_GROUPS; i++)
         c->flops *= (double)p.group[i].total;
 }
 
 /* y (batch, M, N) = or += sum over K of a (batch, M, K) b (batch, K, N), axes in any order */
 static int sum_products(const struct para_call *c, bool add)
 {
-    const struct para_shape *a = &c->node->in[0]->shape, *b = &c->node->in[1]->shape, *y = &c->node->out[0]->shape;
-    const struct para_shape *const shapes[3] = {a, b, y};
-    const float *x = c->in[0];
-    const char *weights = c->in[1];
-    float *out = c->out[0];
-    size_t element = para_dtype_bytes(b->dtype);
-    struct group outer = {.total = 1}, inner = {.total = 1};
-    for (int i = 0; i < y->rank; i++)
-        add_axis(&outer, shapes, &y->dim[i]);
-    for (int i = 0; i < a->rank; i++)
-        if (para_shape_find(y, a->dim[i].axis) < 0)
-            add_axis(&inner, shapes, &a->dim[i]);
-    for (int64_t e = 0; e < outer.total; e++) {
-        int64_t at_x = offset(&outer, A, e), at_w = offset(&outer, B, e);
-        double sum = add ? out[e] : 0;
-        for (int64_t k = 0; k < inner.total; k++) {
-            float w;
-            para_convert(1, b->dtype, weights + (size_t)(at_w + offset(&inner, B, k)) * element, &w);
-            sum += (double)x[at_x + offset(&inner, A, k)] * w;
-        }
-        out[e] = (float)sum;
+    struct para_sums s;
+    float *y = c->out[0];
+    uint16_t *half = c->out[0];
+    para_sums_begin(&s, c->node, c->in);
+    for (int64_t e = 0; e < s.outer.total; e++) {
+        double sum = para_sums_of(&s, e);
+        if (c->node->out[0]->shape.dtype == PARA_BF16)
+            half[e] = para_bf16_of((float)sum);
+        else
+            y[e] = (float)(sum + (add ? y[e] : 0.0));
     }
     return 0;
 }
@@ -271,33 +168,44 @@ static int reference(const struct para_call *c)
     return sum_products(c, false);
 }
 
+/* The plan of a node's product in float32: all else but b goes through a packed copy. */
+static void plan(struct para_product *p, const para_node *n)
+{
+    para_product_plan(p, n);
+    if (n->in[PARA_A]->shape.dtype != PARA_F32)
+        para_product_pack(p, PARA_A);
+    if (n->out[0]->shape.dtype != PARA_F32)
+        para_product_pack(p, PARA_Y);
+}
+
 /* A packed copy is walked in runs along the last axis of the columns. */
 struct runs {
     int64_t count, length, stride;
 };
 
-static struct runs runs_of(const struct plan *p, int k)
+static struct runs runs_of(const struct para_product *p, int k)
 {
-    const struct matrix *m = &p->matrix[k];
-    const struct group *cols = &p->group[m->cols];
+    const struct para_matrix *m = &p->matrix[k];
+    const struct para_group *cols = &p->group[m->cols];
     struct runs r = {.length = 1, .stride = 1};
     if (cols->rank) {
         r.length = cols->extent[cols->rank - 1];
         r.stride = cols->stride[k][cols->rank - 1];
     }
-    r.count = p->group[BATCH].total * p->group[m->rows].total * (cols->total / r.length);
+    r.count = p->group[PARA_BATCH].total * p->group[m->rows].total * (cols->total / r.length);
     return r;
 }
 
-static int64_t run_start(const struct plan *p, int k, int64_t element)
+static int64_t run_start(const struct para_product *p, int k, int64_t element)
 {
-    const struct group *batch = &p->group[BATCH], *rows = &p->group[p->matrix[k].rows],
-                       *cols = &p->group[p->matrix[k].cols];
-    return offset(cols, k, element % cols->total) + offset(rows, k, element / cols->total % rows->total) +
-           offset(batch, k, element / cols->total / rows->total);
+    const struct para_group *batch = &p->group[PARA_BATCH], *rows = &p->group[p->matrix[k].rows],
+                            *cols = &p->group[p->matrix[k].cols];
+    return para_group_offset(cols, k, element % cols->total) +
+           para_group_offset(rows, k, element / cols->total % rows->total) +
+           para_group_offset(batch, k, element / cols->total / rows->total);
 }
 
-static void pack(const struct plan *p, int k, para_dtype dtype, const void *own, float *packed)
+static void pack(const struct para_product *p, int k, para_dtype dtype, const void *own, float *packed)
 {
     struct runs r = runs_of(p, k);
     int64_t piece = r.stride == 1 ? r.length : 1;
@@ -309,7 +217,17 @@ static void pack(const struct plan *p, int k, para_dtype dtype, const void *own,
     }
 }
 
-static void unpack(const struct plan *p, int k, const float *packed, float *own, bool add)
+static void round_packed(const struct para_product *p, int k, const float *packed, uint16_t *own)
+{
+    struct runs r = runs_of(p, k);
+    for (int64_t i = 0; i < r.count; i++) {
+        uint16_t *to = own + run_start(p, k, i * r.length);
+        for (int64_t e = 0; e < r.length; e++)
+            to[e * r.stride] = para_bf16_of(packed[i * r.length + e]);
+    }
+}
+
+static void unpack(const struct para_product *p, int k, const float *packed, float *own, bool add)
 {
     struct runs r = runs_of(p, k);
     for (int64_t i = 0; i < r.count; i++) {
@@ -319,55 +237,50 @@ static void unpack(const struct plan *p, int k, const float *packed, float *own,
     }
 }
 
-static int64_t matrix_elements(const struct plan *p, int k)
-{
-    return p->group[p->matrix[k].rows].total * p->group[p->matrix[k].cols].total;
-}
-
 /* Bytes of the packed copy of operand k, in whole cache lines; 0 if it is used in place. */
-static size_t packed_bytes(const struct plan *p, int k)
+static size_t packed_bytes(const struct para_product *p, int k)
 {
     if (!p->matrix[k].packed)
         return 0;
-    return ((size_t)(p->group[BATCH].total * matrix_elements(p, k)) * sizeof(float) + 63) / 64 * 64;
+    return ((size_t)(p->group[PARA_BATCH].total * para_product_elements(p, k)) * sizeof(float) + 63) / 64 * 64;
 }
 
 /* Columns of weights that are converted at a time: about half a megabyte of float32, which a core's cache holds. */
-static int64_t converted_columns(const struct plan *p)
+static int64_t converted_columns(const struct para_product *p)
 {
-    int64_t fit = (1 << 17) / p->group[INNER].total / 16 * 16, all = p->group[COLS].total;
+    int64_t fit = (1 << 17) / p->group[PARA_INNER].total / 16 * 16, all = p->group[PARA_COLS].total;
     fit = fit < 16 ? 16 : fit;
     return fit < all ? fit : all;
 }
 
-static size_t converted_bytes(const struct plan *p)
+static size_t converted_bytes(const struct para_product *p)
 {
     if (p->weights == PARA_F32)
         return 0;
-    return ((size_t)(p->group[INNER].total * converted_columns(p)) * sizeof(float) + 63) / 64 * 64;
+    return ((size_t)(p->group[PARA_INNER].total * converted_columns(p)) * sizeof(float) + 63) / 64 * 64;
 }
 
 static size_t scratch(const para_node *n)
 {
-    struct plan p;
-    plan_node(&p, n);
-    int64_t rows = p.group[p.matrix[Y].transposed ? COLS : ROWS].total;
-    int64_t cols = p.group[p.matrix[Y].transposed ? ROWS : COLS].total;
-    return packed_bytes(&p, A) + packed_bytes(&p, B) + packed_bytes(&p, Y) + converted_bytes(&p) +
-           para_gemm_scratch(rows, cols, p.group[INNER].total);
+    struct para_product p;
+    plan(&p, n);
+    int64_t rows = p.group[p.matrix[PARA_Y].transposed ? PARA_COLS : PARA_ROWS].total;
+    int64_t cols = p.group[p.matrix[PARA_Y].transposed ? PARA_ROWS : PARA_COLS].total;
+    return packed_bytes(&p, PARA_A) + packed_bytes(&p, PARA_B) + packed_bytes(&p, PARA_Y) + converted_bytes(&p) +
+           para_gemm_scratch(rows, cols, p.group[PARA_INNER].total);
 }
 
-static struct para_gemm_operand gemm_operand(const struct matrix *m, bool transpose, const float *at)
+static struct para_gemm_operand gemm_operand(const struct para_matrix *m, bool transpose, const float *at)
 {
     bool transposed = m->transposed != transpose;
     return (struct para_gemm_operand){at, transposed ? 1 : m->ld, transposed ? m->ld : 1};
 }
 
 /* y (M,N) = or += a (M,K) b (K,N); where y lies transposed, y^T (N,M) = b^T (N,K) a^T (K,M) */
-static void multiply(const struct plan *p, const float *a, const float *b, float *y, bool add, void *scratch)
+static struct para_gemm gemm_of(const struct para_product *p, const float *a, const float *b, float *y, bool add)
 {
-    const struct matrix *ma = &p->matrix[A], *mb = &p->matrix[B], *my = &p->matrix[Y];
-    int64_t rows = p->group[ROWS].total, cols = p->group[COLS].total, inner = p->group[INNER].total;
+    const struct para_matrix *ma = &p->matrix[PARA_A], *mb = &p->matrix[PARA_B], *my = &p->matrix[PARA_Y];
+    int64_t rows = p->group[PARA_ROWS].total, cols = p->group[PARA_COLS].total, inner = p->group[PARA_INNER].total;
     struct para_gemm g = {.m = rows, .n = cols, .k = inner, .c = y, .c_row = my->ld, .add = add};
     g.a = gemm_operand(ma, false, a);
     g.b = gemm_operand(mb, false, b);
@@ -377,15 +290,15 @@ static void multiply(const struct plan *p, const float *a, const float *b, float
         g.a = gemm_operand(mb, true, b);
         g.b = gemm_operand(ma, true, a);
     }
-    para_gemm(&g, scratch);
+    return g;
 }
 
 /* The same with a few rows, which read b once. */
-static void multiply_few(const struct plan *p, const float *a, const void *b, float *y)
+static void multiply_few(const struct para_product *p, const float *a, const void *b, float *y)
 {
-    const struct matrix *mb = &p->matrix[B];
-    struct para_weights_matrix w = {p->weights, p->group[COLS].total, p->group[INNER].total, mb->ld, b};
-    int64_t rows = p->group[ROWS].total, lda = p->matrix[A].ld, ldy = p->matrix[Y].ld;
+    const struct para_matrix *mb = &p->matrix[PARA_B];
+    struct para_weights_matrix w = {p->weights, p->group[PARA_COLS].total, p->group[PARA_INNER].total, mb->ld, b};
+    int64_t rows = p->group[PARA_ROWS].total, lda = p->matrix[PARA_A].ld, ldy = p->matrix[PARA_Y].ld;
     if (mb->transposed)
         para_skinny_transposed(&w, rows, a, lda, y, ldy);
     else
@@ -393,47 +306,62 @@ static void multiply_few(const struct plan *p, const float *a, const void *b, fl
 }
 
 /* The same with weights of fewer bits, some columns at a time in scratch. */
-static void multiply_converted(const struct plan *p, const float *a, const char *b, float *y, bool add, char *scratch)
+static void multiply_converted(const struct para_product *p, const float *a, const char *b, float *y, bool add,
+                               char *scratch)
 {
     float *converted = (float *)(void *)scratch;
-    const struct matrix *mb = &p->matrix[B], *my = &p->matrix[Y];
-    int64_t all = p->group[COLS].total, inner = p->group[INNER].total, most = converted_columns(p);
+    const struct para_matrix *mb = &p->matrix[PARA_B], *my = &p->matrix[PARA_Y];
+    int64_t all = p->group[PARA_COLS].total, inner = p->group[PARA_INNER].total, most = converted_columns(p);
     size_t element = para_dtype_bytes(p->weights);
-    struct plan part = *p;
+    struct para_product part = *p;
     for (int64_t first = 0; first < all; first += most) {
         int64_t cols = all - first < most ? all - first : most;
         int64_t lines = mb->transposed ? cols : inner, length = mb->transposed ? inner : cols;
         const char *from = b + (size_t)(first * (mb->transposed ? mb->ld : 1)) * element;
         for (int64_t i = 0; i < lines; i++)
             para_convert(length, p->weights, from + (size_t)(i * mb->ld) * element, converted + i * length);
-        part.group[COLS].total = cols;
-        part.matrix[B].ld = length;
-        multiply(&part, a, converted, y + first * (my->transposed ? my->ld : 1), add, scratch + converted_bytes(p));
+        part.group[PARA_COLS].total = cols;
+        part.matrix[PARA_B].ld = length;
+        float *to = y + first * (my->transposed ? my->ld : 1);
+        struct para_gemm g = gemm_of(&part, a, converted, to, add);
+        para_gemm(&g, scratch + converted_bytes(p));
     }
 }
 
 /* Where the matrix of one element of the batch begins. */
-static int64_t matrix_start(const struct plan *p, int k, int64_t element)
+static int64_t matrix_start(const struct para_product *p, int k, int64_t element)
 {
-    return p->matrix[k].packed ? element * matrix_elements(p, k) : offset(&p->group[BATCH], k, element);
+    return p->matrix[k].packed ? element * para_product_elements(p, k)
+                               : para_group_offset(&p->group[PARA_BATCH], k, element);
+}
+
+static bool has_few_rows(const struct para_product *p)
+{
+    return p->group[PARA_ROWS].total <= PARA_SKINNY_ROWS;
 }
 
 /* One element of the batch; scratch has room for converted columns, then for the product. */
-static void multiply_one(const struct plan *p, const float *a, const void *b, float *y, bool add, char *scratch)
+static void multiply_one(const struct para_product *p, const struct para_provider *by, const float *a, const void *b,
+                         float *y, bool add, char *scratch)
 {
-    bool few = p->group[ROWS].total <= PARA_SKINNY_ROWS && !p->matrix[A].transposed && !p->matrix[Y].transposed;
-    if (few && !add)
+    bool few = has_few_rows(p) && !p->matrix[PARA_A].transposed && !p->matrix[PARA_Y].transposed;
+    if (few && !add) {
         multiply_few(p, a, b, y);
-    else if (p->weights != PARA_F32)
+    } else if (p->weights != PARA_F32) {
         multiply_converted(p, a, b, y, add, scratch);
-    else
-        multiply(p, a, b, y, add, scratch);
+    } else {
+        struct para_gemm g = gemm_of(p, a, b, y, add);
+        by->multiply(&g, scratch);
+    }
 }
 
 static int product(const struct para_call *c, bool add)
 {
-    struct plan p;
-    plan_node(&p, c->node);
+    struct para_product p;
+    plan(&p, c->node);
+    const struct para_provider *by = &para_provider_own; /* where a row's company must not change it */
+    if (!has_few_rows(&p) && c->node->in[PARA_B]->shape.dtype == PARA_F32)
+        PARA_TRY(para_provider_get(&by, c->err));
     char *free_scratch = c->scratch;
     const void *operand[2];
     for (int k = 0; k < 2; k++) {
@@ -444,15 +372,17 @@ static int product(const struct para_call *c, bool add)
         pack(&p, k, c->node->in[k]->shape.dtype, c->in[k], (float *)(void *)free_scratch);
         free_scratch += packed_bytes(&p, k);
     }
-    const float *a = operand[A];
-    float *y = p.matrix[Y].packed ? (float *)(void *)free_scratch : c->out[0];
-    free_scratch += packed_bytes(&p, Y);
-    for (int64_t e = 0; e < p.group[BATCH].total; e++)
-        multiply_one(&p, a + matrix_start(&p, A, e),
-                     (const char *)operand[B] + (size_t)matrix_start(&p, B, e) * para_dtype_bytes(p.weights),
-                     y + matrix_start(&p, Y, e), add && !p.matrix[Y].packed, free_scratch);
-    if (p.matrix[Y].packed)
-        unpack(&p, Y, y, c->out[0], add);
+    const float *a = operand[PARA_A];
+    float *y = p.matrix[PARA_Y].packed ? (float *)(void *)free_scratch : c->out[0];
+    free_scratch += packed_bytes(&p, PARA_Y);
+    for (int64_t e = 0; e < p.group[PARA_BATCH].total; e++)
+        multiply_one(&p, by, a + matrix_start(&p, PARA_A, e),
+                     (const char *)operand[PARA_B] + (size_t)matrix_start(&p, PARA_B, e) * para_dtype_bytes(p.weights),
+                     y + matrix_start(&p, PARA_Y, e), add && !p.matrix[PARA_Y].packed, free_scratch);
+    if (c->node->out[0]->shape.dtype == PARA_BF16)
+        round_packed(&p, PARA_Y, y, c->out[0]);
+    else if (p.matrix[PARA_Y].packed)
+        unpack(&p, PARA_Y, y, c->out[0], add);
     return 0;
 }
 
@@ -464,23 +394,42 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_matmul = {
     .name = "matmul",
     .attrs = {{"contract", PARA_ATTR_STRING}, {"order", PARA_ATTR_STRING}},
-    .inputs = {2, 2},
-    .infer = infer,
+    .types = "f32 f32|bf16|i8 -> f32; bf16 bf16 -> f32",
+    .narrow = &para_op_matmul_bf16,
+    .infer = para_product_infer,
     .role = role,
     .accumulate = &para_op_matmul_add,
     .grad = grad,
-    .cost = cost,
+    .cost = para_product_cost,
     .scratch = scratch,
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_matmul_cuda),
+    .cuda_scratch = PARA_CUDA(para_matmul_cuda_scratch),
+};
+
+/* matmul_bf16: the product of matmul, rounded to bfloat16 */
+
+const struct para_op para_op_matmul_bf16 = {
+    .name = "matmul_bf16",
+    .attrs = {{"contract", PARA_ATTR_STRING}, {"order", PARA_ATTR_STRING}},
+    .types = "bf16 bf16 -> bf16",
+    .infer = para_product_infer,
+    .role = role,
+    .cost = para_product_cost,
+    .scratch = scratch,
+    .reference = reference,
+    .cpu = cpu,
+    .cuda = PARA_CUDA(para_matmul_bf16_cuda),
+    .cuda_scratch = PARA_CUDA(para_matmul_bf16_cuda_scratch),
 };
 
 /* matmul_add: y += sum over the contracted axes of a b, in place: a, b and y as in matmul -> y */
 
 static int add_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(infer(n, out, err));
-    return para_need_accumulator(n, 2, &out[0], err);
+    PARA_TRY(para_product_infer(n, out, err));
+    return para_need_shape(n, 2, &out[0], err);
 }
 
 static int add_reference(const struct para_call *c)
@@ -496,17 +445,27 @@ static int add_cpu(const struct para_call *c)
 const struct para_op para_op_matmul_add = {
     .name = "matmul_add",
     .attrs = {{"contract", PARA_ATTR_STRING}, {"order", PARA_ATTR_STRING}},
-    .inputs = {3, 3},
+    .types = "f32 f32|bf16|i8 f32 -> f32; bf16 bf16 f32 -> f32",
     .infer = add_infer,
     .role = role,
-    .cost = cost,
+    .cost = para_product_cost,
     .scratch = scratch,
     .updates = {1 + 2},
     .reference = add_reference,
     .cpu = add_cpu,
+    .cuda = PARA_CUDA(para_matmul_add_cuda),
+    .cuda_scratch = PARA_CUDA(para_matmul_add_cuda_scratch),
 };
 
 para_tensor *para_matmul(para_graph *g, para_tensor *a, para_tensor *b, const char *contract)
 {
     return para_apply(&para_op_matmul, g, PARA_IN(a, b), PARA_ATTRS({.s = contract}, {.s = ""}));
+}
+
+int para_matmul_provider(const char **out, para_error *err)
+{
+    const struct para_provider *by;
+    PARA_TRY(para_provider_get(&by, err));
+    *out = by->name;
+    return 0;
 }

@@ -2,13 +2,12 @@
  * Element by element, so every axis is parallel. It combines the partial results of reduce_max. */
 #include "base/simd.h"
 #include "graph/op.h"
+#include "ops/need.h"
 #include "ops/table.h"
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
-    for (int i = 1; i < n->n_in; i++)
-        PARA_TRY(para_need_same(n, 0, i, err));
+    PARA_TRY(para_need_alike(n, err));
     return para_infer_like(n, 0, out);
 }
 
@@ -32,7 +31,8 @@ static int cpu(const struct para_call *c)
 
 const struct para_op para_op_max = {
     .name = "max",
-    .inputs = {1, 0},
+    .types = "f32... -> f32",
     .infer = infer,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_max_cuda),
 };

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "ops/dims.h"
+#include "ops/move.h"
 #include "ops/need.h"
 #include "ops/table.h"
 
@@ -43,14 +44,13 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
                              para_shape_text(x, text));
         whole *= x->dim[dim].whole;
     }
-    out[0] = (struct para_shape){.dtype = x->dtype};
     for (int d = 0; d < x->rank; d++) {
         if (d == first)
             para_shape_append(&out[0], merged, whole);
         if (d < first || d >= first + count)
             para_shape_append(&out[0], x->dim[d].axis, x->dim[d].whole);
     }
-    return 1;
+    return 0;
 }
 
 static enum para_role role(const para_node *n, const char *axis, int output, const char **why)
@@ -70,21 +70,16 @@ static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para
     return 0;
 }
 
-static int cpu(const struct para_call *c)
-{
-    memcpy(c->out[0], c->in[0], para_shape_bytes(&c->node->out[0]->shape));
-    return 0;
-}
-
 const struct para_op para_op_merge = {
     .name = "merge",
     .attrs = {{"axes", PARA_ATTR_STRING}, {"merged", PARA_ATTR_STRING}},
-    .inputs = {1, 1},
+    .types = "T -> T",
     .infer = infer,
     .role = role,
     .grad = grad,
     .cost = para_cost_move,
-    .cpu = cpu,
+    .cpu = para_move_all,
+    .cuda = PARA_CUDA(para_move_all),
 };
 
 static int apart_infer(const para_node *n, struct para_shape out[], para_error *err)
@@ -92,7 +87,7 @@ static int apart_infer(const para_node *n, struct para_shape out[], para_error *
     int dim = para_need_axis(n, 0, n->attr[0].s, err);
     PARA_TRY(dim);
     const struct para_shape *x = &n->in[0]->shape;
-    struct para_shape parts = {.dtype = x->dtype};
+    struct para_shape parts = {0};
     PARA_TRY(para_dims_append(n, 1, &parts, err));
     int64_t whole = parts.rank > 0;
     for (int d = 0; d < parts.rank; d++)
@@ -103,14 +98,13 @@ static int apart_infer(const para_node *n, struct para_shape out[], para_error *
                          n->attr[0].s, (long long)x->dim[dim].whole);
     if (x->rank - 1 + parts.rank > PARA_MAX_RANK)
         return para_fail(err, PARA_ESHAPE, "the result has more than %d dimensions", PARA_MAX_RANK);
-    out[0] = (struct para_shape){.dtype = x->dtype};
     for (int d = 0; d < x->rank; d++) {
         if (d != dim)
             para_shape_append(&out[0], x->dim[d].axis, x->dim[d].whole);
         for (int k = 0; d == dim && k < parts.rank; k++)
             para_shape_append(&out[0], parts.dim[k].axis, parts.dim[k].whole);
     }
-    return 1;
+    return 0;
 }
 
 static enum para_role apart_role(const para_node *n, const char *axis, int output, const char **why)
@@ -133,12 +127,13 @@ static int apart_grad(para_graph *g, const para_node *n, para_tensor *const dy[]
 const struct para_op para_op_unmerge = {
     .name = "unmerge",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"dims", PARA_ATTR_STRING}},
-    .inputs = {1, 1},
+    .types = "T -> T",
     .infer = apart_infer,
     .role = apart_role,
     .grad = apart_grad,
     .cost = para_cost_move,
-    .cpu = cpu,
+    .cpu = para_move_all,
+    .cuda = PARA_CUDA(para_move_all),
 };
 
 para_tensor *para_merge(para_graph *g, para_tensor *x, const char *axes, const char *merged)

@@ -63,12 +63,14 @@ static int cpu(const struct para_call *c)
 
 const struct para_op para_op_mul = {
     .name = "mul",
-    .inputs = {2, 2},
+    .types = "T:f32|bf16 T -> T",
+    .float32 = true,
     .infer = infer,
     .grad = grad,
     .over = {1 + 0},
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_mul_cuda),
 };
 
 para_tensor *para_mul(para_graph *g, para_tensor *a, para_tensor *b)

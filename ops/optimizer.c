@@ -106,7 +106,6 @@ static int collect(struct optimizer *o, para_error *err)
 /* The learning rate, the norm and the clipping scale. The norm is one sum in the order of the parameters. */
 static int begin(struct optimizer *o, para_graph *g, const para_schedule *s, double clip, para_error *err)
 {
-    static const char *const kinds[] = {"constant", "cosine", "linear"};
     *o = (struct optimizer){.g = g};
     if (g->error.code)
         return para_fail(err, g->error.code, "%s", g->error.message);
@@ -126,13 +125,13 @@ static int begin(struct optimizer *o, para_graph *g, const para_schedule *s, dou
         square[i] = n ? n->out[0] : NULL;
     }
     const char *open = enter(g, "optimizer");
-    o->lr = para_apply(
-        &para_op_schedule, g, PARA_IN(o->step),
-        PARA_ATTRS({.s = kinds[s->kind]}, {.f = s->lr}, {.f = s->min_lr}, {.i = s->warmup}, {.i = s->steps}));
+    o->lr = para_apply(&para_op_schedule, g, PARA_IN(o->step),
+                       PARA_ATTRS({.s = para_schedule_name(s->kind)}, {.f = s->lr}, {.f = s->min_lr}, {.i = s->warmup},
+                                  {.i = s->steps}));
     para_output(para_name(o->lr, "lr"));
     para_tensor *norm = para_apply(&para_op_norm, g, PARA_IN(para_sum(g, square, o->count)), NULL);
     para_output(para_name(norm, "grad_norm"));
-    o->scale = para_apply(&para_op_clip_scale, g, PARA_IN(norm), PARA_ATTRS({.f = clip}));
+    o->scale = para_apply(&para_op_clip_scale, g, PARA_IN(norm, g->loss), PARA_ATTRS({.f = clip}));
     enter(g, open);
     return 0;
 }
@@ -140,7 +139,7 @@ static int begin(struct optimizer *o, para_graph *g, const para_schedule *s, dou
 static int finish(struct optimizer *o, para_error *err)
 {
     const char *open = enter(o->g, "optimizer");
-    para_apply(&para_op_increment, o->g, PARA_IN(o->step), NULL);
+    para_apply(&para_op_increment, o->g, PARA_IN(o->step, o->scale), NULL);
     enter(o->g, open);
     if (o->g->error.code)
         return para_fail(err, o->g->error.code, "%s", o->g->error.message);

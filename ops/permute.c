@@ -12,11 +12,7 @@ enum { BLOCK = 16 }; /* a block of 16 x 16 elements is read and written by whole
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
     const struct para_shape *x = &n->in[0]->shape;
-    if (para_dtype_bytes(x->dtype) != sizeof(uint32_t))
-        return para_fail(err, PARA_ESHAPE, "\"%s\" is %s, expected f32 or i32", n->in[0]->name,
-                         para_dtype_name(x->dtype));
     char axis[PARA_MAX_AXIS_NAME + 1], text[PARA_SHAPE_TEXT];
-    out[0] = (struct para_shape){.dtype = x->dtype};
     int count = 0;
     for (; para_word(n->attr[0].s, count, axis); count++) {
         int dim = para_need_axis(n, 0, axis, err);
@@ -28,7 +24,7 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
     if (count != x->rank)
         return para_fail(err, PARA_EAXIS, "order \"%s\" lists %d axes, expected all of %s", n->attr[0].s, count,
                          para_shape_text(x, text));
-    return 1;
+    return 0;
 }
 
 static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para_tensor *dx[])
@@ -130,12 +126,14 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_permute = {
     .name = "permute",
     .attrs = {{"order", PARA_ATTR_STRING}},
-    .inputs = {1, 1},
+    .types = "T:f32|bf16|i32 -> T",
+    .float32 = true,
     .infer = infer,
     .grad = grad,
     .cost = para_cost_move,
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_permute_cuda),
 };
 
 para_tensor *para_permute(para_graph *g, para_tensor *x, const char *order)

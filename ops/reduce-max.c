@@ -67,7 +67,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_reduce_max = {
     .name = "reduce_max",
     .attrs = {{"axes", PARA_ATTR_STRING}},
-    .inputs = {1, 1},
+    .types = "f32 -> f32",
     .infer = para_reduce_infer,
     .role = para_reduce_role,
     .combine = &para_op_max,
@@ -75,6 +75,8 @@ const struct para_op para_op_reduce_max = {
     .cost = para_reduce_cost,
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_reduce_max_cuda),
+    .cuda_scratch = PARA_CUDA(para_reduce_max_cuda_scratch),
 };
 
 /* reduce_max_count: how many elements of x equal the largest, y, of those they were taken from. The axes that y
@@ -108,11 +110,12 @@ static int count_cpu(const struct para_call *c)
 
 const struct para_op para_op_reduce_max_count = {
     .name = "reduce_max_count",
-    .inputs = {2, 2},
+    .types = "f32 f32 -> f32",
     .infer = count_infer,
     .role = count_role,
     .cost = para_reduce_cost,
     .cpu = count_cpu,
+    .cuda = PARA_CUDA(para_reduce_max_count_cuda),
 };
 
 /* reduce_max_backward: dx = dy / count where x = y, else 0. Element by element of x, so every axis is parallel. */
@@ -142,9 +145,10 @@ static int backward_cpu(const struct para_call *c)
 
 const struct para_op para_op_reduce_max_backward = {
     .name = "reduce_max_backward",
-    .inputs = {4, 4},
+    .types = "f32 f32 f32 f32 -> f32",
     .infer = backward_infer,
     .cpu = backward_cpu,
+    .cuda = PARA_CUDA(para_reduce_max_backward_cuda),
 };
 
 para_tensor *para_reduce_max(para_graph *g, para_tensor *x, const char *axes)

@@ -16,16 +16,14 @@ static bool is_reduced(const para_node *n, const char *axis)
 
 int para_reduce_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
     char axis[PARA_MAX_AXIS_NAME + 1];
     for (int i = 0; para_word(n->attr[0].s, i, axis); i++)
         PARA_TRY(para_need_axis(n, 0, axis, err));
     const struct para_shape *x = &n->in[0]->shape;
-    out[0] = (struct para_shape){.dtype = PARA_F32};
     for (int d = 0; d < x->rank; d++)
         if (!is_reduced(n, x->dim[d].axis))
             para_shape_append(&out[0], x->dim[d].axis, x->dim[d].whole);
-    return 1;
+    return 0;
 }
 
 enum para_role para_reduce_role(const para_node *n, const char *axis, int output, const char **why)
@@ -105,7 +103,8 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_reduce_sum = {
     .name = "reduce_sum",
     .attrs = {{"axes", PARA_ATTR_STRING}},
-    .inputs = {1, 1},
+    .types = "f32|bf16 -> f32",
+    .float32 = true,
     .infer = para_reduce_infer,
     .role = para_reduce_role,
     .grad = grad,
@@ -113,6 +112,8 @@ const struct para_op para_op_reduce_sum = {
     .scratch = scratch,
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_reduce_sum_cuda),
+    .cuda_scratch = PARA_CUDA(para_reduce_sum_cuda_scratch),
 };
 
 para_tensor *para_reduce_sum(para_graph *g, para_tensor *x, const char *axes)

@@ -2,6 +2,7 @@
  * The renamed axis is whole: the tiles of the two names are tiles of different loops. Others are parallel. */
 #include <paragraph/ops.h>
 
+#include "ops/move.h"
 #include "ops/need.h"
 #include "ops/table.h"
 
@@ -13,7 +14,7 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
     PARA_TRY(dim);
     para_infer_like(n, 0, out);
     out[0].dim[dim].axis = n->attr[1].s;
-    return 1;
+    return 0;
 }
 
 static enum para_role role(const para_node *n, const char *axis, int output, const char **why)
@@ -31,21 +32,16 @@ static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para
     return 0;
 }
 
-static int cpu(const struct para_call *c)
-{
-    memcpy(c->out[0], c->in[0], para_shape_bytes(&c->node->out[0]->shape));
-    return 0;
-}
-
 const struct para_op para_op_rename = {
     .name = "rename",
     .attrs = {{"from", PARA_ATTR_STRING}, {"to", PARA_ATTR_STRING}},
-    .inputs = {1, 1},
+    .types = "T -> T",
     .infer = infer,
     .role = role,
     .grad = grad,
     .cost = para_cost_move,
-    .cpu = cpu,
+    .cpu = para_move_all,
+    .cuda = PARA_CUDA(para_move_all),
 };
 
 para_tensor *para_rename(para_graph *g, para_tensor *x, const char *from, const char *to)

@@ -3,11 +3,12 @@
 
 #include "base/simd.h"
 #include "graph/op.h"
+#include "ops/need.h"
 #include "ops/table.h"
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
+    (void)err;
     return para_infer_like(n, 0, out);
 }
 
@@ -44,12 +45,14 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_scale = {
     .name = "scale",
     .attrs = {{"factor", PARA_ATTR_FLOAT}},
-    .inputs = {1, 1},
+    .types = "T:f32|bf16 -> T",
+    .float32 = true,
     .infer = infer,
     .grad = grad,
     .over = {1 + 0},
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_scale_cuda),
 };
 
 para_tensor *para_scale(para_graph *g, para_tensor *x, double factor)

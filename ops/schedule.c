@@ -5,6 +5,8 @@
  *     cosine:    min_lr + (lr - min_lr) (1 + cos(pi t)) / 2          Loshchilov and Hutter, 2017, eq. 5
  *     linear:    lr + (min_lr - lr) t
  * Scalars have no axes, so nothing is split. */
+#include <paragraph/optim.h>
+
 #include "ops/need.h"
 #include "ops/table.h"
 
@@ -15,14 +17,14 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
     const char *kind = n->attr[0].s;
     bool constant = strcmp(kind, "constant") == 0;
-    PARA_TRY(para_need_scalar(n, 0, PARA_I32, err));
+    (void)out;
+    PARA_TRY(para_need_scalar(n, 0, err));
     if (!constant && strcmp(kind, "cosine") != 0 && strcmp(kind, "linear") != 0)
         return para_fail(err, PARA_EINVAL, "kind is \"%s\", expected constant, cosine or linear", kind);
     if (n->attr[3].i < 0 || (!constant && n->attr[4].i <= n->attr[3].i))
         return para_fail(err, PARA_ERANGE, "warmup is %lld and steps %lld, expected 0 <= warmup < steps",
                          (long long)n->attr[3].i, (long long)n->attr[4].i);
-    out[0] = (struct para_shape){.dtype = PARA_F32};
-    return 1;
+    return 0;
 }
 
 /* lr () = schedule(step ()) */
@@ -48,7 +50,14 @@ const struct para_op para_op_schedule = {
               {"min_lr", PARA_ATTR_FLOAT},
               {"warmup", PARA_ATTR_INT},
               {"steps", PARA_ATTR_INT}},
-    .inputs = {1, 1},
+    .types = "i32 -> f32",
     .infer = infer,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_schedule_cuda),
 };
+
+const char *para_schedule_name(para_schedule_kind kind)
+{
+    static const char *const names[] = {"constant", "cosine", "linear"};
+    return (unsigned)kind < sizeof names / sizeof *names ? names[kind] : NULL;
+}

@@ -2,8 +2,8 @@
  * The sliced axis is whole, under both names; the others are parallel. */
 #include <paragraph/ops.h>
 
+#include "ops/move.h"
 #include "ops/need.h"
-#include "ops/plane.h"
 #include "ops/table.h"
 
 #include <string.h>
@@ -28,7 +28,7 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
                          (long long)count, (long long)start, (long long)whole, n->attr[0].s);
     para_infer_like(n, 0, out);
     out[0].dim[dim] = (struct para_extent){n->attr[1].s, count, 0, count};
-    return 1;
+    return 0;
 }
 
 static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para_tensor *dx[])
@@ -41,24 +41,24 @@ static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para
 }
 
 /* y (outer, count, inner) = x (outer, start.., inner) */
-static int cpu(const struct para_call *c)
+static int run(const struct para_call *c)
 {
     const struct para_shape *x = &c->node->in[0]->shape, *y = &c->node->out[0]->shape;
     int dim = para_shape_find(x, c->node->attr[0].s);
-    para_planes_copy(para_planes_of(y, dim), c->out[0], 0, para_planes_of(x, dim), c->in[0], c->node->attr[2].i,
-                     c->node->attr[3].i);
-    return 0;
+    return para_move_planes(c, para_planes_of(y, dim), c->out[0], 0, para_planes_of(x, dim), c->in[0],
+                            c->node->attr[2].i, c->node->attr[3].i);
 }
 
 const struct para_op para_op_slice = {
     .name = "slice",
     .attrs = {{"axis", PARA_ATTR_STRING}, {"as", PARA_ATTR_STRING}, {"start", PARA_ATTR_INT}, {"count", PARA_ATTR_INT}},
-    .inputs = {1, 1},
+    .types = "T -> T",
     .infer = infer,
     .role = role,
     .grad = grad,
     .cost = para_cost_move,
-    .cpu = cpu,
+    .cpu = run,
+    .cuda = PARA_CUDA(run),
 };
 
 /* slice_backward: dx = dy where the slice was taken, else 0. Roles as above. */
@@ -73,7 +73,7 @@ static int backward_infer(const para_node *n, struct para_shape out[], para_erro
                          (long long)start, (long long)whole);
     para_infer_like(n, 0, out);
     out[0].dim[dim] = (struct para_extent){n->attr[0].s, whole, 0, whole};
-    return 1;
+    return 0;
 }
 
 static int backward_grad(para_graph *g, const para_node *n, para_tensor *const dy[], para_tensor *dx[])
@@ -85,14 +85,13 @@ static int backward_grad(para_graph *g, const para_node *n, para_tensor *const d
 }
 
 /* dx (outer, start.., inner) = dy (outer, count, inner), the rest 0 */
-static int backward_cpu(const struct para_call *c)
+static int backward_run(const struct para_call *c)
 {
     const struct para_shape *dy = &c->node->in[0]->shape, *dx = &c->node->out[0]->shape;
     int dim = para_shape_find(dy, c->node->attr[1].s);
-    memset(c->out[0], 0, para_shape_bytes(dx));
-    para_planes_copy(para_planes_of(dx, dim), c->out[0], c->node->attr[2].i, para_planes_of(dy, dim), c->in[0], 0,
-                     dy->dim[dim].extent);
-    return 0;
+    PARA_TRY(para_move_zeros(c));
+    return para_move_planes(c, para_planes_of(dx, dim), c->out[0], c->node->attr[2].i, para_planes_of(dy, dim),
+                            c->in[0], 0, dy->dim[dim].extent);
 }
 
 const struct para_op para_op_slice_backward = {
@@ -101,12 +100,13 @@ const struct para_op para_op_slice_backward = {
               {"as", PARA_ATTR_STRING},
               {"start", PARA_ATTR_INT},
               {"extent", PARA_ATTR_INT}},
-    .inputs = {1, 1},
+    .types = "T -> T",
     .infer = backward_infer,
     .role = role,
     .grad = backward_grad,
     .cost = para_cost_move,
-    .cpu = backward_cpu,
+    .cpu = backward_run,
+    .cuda = PARA_CUDA(backward_run),
 };
 
 para_tensor *para_slice(para_graph *g, para_tensor *x, const char *axis, int64_t start, int64_t count, const char *as)

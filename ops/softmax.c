@@ -5,11 +5,9 @@
 #include <paragraph/ops.h>
 
 #include "base/simd.h"
-#include "graph/op.h"
-#include "ops/highest.h"
+#include "kernels/highest.h"
 #include "ops/need.h"
-
-extern const struct para_op para_op_logsumexp, para_op_logsumexp_combine, para_op_softmax, para_op_softmax_backward;
+#include "ops/table.h"
 
 enum { LANES = 64, CHUNK = 1024 };
 
@@ -28,15 +26,8 @@ static struct span span_of(const struct para_shape *s, int dim)
 
 static int logsumexp_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
-    int dim = para_need_axis(n, 0, n->attr[0].s, err);
-    PARA_TRY(dim);
-    const struct para_shape *x = &n->in[0]->shape;
-    out[0] = (struct para_shape){.dtype = PARA_F32};
-    for (int d = 0; d < x->rank; d++)
-        if (d != dim)
-            para_shape_append(&out[0], x->dim[d].axis, x->dim[d].whole);
-    return 1;
+    PARA_TRY(para_need_axis(n, 0, n->attr[0].s, err));
+    return para_infer_without(n, 0, n->attr[0].s, out);
 }
 
 static enum para_role logsumexp_role(const para_node *n, const char *axis, int output, const char **why)
@@ -62,6 +53,15 @@ static struct span logsumexp_span(const para_node *n)
     return span_of(&n->in[0]->shape, para_shape_find(&n->in[0]->shape, n->attr[0].s));
 }
 
+/* What a row without any number above -infinity gives: NaN if there is one in it. */
+static float log_of_none(int64_t length, int64_t step, const float *x)
+{
+    for (int64_t k = 0; k < length; k++)
+        if (x[k * step] != x[k * step])
+            return x[k * step];
+    return -INFINITY;
+}
+
 /* y (O,I) = log sum over N of exp(x (O,N,I)) */
 static int logsumexp_reference(const struct para_call *c)
 {
@@ -71,10 +71,10 @@ static int logsumexp_reference(const struct para_call *c)
         const float *x = (const float *)c->in[0] + e / s.inner * s.length * s.inner + e % s.inner;
         double top = -INFINITY, sum = 0;
         for (int64_t k = 0; k < s.length; k++)
-            top = fmax(top, x[k * s.inner]);
+            top = x[k * s.inner] > top ? x[k * s.inner] : top; /* fmax() stops gcc 12 for arm64: bug 108608 */
         for (int64_t k = 0; k < s.length; k++)
             sum += exp(x[k * s.inner] - top);
-        y[e] = top == -INFINITY ? -INFINITY : (float)(top + log(sum));
+        y[e] = top == -INFINITY ? log_of_none(s.length, s.inner, x) : (float)(top + log(sum));
     }
     return 0;
 }
@@ -93,7 +93,7 @@ PARA_SIMD static void logsumexp_rows(int64_t outer, int64_t length, const float 
                 sum += para_expf(x[k] - top);
             total += sum;
         }
-        y[o] = top == -INFINITY ? -INFINITY : (float)(top + log(total));
+        y[o] = top == -INFINITY ? log_of_none(length, 1, x) : (float)(top + log(total));
     }
 }
 
@@ -112,7 +112,7 @@ PARA_SIMD static void logsumexp_lanes(int64_t lanes, int64_t length, int64_t inn
         for (int64_t e = 0; e < lanes; e++)
             sum[e] += para_expf(x[k * inner + e] - top[e]);
     for (int64_t e = 0; e < lanes; e++)
-        y[e] = top[e] == -INFINITY ? -INFINITY : (float)(top[e] + log(sum[e]));
+        y[e] = top[e] == -INFINITY ? log_of_none(length, inner, x + e) : (float)(top[e] + log(sum[e]));
 }
 
 static int logsumexp_cpu(const struct para_call *c)
@@ -133,7 +133,8 @@ static int logsumexp_cpu(const struct para_call *c)
 const struct para_op para_op_logsumexp = {
     .name = "logsumexp",
     .attrs = {{"axis", PARA_ATTR_STRING}},
-    .inputs = {1, 1},
+    .types = "f32|bf16 -> f32",
+    .float32 = true,
     .infer = logsumexp_infer,
     .role = logsumexp_role,
     .combine = &para_op_logsumexp_combine,
@@ -141,15 +142,14 @@ const struct para_op para_op_logsumexp = {
     .cost = exp_cost,
     .reference = logsumexp_reference,
     .cpu = logsumexp_cpu,
+    .cuda = PARA_CUDA(para_logsumexp_cuda),
 };
 
 /* logsumexp_combine: y = log(exp(x[0]) + exp(x[1]) + ...), element by element: all axes are parallel. */
 
 static int combine_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
-    for (int i = 1; i < n->n_in; i++)
-        PARA_TRY(para_need_same(n, 0, i, err));
+    PARA_TRY(para_need_alike(n, err));
     return para_infer_like(n, 0, out);
 }
 
@@ -167,19 +167,22 @@ static int combine_cpu(const struct para_call *c)
         double top = -INFINITY, sum = 0;
         for (int k = 0; k < c->node->n_in; k++)
             top = fmax(top, ((const float *)c->in[k])[e]);
-        for (int k = 0; k < c->node->n_in; k++)
-            sum += exp(((const float *)c->in[k])[e] - top);
-        y[e] = top == -INFINITY ? -INFINITY : (float)(top + log(sum));
+        for (int k = 0; k < c->node->n_in; k++) {
+            float x = ((const float *)c->in[k])[e];
+            sum += x == -INFINITY ? 0 : exp(x - top); /* NaN for NaN */
+        }
+        y[e] = (float)(top == -INFINITY && sum == 0 ? -INFINITY : top + log(sum));
     }
     return 0;
 }
 
 const struct para_op para_op_logsumexp_combine = {
     .name = "logsumexp_combine",
-    .inputs = {1, 0},
+    .types = "f32... -> f32",
     .infer = combine_infer,
     .cost = combine_cost,
     .cpu = combine_cpu,
+    .cuda = PARA_CUDA(para_logsumexp_combine_cuda),
 };
 
 /* softmax: y = exp(x - lse), where lse is x's logsumexp over the axis that it lacks.
@@ -209,8 +212,6 @@ static int missing_dim(const para_node *n, int i, para_error *err)
 
 static int softmax_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
-    PARA_TRY(para_need_dtype(n, 1, PARA_F32, err));
     PARA_TRY(missing_dim(n, 1, err));
     return para_infer_like(n, 0, out);
 }
@@ -255,12 +256,14 @@ static int softmax_cpu(const struct para_call *c)
 
 const struct para_op para_op_softmax = {
     .name = "softmax",
-    .inputs = {2, 2},
+    .types = "T:f32|bf16 f32 -> T",
+    .float32 = true,
     .infer = softmax_infer,
     .grad = softmax_grad,
     .cost = exp_cost,
     .reference = softmax_reference,
     .cpu = softmax_cpu,
+    .cuda = PARA_CUDA(para_softmax_cuda),
 };
 
 /* softmax_backward: dx = y (dy - dot), where dot is the sum of y dy over the axis.
@@ -268,9 +271,7 @@ const struct para_op para_op_softmax = {
 
 static int backward_infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
     PARA_TRY(para_need_same(n, 0, 1, err));
-    PARA_TRY(para_need_dtype(n, 2, PARA_F32, err));
     PARA_TRY(missing_dim(n, 2, err));
     return para_infer_like(n, 0, out);
 }
@@ -297,10 +298,12 @@ static int backward_cpu(const struct para_call *c)
 
 const struct para_op para_op_softmax_backward = {
     .name = "softmax_backward",
-    .inputs = {3, 3},
+    .types = "T:f32|bf16 T f32 -> T",
+    .float32 = true,
     .infer = backward_infer,
     .cost = backward_cost,
     .cpu = backward_cpu,
+    .cuda = PARA_CUDA(para_softmax_backward_cuda),
 };
 
 para_tensor *para_logsumexp(para_graph *g, para_tensor *x, const char *axis)

@@ -4,15 +4,14 @@
 
 #include "base/simd.h"
 #include "graph/op.h"
+#include "ops/need.h"
 #include "ops/table.h"
 
 enum { BLOCK = 2048 }; /* elements added up while they are in the first cache */
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
-    for (int i = 1; i < n->n_in; i++)
-        PARA_TRY(para_need_same(n, 0, i, err));
+    PARA_TRY(para_need_alike(n, err));
     return para_infer_like(n, 0, out);
 }
 
@@ -68,13 +67,15 @@ static int cpu(const struct para_call *c)
 
 const struct para_op para_op_sum = {
     .name = "sum",
-    .inputs = {1, 0},
+    .types = "T:f32|bf16... -> T",
+    .float32 = true,
     .infer = infer,
     .grad = grad,
     .cost = cost,
     .over = {1 + 0},
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_sum_cuda),
 };
 
 para_tensor *para_sum(para_graph *g, para_tensor *const x[], int count)

@@ -2,16 +2,10 @@
  * Added up in double within a tile; the gradient norm is made of it. */
 #include "base/simd.h"
 #include "graph/op.h"
+#include "ops/need.h"
 #include "ops/table.h"
 
 #include <paragraph/ops.h>
-
-static int infer(const para_node *n, struct para_shape out[], para_error *err)
-{
-    PARA_TRY(para_need_dtype(n, 0, PARA_F32, err));
-    out[0] = (struct para_shape){.dtype = PARA_F32};
-    return 1;
-}
 
 static enum para_role role(const para_node *n, const char *axis, int output, const char **why)
 {
@@ -60,11 +54,13 @@ static int cpu(const struct para_call *c)
 
 const struct para_op para_op_sumsq = {
     .name = "sumsq",
-    .inputs = {1, 1},
-    .infer = infer,
+    .types = "f32 -> f32",
+    .infer = para_infer_scalar,
     .role = role,
     .grad = grad,
     .cost = cost,
     .reference = reference,
     .cpu = cpu,
+    .cuda = PARA_CUDA(para_sumsq_cuda),
+    .cuda_scratch = PARA_CUDA(para_sumsq_cuda_scratch),
 };

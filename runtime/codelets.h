@@ -14,8 +14,14 @@ struct para_task_nodes {
     int count;
 };
 
-/* Every codelet runs `run`, whose argument is a task's cl_arg. */
-int para_codelets_new(struct para_codelets **out, void (*run)(void *buffers[], void *argument), para_error *err);
+/* A number that tasks share which take the same time, by which StarPU files its measurements: equal for equal ops,
+ * types, axes, extents and attributes. */
+uint32_t para_task_footprint(const struct para_task_nodes *nodes);
+
+/* Every codelet runs `run` on a CPU, and that of an op with a kernel for GPUs `run_cuda` on those, which enqueues work
+ * on the worker's stream; their argument is a task's cl_arg. */
+int para_codelets_new(struct para_codelets **out, void (*run)(void *buffers[], void *argument),
+                      void (*run_cuda)(void *buffers[], void *argument), para_error *err);
 void para_codelets_free(struct para_codelets *c);
 struct starpu_codelet *para_codelet_of(struct para_codelets *c, const struct para_op *op);
 

@@ -2,6 +2,7 @@
 #include "runtime/plan.h"
 
 #include "base/fail.h"
+#include "graph/dump.h"
 #include "graph/op.h"
 
 #include <stdlib.h>
@@ -19,21 +20,19 @@ static int more_time_first(const void *left, const void *right)
     return (a->ns < b->ns) - (a->ns > b->ns);
 }
 
-/* The longest path by op, the costliest first. */
-static void print_path(const para_plan *p, const int *path, int length, double critical, FILE *out)
+/* The longest path by op, the costliest first; `shares` has room for one a node. */
+static void print_path(const para_plan *p, const int *path, int length, double critical, struct share *shares,
+                       FILE *out)
 {
-    struct share shares[64] = {{0}};
     int count = 0;
     for (int i = 0; i < length; i++) {
         const char *op = p->g->nodes[path[i]]->op->name;
         int k = 0;
         while (k < count && strcmp(shares[k].op, op) != 0)
             k++;
-        if (k == count && count == 64)
-            continue;
         if (k == count)
-            shares[count++].op = op;
-        shares[k].ns += p->cost_ns[path[i]];
+            shares[count++] = (struct share){.op = op};
+        shares[k].ns += p->times.cost_ns[path[i]];
         shares[k].nodes++;
     }
     qsort(shares, (size_t)count, sizeof *shares, more_time_first);
@@ -67,41 +66,43 @@ static void print_bound(const para_parallelism *m, int workers, FILE *out)
         fprintf(out, "more workers than %.1f don't help; a finer split would\n", m->average_width);
 }
 
-/* What each stage, a group of workers, has: nodes, a share of the work, the parameters that its nodes read. */
-static void print_groups(const para_plan *p, double work, FILE *out)
+/* What each stage, a group of workers that nodes are placed on, has: nodes, a share of the work, the parameters that
+ * its nodes read. `counted` has a zero for each tensor. */
+static void print_groups(const para_plan *p, double work, int *counted, FILE *out)
 {
     for (int group = 0; group < p->groups; group++) {
         double ns = 0;
         size_t bytes = 0;
         int nodes = 0;
-        for (int i = 0; i < p->g->n_nodes; i++)
-            if (p->g->nodes[i]->place == group) {
-                ns += p->cost_ns[i];
-                nodes++;
+        for (int i = 0; i < p->g->n_nodes; i++) {
+            const para_node *n = p->g->nodes[i];
+            if (n->place != group)
+                continue;
+            ns += p->times.cost_ns[i];
+            nodes++;
+            for (int k = 0; k < n->n_in; k++) {
+                const para_tensor *t = n->in[k];
+                if (t->kind == PARA_PARAMETER && counted[t->id] != group + 1)
+                    bytes += para_shape_bytes(&t->shape);
+                counted[t->id] = group + 1;
             }
-        for (int t = 0; t < p->g->n_tensors; t++) {
-            const para_tensor *v = p->g->tensors[t];
-            bool read_here = false;
-            for (int i = 0; i < p->g->n_nodes && v->kind == PARA_PARAMETER && !read_here; i++)
-                for (int k = 0; k < p->g->nodes[i]->n_in && !read_here; k++)
-                    read_here = p->g->nodes[i]->in[k] == v && p->g->nodes[i]->place == group;
-            bytes += read_here ? para_shape_bytes(&v->shape) : 0;
         }
-        fprintf(out, "stage %d: %d nodes, %.1f %% of the work, %.1f MiB of parameters\n", group, nodes,
-                work > 0 ? 100.0 * ns / work : 0.0, (double)bytes / (1 << 20));
+        if (nodes)
+            fprintf(out, "stage %d: %d nodes, %.1f %% of the work, %.1f MiB of parameters\n", group, nodes,
+                    work > 0 ? 100.0 * ns / work : 0.0, (double)bytes / (1 << 20));
     }
 }
 
 int para_plan_explain(const para_plan *p, int workers, FILE *out, para_error *err)
 {
     para_parallelism m;
-    int *path = malloc(sizeof *path * (size_t)(p->g->n_nodes + 1));
-    if (workers < 1) {
-        free(path);
+    if (workers < 1)
         return para_fail(err, PARA_ERANGE, "%d workers, expected at least 1", workers);
-    }
-    int status =
-        path ? para_deps_measure(p->deps, p->cost_ns, &m, path, err) : para_fail_memory(err, "explaining a plan");
+    int *path = malloc(sizeof *path * (size_t)(p->g->n_nodes + 1));
+    int *counted = calloc((size_t)p->g->n_tensors + 1, sizeof *counted);
+    struct share *shares = malloc(sizeof *shares * (size_t)(p->g->n_nodes + 1));
+    int status = path && counted && shares ? para_deps_measure(p->deps, p->times.cost_ns, &m, path, err)
+                                           : para_fail_memory(err, "explaining a plan");
     if (status == 0) {
         para_plan_summary s = para_plan_summarize(p);
         fprintf(out, "tasks: %d, edges: %d, buffers: %d\n", s.tasks, s.edges, s.buffers);
@@ -111,10 +112,13 @@ int para_plan_explain(const para_plan *p, int workers, FILE *out, para_error *er
         fprintf(out, "critical path: %.3f ms, %d nodes\n", m.critical * 1e-6, m.path_length);
         fprintf(out, "width: %.2f on average, %d at most\n", m.average_width, m.peak_width);
         print_bound(&m, workers, out);
-        print_path(p, path, m.path_length, m.critical, out);
-        print_groups(p, m.work, out);
+        print_path(p, path, m.path_length, m.critical, shares, out);
+        print_groups(p, m.work, counted, out);
         print_memory(&s, out);
+        status = para_dump_finish(out, "the explanation", err);
     }
     free(path);
+    free(counted);
+    free(shares);
     return status;
 }

@@ -1,5 +1,6 @@
 /* The floors: the rates that the machine reaches when it does nothing but products or traffic. */
 #include "runtime/machine.h"
+#include "runtime/store.h"
 
 #include "base/fail.h"
 #include "base/simd.h"
@@ -7,11 +8,12 @@
 #include <cblas.h>
 #include <pthread.h>
 #include <starpu.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { SIDE = 1536, ROUNDS = 5 };
+enum { SIDE = 1536, ROUNDS = 5, LINE = 16 /* floats */, AHEAD = 4096 };
 
 static const size_t TRAFFIC_BYTES = (size_t)256 << 20;
 
@@ -22,7 +24,7 @@ struct trial {
     int arrays;
     size_t elements; /* of each array */
     double best_s;
-    bool failed;
+    atomic_bool failed;
 };
 
 static double now_s(void)
@@ -49,6 +51,22 @@ PARA_SIMD static void read_all(float *a, float *b, float *c, size_t elements)
     a[0] = sum;
 }
 
+/* The same, asking for each line AHEAD bytes before it is read: better where the processor alone asks for too little.
+ */
+PARA_SIMD static void read_asking(float *a, float *b, float *c, size_t elements)
+{
+    float sum = 0;
+    (void)b;
+    (void)c;
+    for (size_t e = 0; e + LINE <= elements; e += LINE) {
+        __builtin_prefetch((const char *)(a + e) + AHEAD, 0, 2);
+#pragma omp simd reduction(+ : sum)
+        for (size_t i = 0; i < LINE; i++)
+            sum += a[e + i];
+    }
+    a[0] = sum;
+}
+
 PARA_SIMD static void triad(float *a, float *b, float *c, size_t elements)
 {
 #pragma omp simd
@@ -59,10 +77,10 @@ PARA_SIMD static void triad(float *a, float *b, float *c, size_t elements)
 static void run_trial(void *argument)
 {
     struct trial *t = argument;
-    size_t bytes = (t->elements * sizeof(float) + 63) / 64 * 64;
+    size_t bytes = t->elements * sizeof(float);
     float *memory[3] = {NULL};
     for (int i = 0; i < t->arrays; i++) {
-        memory[i] = aligned_alloc(64, bytes);
+        memory[i] = para_store_allocate(bytes);
         if (memory[i])
             memset(memory[i], i, bytes);
         else
@@ -98,8 +116,10 @@ static double measure(const para_machine *m, void (*work)(float *, float *, floa
 int para_machine_floor(para_machine *m, para_floor *out, para_error *err)
 {
     size_t floats = TRAFFIC_BYTES / sizeof(float);
+    PARA_TRY(para_check_blas_room(m->workers, 3 * (size_t)SIDE * SIDE * sizeof(float), err));
     double multiply_s = measure(m, multiply, 3, (size_t)SIDE * SIDE);
-    double read_s = measure(m, read_all, 1, floats);
+    double plain_s = measure(m, read_all, 1, floats), asking_s = measure(m, read_asking, 1, floats);
+    double read_s = plain_s < asking_s ? plain_s : asking_s;
     double triad_s = measure(m, triad, 3, floats / 3);
     if (multiply_s <= 0 || read_s <= 0 || triad_s <= 0)
         return para_fail_memory(err, "measuring the floors");

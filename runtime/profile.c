@@ -1,13 +1,13 @@
-/* The profile: what each node's run took, and where each worker's time went. */
+/* The samples of a session: what each node's run took. */
 #include "runtime/session.h"
 
 #include "base/fail.h"
+#include "runtime/cuda.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-int para_profile_prepare(para_session *s, para_error *err)
+int para_samples_prepare(para_session *s, para_error *err)
 {
     s->samples = calloc((size_t)s->g->n_nodes + 1, sizeof *s->samples);
     if (!s->samples)
@@ -15,10 +15,43 @@ int para_profile_prepare(para_session *s, para_error *err)
     for (int i = 0; i < s->g->n_nodes; i++)
         s->samples[i] = (para_sample){
             .node = i, .task = s->machine ? s->plan->clusters.of[i] : i, .bytes = para_node_bytes(s->g->nodes[i])};
+    if (!s->machine || !s->machine->devices.n_gpus)
+        return 0;
+    const struct para_devices *d = &s->machine->devices;
+    int marks = s->g->n_nodes + s->plan->clusters.count, made = 0;
+    s->marks = calloc((size_t)d->n_gpus, sizeof *s->marks);
+    if (!s->marks)
+        return para_fail_memory(err, "the profile");
+    for (int i = 0; i < d->count; i++)
+        if (d->gpu[i] != PARA_ON_CPUS)
+            PARA_TRY(para_cuda_marks_new(&s->marks[made++], d->gpu[i], marks, err));
     return 0;
 }
 
-void para_profile_submit(para_session *s, const para_node *n)
+void para_samples_free(para_session *s)
+{
+    for (int i = 0; s->marks && i < s->machine->devices.n_gpus; i++)
+        para_cuda_marks_free(s->marks[i]);
+    free(s->marks);
+    free(s->samples);
+}
+
+int para_samples_begin(para_session *s, para_error *err)
+{
+    for (int i = 0; s->marks && i < s->machine->devices.n_gpus; i++)
+        PARA_TRY(para_cuda_marks_begin(s->marks[i], err));
+    s->marks_began_ns = para_now_ns() - s->run_began_ns;
+    return 0;
+}
+
+void para_samples_enter(para_session *s, const para_node *n, int worker, const struct para_cuda *cuda)
+{
+    if (s->samples)
+        para_cuda_mark(s->marks[worker - s->machine->workers], s->g->n_nodes + s->plan->clusters.of[n->id],
+                       cuda->stream);
+}
+
+void para_samples_submit(para_session *s, const para_node *n)
 {
     s->samples[n->id].submit_ns = para_now_ns() - s->run_began_ns;
 }
@@ -30,10 +63,25 @@ static double end_of(const para_session *s, int task)
     return s->samples[c->nodes[c->first[task + 1] - 1]].end_ns;
 }
 
-/* When each node could have begun: what its task waits for and the nodes before it in the task had ended. */
-void para_profile_finish(para_session *s)
+/* Kernels of GPUs take their times from the marks around them. */
+static void read_marks(para_session *s, int task)
 {
     const struct para_clusters *c = &s->plan->clusters;
+    int gpu = s->samples[c->nodes[c->first[task]]].worker - s->machine->workers, before = s->g->n_nodes + task;
+    for (int i = c->first[task]; i < c->first[task + 1] && gpu >= 0; i++) {
+        para_sample *sample = &s->samples[c->nodes[i]];
+        sample->start_ns = s->marks_began_ns + para_cuda_marked_ns(s->marks[gpu], before);
+        sample->end_ns = s->marks_began_ns + para_cuda_marked_ns(s->marks[gpu], c->nodes[i]);
+        before = c->nodes[i];
+    }
+}
+
+/* When each node could have begun: what its task waits for and the nodes before it in the task had ended. */
+void para_samples_finish(para_session *s)
+{
+    const struct para_clusters *c = &s->plan->clusters;
+    for (int t = 0; t < c->count && s->tasks; t++)
+        read_marks(s, t);
     for (int t = 0; t < c->count && s->tasks; t++) {
         double ready = s->samples[c->nodes[c->first[t]]].submit_ns;
         for (int e = c->first_edge[t]; e < c->first_edge[t + 1]; e++)
@@ -52,52 +100,4 @@ const para_sample *para_session_profile(const para_session *s, int *count)
 {
     *count = s->samples ? s->g->n_nodes : 0;
     return s->samples;
-}
-
-static int by_worker_and_start(const void *left, const void *right)
-{
-    const para_sample *a = left, *b = right;
-    if (a->worker != b->worker)
-        return (a->worker > b->worker) - (a->worker < b->worker);
-    return (a->start_ns > b->start_ns) - (a->start_ns < b->start_ns);
-}
-
-/* The time from `from` to `to`, of which the worker was idle up to `ready`. */
-static void add_gap(para_worker_time *w, double from, double ready, double to)
-{
-    double idle = fmax(0.0, fmin(ready, to) - from);
-    w->idle_ns += idle;
-    w->runtime_ns += to - from - idle;
-}
-
-int para_profile_account(para_worker_time *out, int workers, const para_sample *samples, int count, double run_ns,
-                         para_error *err)
-{
-    double first = count ? samples[0].submit_ns : run_ns, last = first;
-    for (int i = 0; i < count; i++) {
-        if (samples[i].worker < 0 || samples[i].worker >= workers)
-            return para_fail(err, PARA_ERANGE, "a sample of worker %d, expected 0 to %d", samples[i].worker,
-                             workers - 1);
-        first = fmin(first, samples[i].submit_ns);
-        last = fmax(last, samples[i].end_ns);
-    }
-    para_sample *sorted = malloc(((size_t)count + 1) * sizeof *sorted);
-    if (!sorted)
-        return para_fail_memory(err, "the profile");
-    if (count)
-        memcpy(sorted, samples, (size_t)count * sizeof *sorted);
-    qsort(sorted, (size_t)count, sizeof *sorted, by_worker_and_start);
-    const para_sample *p = sorted, *end = sorted + count;
-    for (int w = 0; w < workers; w++) {
-        double now = first;
-        out[w] = (para_worker_time){.runtime_ns = first};
-        for (; p < end && p->worker == w; p++) {
-            add_gap(&out[w], now, p->ready_ns, p->start_ns);
-            out[w].task_ns += p->end_ns - p->start_ns;
-            now = p->end_ns;
-        }
-        add_gap(&out[w], now, last, run_ns);
-    }
-    free(sorted);
-    return 0;
 }

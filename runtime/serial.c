@@ -15,17 +15,21 @@ int para_serial_prepare(para_session *s, para_error *err)
     return (bytes && !s->scratch) || !s->operands ? para_fail_memory(err, "kernel scratch") : 0;
 }
 
+void para_serial_node(para_session *s, const para_node *n)
+{
+    void **in = s->operands, **out = s->operands + n->n_in;
+    for (int k = 0; k < n->n_in; k++)
+        in[k] = s->store.data[s->plan->buffers.of[n->in[k]->id]];
+    for (int k = 0; k < n->n_out; k++)
+        out[k] = s->store.data[s->plan->buffers.of[n->out[k]->id]];
+    para_run_node(s, n, in, out, s->scratch, 0, NULL);
+}
+
 void para_serial_run(para_session *s)
 {
     for (int i = 0; i < s->g->n_nodes && s->status == 0; i++) {
-        const para_node *n = s->g->nodes[i];
-        void **in = s->operands, **out = s->operands + n->n_in;
-        for (int k = 0; k < n->n_in; k++)
-            in[k] = s->store.data[s->plan->buffers.of[n->in[k]->id]];
-        for (int k = 0; k < n->n_out; k++)
-            out[k] = s->store.data[s->plan->buffers.of[n->out[k]->id]];
         if (s->samples)
-            para_profile_submit(s, n);
-        para_run_node(s, n, in, out, s->scratch, 0);
+            para_samples_submit(s, s->g->nodes[i]);
+        para_serial_node(s, s->g->nodes[i]);
     }
 }

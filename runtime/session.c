@@ -1,9 +1,18 @@
 /* Sessions: a graph, its plan, its memory, and one of two ways to run. */
 #include "runtime/session.h"
 
+#include "runtime/cuda.h"
+#include "runtime/machine.h"
+
+#include <paragraph/ops.h>
+
+#include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+static const unsigned long long NO_FAULT = ~0ull;
 
 para_session_options para_session_default(void)
 {
@@ -20,55 +29,66 @@ double para_now_ns(void)
 static void keep_error(para_session *s, const para_node *n, int status, const char *message)
 {
     pthread_mutex_lock(&s->lock);
-    if (s->status == 0 || n->id < s->failed_node) {
+    if (n->id < s->failed_node) {
         s->failed_node = n->id;
         s->status = para_fail(&s->error, status, "%s: %s", n->name, message);
     }
     pthread_mutex_unlock(&s->lock);
 }
 
-void para_run_node(para_session *s, const para_node *n, void *const in[], void *const out[], void *scratch, int worker)
+void para_run_node(para_session *s, const para_node *n, void *const in[], void *const out[], void *scratch, int worker,
+                   const struct para_cuda *cuda)
 {
     para_error err = {0};
-    struct para_call call = {.node = n, .in = in, .out = out, .scratch = scratch, .seed = s->options.seed, .err = &err};
+    if (n->id > s->failed_node)
+        return;
+    struct para_call call = {.node = n,
+                             .in = in,
+                             .out = out,
+                             .scratch = scratch,
+                             .seed = s->options.seed,
+                             .cuda = cuda,
+                             .fault = cuda ? &s->fault[n->id] : NULL,
+                             .err = &err};
     para_sample *sample = s->samples ? &s->samples[n->id] : NULL;
     if (sample) {
         sample->worker = worker;
         sample->start_ns = para_now_ns() - s->run_began_ns;
     }
-    int status = s->options.reference && n->op->reference ? n->op->reference(&call) : n->op->cpu(&call);
+    int status = cuda ? n->op->cuda(&call) : para_op_call(&call, s->options.reference);
     if (sample)
         sample->end_ns = para_now_ns() - s->run_began_ns;
+    if (sample && cuda)
+        para_cuda_mark(s->marks[worker - s->machine->workers], n->id, cuda->stream);
     if (status < 0)
         keep_error(s, n, status, err.message);
 }
 
-static bool holds_value(const para_tensor *t, const char *name)
+/* What kernels for GPUs have noted is said as those for CPUs say it, and forgotten. */
+static void read_faults(para_session *s)
 {
-    return strcmp(t->base, name) == 0 && (!t->producer || t->is_output);
-}
-
-static int acquire(para_session *s, int buffer, bool write)
-{
-    return s->tasks ? para_tasks_acquire(s->tasks, buffer, write) : 0;
-}
-
-static void release(para_session *s, int buffer)
-{
-    if (s->tasks)
-        para_tasks_release(s->tasks, buffer);
-}
-
-static void initialize(para_session *s)
-{
-    for (int i = 0; i < s->g->n_tensors; i++) {
-        const para_tensor *t = s->g->tensors[i];
-        int buffer = s->plan->buffers.of[i];
-        bool kept = t->kind == PARA_PARAMETER || t->kind == PARA_STATE;
-        bool drawn = t->init.kind != PARA_INIT_FILL;
-        if (kept && !s->store.borrowed[buffer] && !(drawn && s->options.no_draws))
-            para_fill_initial(t, s->options.seed, s->store.data[buffer]);
+    for (int i = 0; i < s->g->n_nodes && s->fault; i++) {
+        unsigned long long fault = s->fault[i];
+        if (fault == NO_FAULT)
+            continue;
+        const para_node *n = s->g->nodes[i];
+        para_error err = {0};
+        int status = n->op->complain(n, (int64_t)(fault >> 32), (int32_t)fault, &err);
+        keep_error(s, n, status, err.message);
+        s->fault[i] = NO_FAULT;
     }
+}
+
+static int make_faults(para_session *s, para_error *err)
+{
+    if (!s->machine->devices.n_gpus)
+        return 0;
+    void *memory = NULL;
+    PARA_TRY(para_cuda_mapped_new(&memory, ((size_t)s->g->n_nodes + 1) * sizeof *s->fault, err));
+    s->fault = memory;
+    for (int i = 0; i < s->g->n_nodes; i++)
+        s->fault[i] = NO_FAULT;
+    return 0;
 }
 
 /* Find the other session's buffer of a kept value; -1 if it has none of that name. */
@@ -94,32 +114,40 @@ static int find_shared(const para_session *other, const para_tensor *t, int *buf
                      t->name, para_shape_text(&t->shape, text));
 }
 
+static bool has_parameter(const para_graph *g, const char *base)
+{
+    bool found = false;
+    for (int i = 0; i < g->n_tensors && !found; i++)
+        found = g->tensors[i]->kind == PARA_PARAMETER && strcmp(g->tensors[i]->base, base) == 0;
+    return found;
+}
+
 /* Make memory: own buffers, and those that another session lends. */
 static int make_store(para_session *s, para_error *err)
 {
     const para_session *other = s->options.share;
     const struct para_buffers *b = &s->plan->buffers;
     if (!other)
-        return para_store_new(&s->store, b, NULL, err);
+        return para_store_new(&s->store, b, NULL, NULL, err);
     if (other->machine != s->machine)
         return para_fail(err, PARA_EINVAL, "sessions that share run on one machine, or both serially");
-    void **lent = calloc((size_t)b->count + 1, sizeof *lent);
     s->shared = malloc(((size_t)b->count + 1) * sizeof *s->shared);
-    int status = lent && s->shared ? 0 : para_fail_memory(err, "sharing a session's memory");
+    int status = s->shared ? 0 : para_fail_memory(err, "sharing a session's memory");
     for (int i = 0; i < b->count && status == 0; i++)
         s->shared[i] = -1;
     for (int i = 0; i < s->g->n_tensors && status == 0; i++) {
         const para_tensor *t = s->g->tensors[i];
-        if (t->kind != PARA_PARAMETER && t->kind != PARA_STATE)
+        if (t->kind != PARA_PARAMETER && t->kind != PARA_STATE && t->kind != PARA_COPY)
             continue;
         int *shared = &s->shared[b->of[i]];
         status = find_shared(other, t, shared, err);
-        lent[b->of[i]] = status == 0 && *shared >= 0 ? other->store.data[*shared] : NULL;
+        if (status == 0 && *shared < 0 && t->kind == PARA_COPY && has_parameter(other->g, t->copies))
+            status = para_fail(err, PARA_ESHAPE,
+                               "\"%s\" is shared with a session that has no bfloat16 copy of it; give both graphs one "
+                               "precision",
+                               t->copies);
     }
-    if (status == 0)
-        status = para_store_new(&s->store, b, lent, err);
-    free(lent);
-    return status;
+    return status == 0 ? para_store_new(&s->store, b, &other->store, s->shared, err) : status;
 }
 
 /* Inputs that nodes read, or that are outputs, must be set before the first run. */
@@ -137,24 +165,97 @@ static int note_inputs(para_session *s, para_error *err)
     return 0;
 }
 
+/* A GPU's memory that the session takes: what the plan says, but for what another session has already. */
+static size_t memory_of(const para_session *s, int device)
+{
+    const struct para_devices *d = &s->machine->devices;
+    size_t bytes = s->plan->gpu_bytes[device];
+    for (int b = 0; b < s->plan->buffers.count && d->gpu[device] != PARA_ON_CPUS; b++)
+        if (s->store.borrowed[b] && s->plan->buffers.gpu[b] == d->gpu[device])
+            bytes -= para_gpu_rounded(s->plan->buffers.bytes[b]);
+    return bytes;
+}
+
+static int check_memory(const para_session *s, int device, para_error *err)
+{
+    const para_machine *m = s->machine;
+    const double gib = 1 << 30;
+    size_t free_bytes = m->devices.bytes[device] - m->taken[device];
+    int gpu = m->devices.gpu[device];
+    if (memory_of(s, device) > free_bytes)
+        return para_fail(err, PARA_ENOMEM,
+                         "cuda:%d: the run takes %.3f GiB of memory, and %.3f are free; a smaller batch, recomputing "
+                         "(--recompute), or stages on more devices (--stages) take less",
+                         gpu, (double)memory_of(s, device) / gib, (double)free_bytes / gib);
+    return 0;
+}
+
+/* Refuse what can't fit into the GPUs, before anything is allocated there. */
+static int take_memory(para_session *s, para_error *err)
+{
+    for (int i = 0; s->machine && i < s->machine->devices.count; i++)
+        if (s->machine->devices.gpu[i] != PARA_ON_CPUS)
+            PARA_TRY(check_memory(s, i, err));
+    for (int i = 0; s->machine && i < s->machine->devices.count; i++)
+        s->machine->taken[i] += s->taken[i] = memory_of(s, i);
+    return 0;
+}
+
+/* Tell once of what runs on CPUs for want of a kernel. */
+static void log_left_out(const para_session *s)
+{
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    const struct para_devices *d = &s->machine->devices;
+    const para_node *first = NULL;
+    int nodes = 0;
+    for (int i = 0; i < s->g->n_nodes; i++)
+        if (s->plan->gpu[i] == PARA_ON_CPUS && !para_devices_place_on_cpus(d, s->g->nodes[i])) {
+            first = first ? first : s->g->nodes[i];
+            nodes++;
+        }
+    if (first && !atomic_flag_test_and_set(&told))
+        para_log(PARA_LOG_WARNING, "%d of %d nodes have no kernel for GPUs and run on CPUs; the first is %s (%s)",
+                 nodes, s->g->n_nodes, first->name, first->op->name);
+}
+
+static int plan_on_machine(para_session *s, para_error *err)
+{
+    const struct para_devices *d = &s->machine->devices;
+    PARA_TRY(para_plan_new_on(&s->plan, s->g, s->machine->workers, d, err));
+    if (d->n_gpus)
+        log_left_out(s);
+    if (d->n_gpus > 1 && !s->plan->groups)
+        para_log(PARA_LOG_WARNING, "running on one GPU of %d: the graph has no stages to place on the others",
+                 d->n_gpus);
+    return 0;
+}
+
 static int prepare(para_session *s, para_error *err)
 {
-    PARA_TRY(para_plan_new(&s->plan, s->g, s->machine ? para_machine_workers(s->machine) : 1, err));
+    if (s->machine)
+        PARA_TRY(plan_on_machine(s, err));
+    else
+        PARA_TRY(para_plan_new(&s->plan, s->g, 1, err));
     PARA_TRY(make_store(s, err));
-    initialize(s);
+    PARA_TRY(take_memory(s, err));
     PARA_TRY(note_inputs(s, err));
     if (s->options.profile)
-        PARA_TRY(para_profile_prepare(s, err));
-    if (s->machine)
-        return para_tasks_new(s, err);
-    return para_serial_prepare(s, err);
+        PARA_TRY(para_samples_prepare(s, err));
+    if (s->machine) {
+        PARA_TRY(make_faults(s, err));
+        PARA_TRY(para_tasks_new(s, err));
+    } else
+        PARA_TRY(para_serial_prepare(s, err));
+    return para_values_begin(s, err);
 }
 
 int para_session_new(para_session **out, const para_graph *g, para_machine *m, const para_session_options *options,
                      para_error *err)
 {
+    const char *provider;
     if (options && options->reference && m)
         return para_fail(err, PARA_EINVAL, "reference kernels run on the serial interpreter alone");
+    PARA_TRY(para_matmul_provider(&provider, err)); /* of kernels: chosen before they run, on this thread */
     para_session *s = calloc(1, sizeof *s);
     if (!s || pthread_mutex_init(&s->lock, NULL) != 0) {
         free(s);
@@ -164,6 +265,8 @@ int para_session_new(para_session **out, const para_graph *g, para_machine *m, c
     s->machine = m;
     s->options = options ? *options : para_session_default();
     int status = prepare(s, err);
+    if (status == 0)
+        status = para_check_blas_room(m ? m->workers : 1, 0, err);
     if (status < 0)
         para_session_free(s);
     else
@@ -176,73 +279,19 @@ void para_session_free(para_session *s)
     if (!s)
         return;
     para_tasks_free(s->tasks);
+    for (int i = 0; s->machine && i < s->machine->devices.count; i++)
+        s->machine->taken[i] -= s->taken[i];
+    if (s->fault)
+        para_cuda_mapped_free(s->fault);
     para_store_free(&s->store);
     para_plan_free(s->plan);
     free(s->shared);
     free(s->scratch);
     free(s->operands);
-    free(s->samples);
+    para_samples_free(s);
     free(s->is_set);
     pthread_mutex_destroy(&s->lock);
     free(s);
-}
-
-/* Check name and size of a whole value; returns its first tile, or NULL with the error filled. */
-static const para_tensor *find_value(const para_session *s, const char *name, size_t bytes, bool write, para_error *err)
-{
-    for (int i = 0; i < s->g->n_tensors; i++) {
-        const para_tensor *t = s->g->tensors[i];
-        if (!holds_value(t, name) || (write && t->producer))
-            continue;
-        if (bytes == para_shape_whole_bytes(&t->shape))
-            return t;
-        para_fail(err, PARA_ESHAPE, "\"%s\" takes %zu bytes, got %zu", name, para_shape_whole_bytes(&t->shape), bytes);
-        return NULL;
-    }
-    para_fail(err, PARA_ENAME, "no %s is called \"%s\"",
-              write ? "input, parameter or state" : "input, parameter, state or output", name);
-    return NULL;
-}
-
-int para_session_set(para_session *s, const char *name, const void *data, size_t bytes, para_error *err)
-{
-    para_error local;
-    err = err ? err : &local;
-    const para_tensor *first = find_value(s, name, bytes, true, err);
-    if (!first)
-        return err->code;
-    for (int i = first->id; i < s->g->n_tensors; i++) {
-        const para_tensor *t = s->g->tensors[i];
-        int buffer = s->plan->buffers.of[i];
-        if (t->producer || strcmp(t->base, name) != 0)
-            continue;
-        if (acquire(s, buffer, true) != 0)
-            return para_fail(err, PARA_EDEVICE, "\"%s\" can't be brought to main memory", name);
-        para_tile_take(&t->shape, s->store.data[buffer], data);
-        release(s, buffer);
-        s->is_set[i] = true;
-    }
-    return 0;
-}
-
-int para_session_get(para_session *s, const char *name, void *data, size_t bytes, para_error *err)
-{
-    para_error local;
-    err = err ? err : &local;
-    const para_tensor *first = find_value(s, name, bytes, false, err);
-    if (!first)
-        return err->code;
-    for (int i = first->id; i < s->g->n_tensors; i++) {
-        const para_tensor *t = s->g->tensors[i];
-        int buffer = s->plan->buffers.of[i];
-        if (!holds_value(t, name))
-            continue;
-        if (acquire(s, buffer, false) != 0)
-            return para_fail(err, PARA_EDEVICE, "\"%s\" can't be brought to main memory", name);
-        para_tile_put(&t->shape, s->store.data[buffer], data);
-        release(s, buffer);
-    }
-    return 0;
 }
 
 static int check_ready(const para_session *s, para_error *err)
@@ -259,22 +308,36 @@ int para_session_run(para_session *s, para_error *err)
 {
     PARA_TRY(check_ready(s, err));
     s->status = 0;
+    s->finished = false;
+    s->failed_node = INT_MAX;
     s->run_began_ns = para_now_ns();
-    int status = 0;
+    int status = s->samples ? para_samples_begin(s, err) : 0;
+    if (status < 0)
+        return status;
     if (s->tasks)
         status = para_tasks_run(s);
     else
         para_serial_run(s);
+    read_faults(s);
     s->counters.run_ns = para_now_ns() - s->run_began_ns;
     s->counters.runs++;
     if (status < 0 || s->status < 0)
         return para_fail(err, s->error.code, "%s", s->error.message);
     if (s->samples)
-        para_profile_finish(s);
+        para_samples_finish(s);
+    s->finished = true;
     return 0;
 }
 
 para_session_counters para_session_count(const para_session *s)
 {
     return s->counters;
+}
+
+size_t para_session_gpu_bytes(const para_session *s, int gpu)
+{
+    for (int i = 0; s->machine && i < s->machine->devices.count; i++)
+        if (s->machine->devices.gpu[i] == gpu)
+            return s->taken[i];
+    return 0;
 }

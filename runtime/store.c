@@ -8,22 +8,22 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Buffers of a huge page or more begin at one, so that the kernel can back them with such pages: walks down the
- * columns of a large matrix then miss the TLB less. */
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
 
-static void *allocate(size_t bytes)
+void *para_store_allocate(size_t bytes)
 {
     size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : ALIGNMENT;
     void *data = aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
 #ifdef MADV_HUGEPAGE
     if (data && bytes >= HUGE_PAGE)
-        madvise(data, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* advice alone: where it isn't taken, pages are small */
+        madvise(data, bytes / HUGE_PAGE * HUGE_PAGE,
+                MADV_HUGEPAGE); /* advice alone: where it isn't taken, pages are small */
 #endif
     return data;
 }
 
-int para_store_new(struct para_store *out, const struct para_buffers *b, void *const *lent, para_error *err)
+int para_store_new(struct para_store *out, const struct para_buffers *b, const struct para_store *lender,
+                   const int *lent, para_error *err)
 {
     struct para_store s = {.count = b->count};
     s.data = calloc((size_t)b->count + 1, sizeof *s.data);
@@ -33,16 +33,17 @@ int para_store_new(struct para_store *out, const struct para_buffers *b, void *c
         return para_fail_memory(err, "buffers");
     }
     for (int i = 0; i < b->count; i++) {
-        s.borrowed[i] = lent && lent[i];
+        s.borrowed[i] = lent && lent[i] >= 0;
         if (s.borrowed[i]) {
-            s.data[i] = lent[i];
+            s.data[i] = lender->data[lent[i]];
             continue;
         }
-        s.data[i] = allocate(b->bytes[i]);
+        if (b->gpu[i] >= 0)
+            continue;
+        s.data[i] = para_store_allocate(b->bytes[i]);
         if (!s.data[i]) {
             para_store_free(&s);
-            return para_fail(err, PARA_ENOMEM, "out of memory: a buffer of %.3f GiB",
-                             (double)b->bytes[i] / (1 << 30));
+            return para_fail(err, PARA_ENOMEM, "out of memory: a buffer of %.3f GiB", (double)b->bytes[i] / (1 << 30));
         }
         if (b->keep[i])
             memset(s.data[i], 0, b->bytes[i]);
@@ -69,56 +70,72 @@ size_t para_shape_whole_bytes(const struct para_shape *s)
     return bytes;
 }
 
-/* A walk over the runs of a tile: stretches that lie together in the whole. */
-struct runs {
+/* A walk over a part of a tile, by stretches that lie together in the whole: along the last dimension. */
+struct walk {
     const struct para_shape *s;
-    int64_t at[PARA_MAX_RANK]; /* within the tile; the last dimension stays 0 */
-    int64_t length, count, number;
+    int64_t at[PARA_MAX_RANK]; /* of the stretch's begin, within the tile */
+    int64_t done, left;        /* elements of the part before the stretch, and from it on */
 };
 
-static struct runs runs_of(const struct para_shape *s)
+static struct walk walk_begin(const struct para_shape *s, int64_t first, int64_t count)
 {
-    struct runs r = {.s = s, .length = s->rank ? s->dim[s->rank - 1].extent : 1, .count = 1};
-    for (int d = 0; d + 1 < s->rank; d++)
-        r.count *= s->dim[d].extent;
-    return r;
+    struct walk w = {.s = s, .left = count};
+    for (int d = s->rank - 1; d >= 0; d--) {
+        w.at[d] = first % s->dim[d].extent;
+        first /= s->dim[d].extent;
+    }
+    return w;
 }
 
-/* Where the current run begins in the whole, in elements. */
-static int64_t run_begin(const struct runs *r)
+static int64_t stretch(const struct walk *w)
+{
+    int last = w->s->rank - 1;
+    int64_t length = last < 0 ? 1 : w->s->dim[last].extent - w->at[last];
+    return length < w->left ? length : w->left;
+}
+
+/* Where the stretch begins in the whole, in elements. */
+static int64_t place_of(const struct walk *w)
 {
     int64_t index = 0;
-    for (int d = 0; d < r->s->rank; d++)
-        index = index * r->s->dim[d].whole + r->s->dim[d].origin + r->at[d];
+    for (int d = 0; d < w->s->rank; d++)
+        index = index * w->s->dim[d].whole + w->s->dim[d].begin + w->at[d];
     return index;
 }
 
-static bool next_run(struct runs *r)
+static bool next_stretch(struct walk *w)
 {
-    for (int d = r->s->rank - 2; d >= 0; d--) {
-        if (++r->at[d] < r->s->dim[d].extent)
+    int64_t length = stretch(w);
+    if (w->s->rank > 0)
+        w->at[w->s->rank - 1] = 0;
+    for (int d = w->s->rank - 2; d >= 0; d--) {
+        if (++w->at[d] < w->s->dim[d].extent)
             break;
-        r->at[d] = 0;
+        w->at[d] = 0;
     }
-    return ++r->number < r->count;
+    w->done += length;
+    w->left -= length;
+    return w->left > 0;
 }
 
-void para_tile_put(const struct para_shape *s, const void *tile, void *whole)
+void para_tile_put(const struct para_shape *s, int64_t first, int64_t count, const void *part, void *whole)
 {
-    struct runs r = runs_of(s);
-    size_t element = para_dtype_bytes(s->dtype), bytes = (size_t)r.length * element;
+    size_t element = para_dtype_bytes(s->dtype);
+    struct walk w = walk_begin(s, first, count);
     do
-        memcpy((char *)whole + (size_t)run_begin(&r) * element, (const char *)tile + (size_t)r.number * bytes, bytes);
-    while (next_run(&r));
+        memcpy((char *)whole + (size_t)place_of(&w) * element, (const char *)part + (size_t)w.done * element,
+               (size_t)stretch(&w) * element);
+    while (next_stretch(&w));
 }
 
-void para_tile_take(const struct para_shape *s, void *tile, const void *whole)
+void para_tile_take(const struct para_shape *s, int64_t first, int64_t count, void *part, const void *whole)
 {
-    struct runs r = runs_of(s);
-    size_t element = para_dtype_bytes(s->dtype), bytes = (size_t)r.length * element;
+    size_t element = para_dtype_bytes(s->dtype);
+    struct walk w = walk_begin(s, first, count);
     do
-        memcpy((char *)tile + (size_t)r.number * bytes, (const char *)whole + (size_t)run_begin(&r) * element, bytes);
-    while (next_run(&r));
+        memcpy((char *)part + (size_t)w.done * element, (const char *)whole + (size_t)place_of(&w) * element,
+               (size_t)stretch(&w) * element);
+    while (next_stretch(&w));
 }
 
 /* Draws begin to begin + length - 1 of a stream; neighbours in pairs share one logarithm. */
@@ -160,7 +177,8 @@ static void fill_floats(float *x, int64_t length, uint64_t seed, uint64_t stream
             x[e] = (float)init.mean;
 }
 
-/* Elements of another type: of float32 values, or, of int32, which alone may be larger than float32 is exact, a fill. */
+/* Elements of another type: of float32 values, or, of int32, which alone may be larger than float32 is exact, a fill.
+ */
 static void fill_others(void *to, para_dtype dtype, int64_t length, uint64_t seed, uint64_t stream, int64_t begin,
                         para_init init)
 {
@@ -180,16 +198,16 @@ static void fill_others(void *to, para_dtype dtype, int64_t length, uint64_t see
     }
 }
 
-void para_fill_initial(const para_tensor *t, uint64_t seed, void *tile)
+void para_fill_initial(const para_tensor *t, uint64_t seed, int64_t first, int64_t count, void *part)
 {
-    struct runs r = runs_of(&t->shape);
+    struct walk w = walk_begin(&t->shape, first, count);
     uint64_t stream = (uint64_t)t->origin;
     para_dtype dtype = t->shape.dtype;
     do {
-        void *to = (char *)tile + (size_t)(r.number * r.length) * para_dtype_bytes(dtype);
+        void *to = (char *)part + (size_t)w.done * para_dtype_bytes(dtype);
         if (dtype == PARA_F32)
-            fill_floats(to, r.length, seed, stream, run_begin(&r), t->init);
+            fill_floats(to, stretch(&w), seed, stream, place_of(&w), t->init);
         else
-            fill_others(to, dtype, r.length, seed, stream, run_begin(&r), t->init);
-    } while (next_run(&r));
+            fill_others(to, dtype, stretch(&w), seed, stream, place_of(&w), t->init);
+    } while (next_stretch(&w));
 }

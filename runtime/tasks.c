@@ -1,13 +1,32 @@
 /* A plan as StarPU tasks: made once, replayed every run.
  *
- * One buffer is one data handle, registered once; one cluster of nodes is one task, its edges are declared once.
- * Sequential consistency is off, so that StarPU adds no order of its own. A run resubmits the same task structures
- * after all have ended. In implicit mode StarPU infers the order from data accesses instead: a debugging aid. */
+ * One block of buffers is one data handle, registered once; one cluster of nodes is one task, its edges are declared
+ * once. A task on a GPU enqueues its kernels one by one in its first run; in the second they are captured, and from
+ * then on launched as one, as long as the blocks lie where they lay. Sequential consistency is off, so that StarPU adds
+ * no order of its own. A run resubmits the same task structures after all have ended. In implicit mode StarPU infers
+ * the order from data accesses instead: a debugging aid. */
+#include "base/fail.h"
+#include "runtime/blocks.h"
+#include "runtime/cuda.h"
 #include "runtime/session.h"
 
 #include <starpu.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Where an operand lies: in which of its task's handles, and how far behind its begin. */
+struct operand {
+    int slot;
+    size_t offset;
+};
+
+/* What a GPU's task has come to. */
+struct launch {
+    enum { PLAIN, CAPTURE, CAPTURED, NEVER } state; /* how it runs next */
+    struct para_cuda_graph *graph;
+    void **base; /* by handle: where it lay when the graph was captured */
+};
 
 struct task {
     struct para_task_nodes nodes; /* first: the codelets look at them */
@@ -16,42 +35,140 @@ struct task {
     starpu_data_handle_t *handles; /* each buffer once, with its accesses */
     enum starpu_data_access_mode *modes;
     int n_handles;
-    int *slot;         /* node by node, inputs, then outputs: which of the handles */
-    void **operands;   /* of one node, filled at each run */
-    uint32_t *workers; /* a bit per worker allowed; NULL: all */
+    struct operand *operand; /* node by node, inputs, then outputs */
+    void **operands;         /* of one node, filled at each run */
+    struct launch launch;    /* on a GPU */
+    uint32_t *workers;       /* a bit per worker allowed; NULL: all */
     unsigned worker_words;
+};
+
+/* Where a buffer lies. */
+struct place {
+    starpu_data_handle_t handle;
+    size_t offset;
+    int node; /* of StarPU's memories */
+};
+
+/* A handle, and whether it holds anything between runs. */
+struct held {
+    starpu_data_handle_t handle;
+    bool keep;
 };
 
 struct para_tasks {
     struct para_arena arena;
-    starpu_data_handle_t *handles; /* by buffer number */
-    const bool *borrowed;          /* by buffer number: another session's handle */
+    struct para_blocks blocks;
+    starpu_data_handle_t *handles; /* by block */
     int n_handles;
+    struct place *place;          /* by buffer */
+    struct held *all;             /* handles of buffers, each once: of blocks, and what another session has */
+    int n_buffers, n_all, n_held; /* of all, the first are held */
+    int *used;                    /* by buffer: the last task, as tasks are made, that uses it */
+    const para_machine *machine;
     struct task *tasks; /* by number in the plan */
     int n_tasks;
-    void **scratch; /* by worker */
-    int n_workers;
+    void **scratch; /* by worker: in main memory, and, after those, on the GPUs */
+    int n_workers, n_gpus;
 };
 
 /* --- running --- */
 
+static void *base_of(void *buffers[], int slot)
+{
+    return (void *)STARPU_VECTOR_GET_PTR(buffers[slot]);
+}
+
+static void run_nodes(struct task *t, void *buffers[], int worker, void *scratch, const struct para_cuda *cuda)
+{
+    const struct operand *o = t->operand;
+    for (int i = 0; i < t->nodes.count; i++) {
+        const para_node *n = t->nodes.of[i];
+        for (int k = 0; k < n->n_in + n->n_out; k++, o++)
+            t->operands[k] = (char *)base_of(buffers, o->slot) + o->offset;
+        para_run_node(t->session, n, t->operands, t->operands + n->n_in, scratch, worker, cuda);
+    }
+}
+
 void para_task_run(void *buffers[], void *argument)
 {
     struct task *t = argument;
-    int worker = starpu_worker_get_id();
-    const int *slot = t->slot;
-    for (int i = 0; i < t->nodes.count; i++) {
-        const para_node *n = t->nodes.of[i];
-        for (int k = 0; k < n->n_in + n->n_out; k++, slot++)
-            t->operands[k] = (void *)STARPU_VECTOR_GET_PTR(buffers[*slot]);
-        para_run_node(t->session, n, t->operands, t->operands + n->n_in, t->session->tasks->scratch[worker], worker);
+    int worker = para_machine_worker(t->session->machine, starpu_worker_get_id());
+    run_nodes(t, buffers, worker, t->session->tasks->scratch[worker], NULL);
+}
+
+/* Whether the blocks of a captured task still lie where they lay. */
+static bool lies_still(const struct task *t, void *buffers[])
+{
+    for (int h = 0; h < t->n_handles; h++)
+        if (t->launch.base[h] != base_of(buffers, h))
+            return false;
+    return true;
+}
+
+/* Tell once that a task's kernels go on being launched one by one. */
+static void give_up(struct task *t, const char *why)
+{
+    static atomic_flag told = ATOMIC_FLAG_INIT;
+    t->launch.state = NEVER;
+    if (!atomic_flag_test_and_set(&told))
+        para_log(PARA_LOG_WARNING, "%s and %d more nodes can't be captured: %s; their kernels are launched one by one",
+                 t->nodes.of[0]->name, t->nodes.count - 1, why);
+}
+
+static void capture(struct task *t, void *buffers[], int worker, void *scratch, const struct para_cuda *cuda)
+{
+    const char *why;
+    para_session *s = t->session;
+    struct para_cuda captured = *cuda;
+    captured.stream = s->machine->capture[worker - s->machine->workers];
+    para_cuda_graph_free(t->launch.graph);
+    t->launch.graph = NULL;
+    bool begun = para_cuda_capture_begin(captured.stream, &why);
+    if (begun)
+        run_nodes(t, buffers, worker, scratch, &captured);
+    if (!begun || !para_cuda_capture_end(captured.stream, &t->launch.graph, &why)) {
+        give_up(t, why);
+        return;
     }
+    t->launch.state = CAPTURED;
+    for (int h = 0; h < t->n_handles; h++)
+        t->launch.base[h] = base_of(buffers, h);
+    pthread_mutex_lock(&s->lock);
+    s->counters.captures++;
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Kernels one by one the first time, which lets libraries prepare themselves, and wherever each is to have its time. */
+static void run_on_gpu(struct task *t, void *buffers[], int worker, void *scratch, const struct para_cuda *cuda)
+{
+    const char *why;
+    struct launch *l = &t->launch;
+    if (l->state == CAPTURE || (l->state == CAPTURED && !lies_still(t, buffers)))
+        capture(t, buffers, worker, scratch, cuda);
+    if (l->state == CAPTURED && para_cuda_graph_launch(l->graph, cuda->stream, &why))
+        return;
+    if (l->state == CAPTURED)
+        give_up(t, why);
+    run_nodes(t, buffers, worker, scratch, cuda);
+    if (l->state == PLAIN && !t->session->samples && t->nodes.count > 1)
+        l->state = CAPTURE;
+}
+
+void para_task_run_cuda(void *buffers[], void *argument)
+{
+    struct task *t = argument;
+    const para_machine *m = t->session->machine;
+    int worker = para_machine_worker(m, starpu_worker_get_id());
+    struct para_cuda cuda = m->cuda[worker - m->workers];
+    cuda.stream = para_cuda_stream();
+    para_samples_enter(t->session, t->nodes.of[0], worker, &cuda);
+    run_on_gpu(t, buffers, worker, t->session->tasks->scratch[worker], &cuda);
 }
 
 /* The node that takes the most time. */
 static const para_node *main_node(const struct task *t)
 {
-    const double *cost_ns = t->session->plan->cost_ns;
+    const double *cost_ns = t->session->plan->times.cost_ns;
     const para_node *most = t->nodes.of[0];
     for (int i = 1; i < t->nodes.count; i++)
         most = cost_ns[t->nodes.of[i]->id] > cost_ns[most->id] ? t->nodes.of[i] : most;
@@ -62,6 +179,7 @@ static void fill_task(struct task *t)
 {
     struct starpu_task *task = t->starpu;
     const para_session *s = t->session;
+    int gpu = s->plan->gpu[t->nodes.of[0]->id];
     task->cl = para_codelet_of(s->machine->codelets, main_node(t)->op);
     task->name = main_node(t)->name;
     task->cl_arg = t;
@@ -72,8 +190,13 @@ static void fill_task(struct task *t)
             task->priority = s->plan->priority[t->nodes.of[i]->id];
     task->sequential_consistency = s->options.implicit;
     task->nbuffers = t->n_handles;
+    task->where = gpu == PARA_ON_CPUS ? STARPU_CPU : STARPU_CUDA;
     task->workerids = t->workers;
     task->workerids_len = t->worker_words;
+    if (gpu != PARA_ON_CPUS) {
+        task->execute_on_a_specific_worker = 1;
+        task->workerid = (unsigned)para_machine_gpu_worker(s->machine, gpu);
+    }
     if (t->n_handles > STARPU_NMAXBUFS) {
         task->dyn_handles = t->handles;
         task->dyn_modes = t->modes;
@@ -118,7 +241,7 @@ int para_tasks_run(para_session *s)
     struct para_tasks *ts = s->tasks;
     for (int i = 0; i < ts->n_tasks; i++) {
         for (int k = 0; k < ts->tasks[i].nodes.count && s->samples; k++)
-            para_profile_submit(s, ts->tasks[i].nodes.of[k]);
+            para_samples_submit(s, ts->tasks[i].nodes.of[k]);
         int status = starpu_task_submit(ts->tasks[i].starpu);
         if (status != 0) {
             starpu_task_wait_for_all(); /* those before it, which wait for none after it */
@@ -132,38 +255,142 @@ int para_tasks_run(para_session *s)
     return 0;
 }
 
-int para_tasks_acquire(struct para_tasks *t, int buffer, bool write)
+/* --- values --- */
+
+static int memory_node(const para_machine *m, int gpu)
 {
-    return starpu_data_acquire(t->handles[buffer], write ? STARPU_W : STARPU_R);
+    return gpu < 0 ? STARPU_MAIN_RAM : (int)starpu_worker_get_memory_node((unsigned)para_machine_gpu_worker(m, gpu));
 }
 
-void para_tasks_release(struct para_tasks *t, int buffer)
+static void *address_of(const struct place *p, int node)
 {
-    starpu_data_release(t->handles[buffer]);
+    return (char *)STARPU_VECTOR_GET_PTR(starpu_data_get_interface_on_node(p->handle, (unsigned)node)) + p->offset;
+}
+
+/* In main memory a buffer is all of its block, and what it held may be lost if it is written. */
+int para_tasks_acquire(struct para_tasks *ts, int buffer, bool write, void **address)
+{
+    const struct place *p = &ts->place[buffer];
+    enum starpu_data_access_mode writing = p->node == STARPU_MAIN_RAM ? STARPU_W : STARPU_RW;
+    int status = starpu_data_acquire_on_node(p->handle, p->node, write ? writing : STARPU_R);
+    if (status == 0)
+        *address = address_of(p, p->node);
+    return status;
+}
+
+void para_tasks_release(struct para_tasks *ts, int buffer)
+{
+    starpu_data_release_on_node(ts->place[buffer].handle, ts->place[buffer].node);
+}
+
+/* What a run doesn't leave behind needn't be brought. */
+int para_tasks_acquire_all(struct para_tasks *ts, void *data[])
+{
+    int status = 0;
+    for (; ts->n_held < ts->n_all && status == 0; ts->n_held += status == 0)
+        status = starpu_data_acquire_on_node(ts->all[ts->n_held].handle, STARPU_MAIN_RAM,
+                                             ts->all[ts->n_held].keep ? STARPU_RW : STARPU_W);
+    if (status != 0) {
+        para_tasks_release_all(ts);
+        return status;
+    }
+    for (int b = 0; b < ts->n_buffers; b++)
+        data[b] = address_of(&ts->place[b], STARPU_MAIN_RAM);
+    return 0;
+}
+
+void para_tasks_release_all(struct para_tasks *ts)
+{
+    while (ts->n_held > 0)
+        starpu_data_release_on_node(ts->all[--ts->n_held].handle, STARPU_MAIN_RAM);
+}
+
+static int clear_block(struct para_tasks *ts, int block, para_error *err)
+{
+    const struct place first = {.handle = ts->handles[block]};
+    int node = memory_node(ts->machine, ts->blocks.gpu[block]);
+    if (starpu_data_acquire_on_node(first.handle, node, STARPU_W) != 0)
+        return para_fail(err, PARA_EDEVICE, "cuda:%d: no memory for %zu bytes", ts->blocks.gpu[block],
+                         ts->blocks.bytes[block]);
+    int status = para_cuda_clear(address_of(&first, node), ts->blocks.bytes[block], err);
+    starpu_data_release_on_node(first.handle, node);
+    return status;
+}
+
+/* StarPU notes only where it infers the order that a handle holds something, and lets no other be read. */
+int para_tasks_clear(struct para_tasks *ts, para_error *err)
+{
+    int status = 0;
+    for (int b = 0; b < ts->blocks.count && status == 0; b++) {
+        if (ts->blocks.gpu[b] < 0 || !ts->blocks.keep[b])
+            continue;
+        unsigned infer = starpu_data_get_sequential_consistency_flag(ts->handles[b]);
+        starpu_data_set_sequential_consistency_flag(ts->handles[b], 1);
+        status = clear_block(ts, b, err);
+        starpu_data_set_sequential_consistency_flag(ts->handles[b], infer);
+    }
+    return status;
 }
 
 /* --- making --- */
 
+static int register_block(struct para_tasks *ts, para_session *s, int block, const void *data, para_error *err)
+{
+    size_t bytes = ts->blocks.bytes[block], unit = ts->blocks.gpu[block] < 0 ? 4 : PARA_GPU_ALIGNMENT;
+    size_t units = (bytes + unit - 1) / unit;
+    if (units > UINT32_MAX)
+        return para_fail(err, PARA_ERANGE, "a buffer of %zu bytes; StarPU takes at most %zu: split the axis", bytes,
+                         unit * UINT32_MAX);
+    starpu_vector_data_register(&ts->handles[block], data ? STARPU_MAIN_RAM : -1, (uintptr_t)data, (uint32_t)units,
+                                unit);
+    ts->n_handles++;
+    s->counters.handles_registered++;
+    starpu_data_set_sequential_consistency_flag(ts->handles[block], s->options.implicit);
+    return 0;
+}
+
+static int by_handle(const void *left, const void *right)
+{
+    uintptr_t a = (uintptr_t)((const struct held *)left)->handle, b = (uintptr_t)((const struct held *)right)->handle;
+    return (a > b) - (a < b);
+}
+
+/* The handles of all buffers, each once. */
+static void list_handles(struct para_tasks *ts)
+{
+    for (int b = 0; b < ts->n_buffers; b++)
+        ts->all[b] =
+            (struct held){ts->place[b].handle, ts->blocks.of[b] == PARA_NO_BLOCK || ts->blocks.keep[ts->blocks.of[b]]};
+    qsort(ts->all, (size_t)ts->n_buffers, sizeof(*ts->all), by_handle);
+    for (int b = 0; b < ts->n_buffers; b++)
+        if (b == 0 || ts->all[b].handle != ts->all[ts->n_all - 1].handle)
+            ts->all[ts->n_all++] = ts->all[b];
+}
+
 static int register_buffers(struct para_tasks *ts, para_session *s, para_error *err)
 {
     const struct para_buffers *b = &s->plan->buffers;
-    ts->handles = para_arena_alloc(&ts->arena, sizeof *ts->handles * (size_t)(b->count + 1));
-    if (!ts->handles)
+    size_t room = (size_t)b->count + 1;
+    PARA_TRY(para_blocks_new(&ts->blocks, s->plan, s->store.borrowed, err));
+    ts->n_buffers = b->count;
+    ts->handles = para_arena_alloc(&ts->arena, sizeof *ts->handles * room);
+    ts->place = para_arena_alloc(&ts->arena, sizeof *ts->place * room);
+    ts->all = para_arena_alloc(&ts->arena, sizeof *ts->all * room);
+    ts->used = para_arena_alloc(&ts->arena, sizeof *ts->used * room);
+    if (!ts->handles || !ts->place || !ts->all || !ts->used)
         return para_fail_memory(err, "data handles");
-    ts->borrowed = s->store.borrowed;
-    for (int i = 0; i < b->count; i++, ts->n_handles++) {
-        if (s->store.borrowed[i]) {
-            ts->handles[i] = s->options.share->tasks->handles[s->shared[i]];
+    for (int i = 0; i < b->count; i++) {
+        int block = ts->blocks.of[i];
+        ts->used[i] = -1;
+        if (block == PARA_NO_BLOCK) {
+            ts->place[i] = s->options.share->tasks->place[s->shared[i]];
             continue;
         }
-        size_t words = (b->bytes[i] + 3) / 4;
-        if (words > UINT32_MAX)
-            return para_fail(err, PARA_ERANGE, "a buffer of %zu bytes; StarPU takes at most %zu: split the axis",
-                             b->bytes[i], 4 * (size_t)UINT32_MAX);
-        starpu_vector_data_register(&ts->handles[i], STARPU_MAIN_RAM, (uintptr_t)s->store.data[i], (uint32_t)words, 4);
-        s->counters.handles_registered++;
-        starpu_data_set_sequential_consistency_flag(ts->handles[i], s->options.implicit);
+        if (block == ts->n_handles)
+            PARA_TRY(register_block(ts, s, block, s->store.data[i], err));
+        ts->place[i] = (struct place){ts->handles[block], ts->blocks.offset[i], memory_node(ts->machine, b->gpu[i])};
     }
+    list_handles(ts);
     return 0;
 }
 
@@ -173,52 +400,61 @@ static bool in_group(int worker, int workers, int group, int groups)
     return groups <= workers ? worker * groups / workers == group : group % workers == worker;
 }
 
+/* A task for CPUs that is of a group to the group's workers, by StarPU's numbers. */
 static int restrict_workers(struct para_tasks *ts, struct task *t, int groups)
 {
-    unsigned words = ((unsigned)ts->n_workers + 31) / 32;
+    const int *number = t->session->machine->starpu_worker;
+    unsigned words = (starpu_worker_get_count() + 31) / 32;
     int group = t->nodes.of[0]->place;
-    if (group < 0)
+    if (group < 0 || t->session->plan->gpu[t->nodes.of[0]->id] != PARA_ON_CPUS)
         return 0;
     t->workers = para_arena_alloc(&ts->arena, words * sizeof *t->workers);
     if (!t->workers)
         return PARA_ENOMEM;
     for (int w = 0; w < ts->n_workers; w++)
         if (in_group(w, ts->n_workers, group, groups))
-            t->workers[w / 32] |= 1u << (w % 32);
+            t->workers[number[w] / 32] |= 1u << (number[w] % 32);
     t->worker_words = words;
     return 0;
 }
 
-/* Name a buffer once, with all its accesses; what the task itself has written first, it reads without a need for what
- * was there before. Returns its slot. */
-static int name_buffer(struct task *t, starpu_data_handle_t handle, enum starpu_data_access_mode mode)
+/* Name a buffer's handle once, with all accesses to what is in it. What the task itself writes first, it reads without
+ * a need for what was there before: `first` says that it hasn't used the buffer yet. Returns the handle's slot. */
+static int name_buffer(struct task *t, starpu_data_handle_t handle, bool write, bool first)
 {
     int slot = 0;
     while (slot < t->n_handles && t->handles[slot] != handle)
         slot++;
     if (slot == t->n_handles) {
         t->handles[slot] = handle;
-        t->modes[slot] = mode;
+        t->modes[slot] = STARPU_NONE;
         t->n_handles++;
-    } else if (mode == STARPU_W)
-        t->modes[slot] = (enum starpu_data_access_mode)(t->modes[slot] | STARPU_W);
+    }
+    int mode = t->modes[slot];
+    mode |= write ? STARPU_W : 0;
+    mode |= !write && first ? STARPU_R : 0;
+    t->modes[slot] = (enum starpu_data_access_mode)mode;
     return slot;
 }
 
-static void name_buffers(struct task *t, const struct para_tasks *ts, const para_plan *p)
+static void name_buffers(struct task *t, struct para_tasks *ts, const para_plan *p, int number)
 {
-    int *slot = t->slot;
+    struct operand *o = t->operand;
     for (int i = 0; i < t->nodes.count; i++) {
         const para_node *n = t->nodes.of[i];
-        for (int k = 0; k < n->n_in + n->n_out; k++) {
+        for (int k = 0; k < n->n_in + n->n_out; k++, o++) {
             int buffer = p->buffers.of[para_node_operand(n, k)->id];
-            *slot++ = name_buffer(t, ts->handles[buffer], k < n->n_in ? STARPU_R : STARPU_W);
+            const struct place *place = &ts->place[buffer];
+            o->slot = name_buffer(t, place->handle, k >= n->n_in, ts->used[buffer] != number);
+            o->offset = place->offset;
+            ts->used[buffer] = number;
         }
     }
 }
 
 /* The nodes of a task, and how many operands they have: altogether, and the node that has the most. */
-static int list_nodes(struct para_tasks *ts, struct task *t, const para_session *s, int number, size_t *all, size_t *most)
+static int list_nodes(struct para_tasks *ts, struct task *t, const para_session *s, int number, size_t *all,
+                      size_t *most)
 {
     const struct para_clusters *c = &s->plan->clusters;
     t->nodes.count = c->first[number + 1] - c->first[number];
@@ -243,15 +479,16 @@ static int make_task(struct para_tasks *ts, para_session *s, int number, para_er
         return para_fail_memory(err, "tasks");
     t->handles = para_arena_alloc(&ts->arena, all * sizeof *t->handles);
     t->modes = para_arena_alloc(&ts->arena, all * sizeof *t->modes);
-    t->slot = para_arena_alloc(&ts->arena, all * sizeof *t->slot);
+    t->operand = para_arena_alloc(&ts->arena, all * sizeof *t->operand);
+    t->launch.base = para_arena_alloc(&ts->arena, all * sizeof *t->launch.base);
     t->operands = para_arena_alloc(&ts->arena, most * sizeof *t->operands);
-    t->starpu = t->handles && t->modes && t->slot && t->operands ? starpu_task_create() : NULL;
+    t->starpu = t->handles && t->modes && t->operand && t->operands && t->launch.base ? starpu_task_create() : NULL;
     if (!t->starpu)
         return para_fail_memory(err, "tasks");
     s->counters.tasks_created++;
     ts->n_tasks++;
     t->session = s;
-    name_buffers(t, ts, s->plan);
+    name_buffers(t, ts, s->plan, number);
     if (restrict_workers(ts, t, s->plan->groups) < 0)
         return para_fail_memory(err, "tasks");
     fill_task(t);
@@ -276,14 +513,19 @@ static int declare_edges(struct para_tasks *ts, const para_plan *p, int number, 
 
 static int make_scratch(struct para_tasks *ts, const para_session *s, para_error *err)
 {
+    const struct para_devices *d = &s->machine->devices;
     size_t bytes = (s->plan->scratch_bytes + 63) / 64 * 64;
     ts->n_workers = s->machine->workers;
-    ts->scratch = para_arena_alloc(&ts->arena, sizeof *ts->scratch * (size_t)ts->n_workers);
+    ts->scratch = para_arena_alloc(&ts->arena, sizeof *ts->scratch * (size_t)(ts->n_workers + d->n_gpus));
     if (!ts->scratch)
         return para_fail_memory(err, "kernel scratch");
     for (int w = 0; w < ts->n_workers && bytes; w++)
         if (!(ts->scratch[w] = aligned_alloc(64, bytes)))
             return para_fail_memory(err, "kernel scratch");
+    for (int i = 0; i < d->count && s->plan->gpu_scratch_bytes; i++)
+        if (d->gpu[i] != PARA_ON_CPUS)
+            PARA_TRY(
+                para_cuda_new(&ts->scratch[ts->n_workers + ts->n_gpus++], d->gpu[i], s->plan->gpu_scratch_bytes, err));
     return 0;
 }
 
@@ -293,6 +535,7 @@ int para_tasks_new(para_session *s, para_error *err)
     if (!ts)
         return para_fail_memory(err, "tasks");
     s->tasks = ts;
+    ts->machine = s->machine;
     PARA_TRY(make_scratch(ts, s, err));
     PARA_TRY(register_buffers(ts, s, err));
     ts->tasks = para_arena_alloc(&ts->arena, sizeof *ts->tasks * (size_t)(s->plan->clusters.count + 1));
@@ -312,12 +555,15 @@ void para_tasks_free(struct para_tasks *ts)
     for (int i = 0; i < ts->n_tasks; i++) {
         take_back(ts->tasks[i].starpu);
         starpu_task_destroy(ts->tasks[i].starpu);
+        para_cuda_graph_free(ts->tasks[i].launch.graph);
     }
     for (int i = 0; i < ts->n_handles; i++)
-        if (!ts->borrowed[i])
-            starpu_data_unregister(ts->handles[i]);
+        starpu_data_unregister_no_coherency(ts->handles[i]); /* nothing is needed any more */
+    para_blocks_free(&ts->blocks);
     for (int w = 0; w < ts->n_workers && ts->scratch; w++)
         free(ts->scratch[w]);
+    for (int g = 0; g < ts->n_gpus; g++)
+        para_cuda_free(ts->scratch[ts->n_workers + g]);
     para_arena_free(&ts->arena);
     free(ts);
 }

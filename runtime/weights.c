@@ -116,7 +116,8 @@ static int set_i8(para_session *s, const para_tensor *t, const float *x, int64_t
     struct quantizer q;
     const para_tensor *scale = find_parameter(s, t->base, SCALE);
     if (!scale)
-        return para_fail(err, PARA_ENAME, "no parameter is called \"%s%s\", which an i8 parameter needs", t->base, SCALE);
+        return para_fail(err, PARA_ENAME, "no parameter is called \"%s%s\", which an i8 parameter needs", t->base,
+                         SCALE);
     PARA_TRY(begin(&q, t, scale, err));
     int64_t scales = whole_elements(&scale->shape);
     int8_t *byte = malloc((size_t)count);

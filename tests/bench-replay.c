@@ -1,8 +1,8 @@
 /* What a session's replay costs beside StarPU's own: the 124M training step with all extents shrunk, so that kernels
  * cost next to nothing, against a bare StarPU program that resubmits as many empty tasks with the same handles, modes,
- * priorities and edges. Nodes so small would all be clustered: here each is a task of its own. Rounds alternate; medians
- * are printed, and the ratio beside its bar.
- * Usage: bench-replay [WORKERS]; one JSON line on standard output, text on standard error. */
+ * priorities and edges. Nodes so small would all be clustered: here each is a task of its own. Rounds alternate;
+ * medians are printed, and the ratio beside its bar. Usage: bench-replay [WORKERS]; one JSON line on standard output,
+ * text on standard error. */
 #include "runtime/session.h"
 
 #include <paragraph.h>
@@ -40,9 +40,12 @@ static void *must_alloc(size_t bytes)
 }
 
 /* In the place of para_clusters_new(), by the linker: a task per node. */
-int __wrap_para_clusters_new(struct para_clusters *out, const para_graph *g, const para_deps *d, para_error *err);
-int __wrap_para_clusters_new(struct para_clusters *out, const para_graph *g, const para_deps *d, para_error *err)
+int __wrap_para_clusters_new(struct para_clusters *out, const para_graph *g, const para_deps *d,
+                             const struct para_gpus *gpus, para_error *err);
+int __wrap_para_clusters_new(struct para_clusters *out, const para_graph *g, const para_deps *d,
+                             const struct para_gpus *gpus, para_error *err)
 {
+    (void)gpus;
     (void)err;
     size_t nodes = (size_t)g->n_nodes + 1, edges = (size_t)para_deps_edge_count(d);
     *out = (struct para_clusters){.count = g->n_nodes,
@@ -69,7 +72,7 @@ static para_graph *training_step(void)
     para_adamw_options adamw = para_adamw_default();
     adamw.clip = 1.0;
     para_graph *g = para_graph_new(), *cut = NULL, *chained = NULL;
-    para_gpt2_graph made = para_gpt2_build(g, &shrunk, 2, 2, true);
+    para_model_graph made = para_gpt2_build(g, &shrunk, 2, 2, true);
     MUST(para_graph_backward(g, made.loss, &err));
     MUST(para_graph_adamw(g, &adamw, &err));
     MUST(para_graph_seal(g, &err));

@@ -4,14 +4,21 @@
 #include <string.h>
 #include <sys/stat.h>
 
-const para_gpt2 small = {
-    .layers = 2, .heads = 2, .embd = 8, .ff = 20, .vocab = 11, .context = 7, .dropout = 0.125, .norm_eps = 1e-5};
+const para_gpt2 small = {.layers = 2,
+                         .heads = 2,
+                         .embd = 8,
+                         .ff = 20,
+                         .vocab = 11,
+                         .context = 7,
+                         .dropout = 0.125,
+                         .embd_dropout = 0.125,
+                         .norm_eps = 1e-5};
 
 para_graph *checkpoint_graph(const para_gpt2 *model)
 {
     para_error err = {0};
     para_graph *g = para_graph_new();
-    para_gpt2_graph built = para_gpt2_build(g, model, 2, 4, true);
+    para_model_graph built = para_gpt2_build(g, model, 2, 4, true);
     must(para_graph_backward(g, built.loss, &err), err);
     para_adamw_options options = para_adamw_default();
     must(para_graph_adamw(g, &options, &err), err);
@@ -19,11 +26,20 @@ para_graph *checkpoint_graph(const para_gpt2 *model)
     return g;
 }
 
+para_model *model_of(const para_gpt2 *config)
+{
+    para_error err = {0};
+    para_model *model;
+    must(para_model_from_gpt2(&model, config, &err), err);
+    return model;
+}
+
 int set_up(void **state)
 {
     static struct run r;
     r.parent = temp_dir();
     r.dir = path_join(r.parent, "model");
+    r.model = model_of(&small);
     r.g = checkpoint_graph(&small);
     r.s = serial_session(r.g, false);
     *state = &r;
@@ -35,6 +51,7 @@ int tear_down(void **state)
     struct run *r = *state;
     para_session_free(r->s);
     para_graph_free(r->g);
+    para_model_free(r->model);
     free(r->dir);
     temp_dir_remove(r->parent);
     return 0;
@@ -93,7 +110,7 @@ void assert_alone(const struct run *r)
 {
     assert_true(there(r->parent, "model"));
     assert_false(there(r->parent, "model.paragraph-new"));
-    assert_false(there(r->parent, "model.paragraph-old"));
+    assert_false(there(r->parent, "model.paragraph-next"));
 }
 
 void write_text(const char *folder, const char *name, const char *text)
@@ -109,7 +126,7 @@ void write_text(const char *folder, const char *name, const char *text)
 void save(struct run *r, const para_trainer *trainer)
 {
     para_error err = {0};
-    must(para_checkpoint_save(r->dir, &small, r->g, r->s, trainer, &err), err);
+    must(para_checkpoint_save(r->dir, r->model, r->g, r->s, trainer, &err), err);
 }
 
 void assert_says(const para_error *err, const char *text)

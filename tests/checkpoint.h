@@ -9,9 +9,10 @@
 /* 2 layers, 2 heads, 8 wide, ff 20, vocabulary 11, context 7. */
 extern const para_gpt2 small;
 
-/* A training graph of the small model, a session of it, and a folder to save to. */
+/* The small model, a training graph of it, a session of that, and a folder to save to. */
 struct run {
     char *parent, *dir;
+    para_model *model;
     para_graph *g;
     para_session *s;
 };
@@ -21,6 +22,9 @@ int set_up(void **state);
 int tear_down(void **state);
 
 para_graph *checkpoint_graph(const para_gpt2 *model);
+
+/* A model of a configuration, to be freed. */
+para_model *model_of(const para_gpt2 *config);
 
 /* Save the run's session to its folder. */
 void save(struct run *r, const para_trainer *trainer);

@@ -15,6 +15,10 @@ char *dump(const para_graph *g, enum format format, int fold)
         must(para_graph_dump_text(g, out, fold, &err), err);
     else if (format == DOT)
         must(para_graph_dump_dot(g, out, fold, &err), err);
+    else if (format == SVG)
+        must(para_graph_dump_svg(g, out, fold, &err), err);
+    else if (format == HTML)
+        must(para_graph_dump_html(g, out, &err), err);
     else
         must(para_graph_dump_json(g, out, &err), err);
     fclose(out);

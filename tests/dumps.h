@@ -4,7 +4,7 @@
 
 #include "tests/support.h"
 
-enum format { TEXT, DOT, JSON };
+enum format { TEXT, DOT, SVG, HTML, JSON };
 
 /* A dump, to be freed. */
 char *dump(const para_graph *g, enum format format, int fold);

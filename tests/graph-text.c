@@ -129,7 +129,8 @@ struct builder {
 BUILDER(embedding, para_embedding(g, a->t[0], a->t[1], a->s[0]))
 BUILDER(matmul, para_matmul(g, a->t[0], a->t[1], a->s[0]))
 BUILDER(layernorm, para_layernorm(g, a->t[0], a->t[1], a->t[2], a->x[0]))
-BUILDER(attention, para_attention(g, a->t[0], a->x[0] != 0.0))
+BUILDER(attention, para_attention(g, a->t[0], a->t[1], a->t[2], a->x[0] != 0.0))
+BUILDER(attention_stacked, para_attention_stacked(g, a->t[0], a->x[0] != 0.0))
 BUILDER(gelu, para_gelu(g, a->t[0]))
 BUILDER(gelu_erf, para_gelu_erf(g, a->t[0]))
 BUILDER(add, para_add(g, a->t[0], a->t[1]))
@@ -225,7 +226,8 @@ static const struct builder builders[] = {
     {"add", 2, 0, 0, build_add},
     {"arange", 0, 1, 1, build_arange},
     {"arange_from", 1, 1, 2, build_arange_from},
-    {"attention", 1, 0, 1, build_attention},
+    {"attention", 3, 0, 1, build_attention},
+    {"attention_stacked", 1, 0, 1, build_attention_stacked},
     {"backward", 1, 0, 0, build_backward},
     {"cast", 1, 1, 0, build_cast},
     {"concat", ANY, 1, 1, build_concat},
@@ -317,7 +319,8 @@ static void read_argument(struct reader *r, struct args *a)
         char word[MAX_WORD + 1];
         read_word(r, word);
         assert_true(a->tensors < MAX_TENSORS);
-        a->t[a->tensors++] = find_tensor(r, word);
+        para_tensor *t = find_tensor(r, word);
+        a->t[a->tensors++] = accept(r, ':') && t ? t->producer->out[(int)read_number(r)] : t;
     }
 }
 

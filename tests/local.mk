@@ -4,8 +4,13 @@ TESTS = $(check_PROGRAMS) $(dist_check_SCRIPTS)
 dist_check_SCRIPTS += scripts/check-includes
 dist_check_SCRIPTS += tests/check-symbols
 if IO
+dist_check_SCRIPTS += tests/sweep-faults.sh
+dist_check_SCRIPTS += tests/sweep-kills.sh
 dist_check_SCRIPTS += tests/test-bad-input.sh
+dist_check_SCRIPTS += tests/test-browser.sh
 dist_check_SCRIPTS += tests/test-cli.sh
+dist_check_SCRIPTS += tests/test-parallel.sh
+dist_check_SCRIPTS += tests/test-system.sh
 endif
 
 # Tests find their files by $srcdir, and big data by $PARA_DATA; without it they skip. StarPU keeps its files here.
@@ -19,8 +24,21 @@ AM_TESTS_ENVIRONMENT = \
 	BUILD_CC='$(CC) $(CMOCKA_CFLAGS) $(AM_CFLAGS) $(CFLAGS) $(AM_LDFLAGS) $(LDFLAGS)'; export BUILD_CC; \
 	CMOCKA_LIBS='$(CMOCKA_LIBS)'; export CMOCKA_LIBS; \
 	LSAN_OPTIONS='suppressions=$(abs_top_srcdir)/tests/leaks.txt:print_suppressions=0'; export LSAN_OPTIONS; \
-	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS;
+	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS; \
+	SWEEP_STRIDE="$${SWEEP_STRIDE:-40}"; export SWEEP_STRIDE;
+
+# make check-faults: every call that can fail, and every moment at which a save can be killed.
+check-faults:
+	SWEEP_STRIDE=1 $(MAKE) check TESTS='tests/sweep-faults.sh tests/sweep-kills.sh' VERBOSE=1
+EXTRA_DIST += scripts/fuzz
+EXTRA_DIST += tests/command.sh
+EXTRA_DIST += tests/browser/chromium.py
+EXTRA_DIST += tests/browser/test_page.py
+EXTRA_DIST += tests/browser/perfetto.py
+EXTRA_DIST += tests/compare-layouts.js
+EXTRA_DIST += tests/corpus
 EXTRA_DIST += tests/leaks.txt
+EXTRA_DIST += tests/ops
 EXTRA_DIST += tests/golden/gpt2-small.safetensors
 EXTRA_DIST += tests/golden/hf-bf16/config.json
 EXTRA_DIST += tests/golden/hf-bf16/model.safetensors
@@ -52,6 +70,7 @@ EXTRA_DIST += tests/golden/tokenizer-small/vocab.json
 EXTRA_DIST += tests/interop/compare-models.py
 EXTRA_DIST += tests/interop/compare-tokenizers.py
 EXTRA_DIST += tests/interop/folders.py
+EXTRA_DIST += tests/interop/graph-schema.py
 EXTRA_DIST += tests/interop/make-golden.py
 EXTRA_DIST += tests/interop/run
 
@@ -77,12 +96,18 @@ check_LTLIBRARIES = libsupport.la
 libsupport_la_SOURCES =
 libsupport_la_SOURCES += tests/conflicts.c
 libsupport_la_SOURCES += tests/conflicts.h
+libsupport_la_SOURCES += tests/drawings.c
+libsupport_la_SOURCES += tests/drawings.h
 libsupport_la_SOURCES += tests/dumps.c
 libsupport_la_SOURCES += tests/dumps.h
 libsupport_la_SOURCES += tests/graph-text.c
 libsupport_la_SOURCES += tests/graph-text.h
+libsupport_la_SOURCES += tests/model-graphs.c
+libsupport_la_SOURCES += tests/model-graphs.h
 libsupport_la_SOURCES += tests/op-cases.c
 libsupport_la_SOURCES += tests/op-cases.h
+libsupport_la_SOURCES += tests/profiles.c
+libsupport_la_SOURCES += tests/profiles.h
 libsupport_la_SOURCES += tests/random-graph.c
 libsupport_la_SOURCES += tests/random-graph.h
 libsupport_la_SOURCES += tests/replay.c
@@ -96,22 +121,41 @@ check_PROGRAMS += tests/test-attend
 check_PROGRAMS += tests/test-accumulate
 check_PROGRAMS += tests/test-autodiff
 check_PROGRAMS += tests/test-base
+check_PROGRAMS += tests/test-blocks
 check_PROGRAMS += tests/test-build
 check_PROGRAMS += tests/test-cached
 check_PROGRAMS += tests/test-cluster
+check_PROGRAMS += tests/test-codelets
+check_PROGRAMS += tests/test-compare
 check_PROGRAMS += tests/test-deps
 check_PROGRAMS += tests/test-gpt2
+check_PROGRAMS += tests/test-gpu
+check_PROGRAMS += tests/test-layout
+check_PROGRAMS += tests/test-limits
 check_PROGRAMS += tests/test-liveness
 check_PROGRAMS += tests/test-machine
+check_PROGRAMS += tests/test-model
+check_PROGRAMS += tests/test-nonfinite
 check_PROGRAMS += tests/test-ops
+check_PROGRAMS += tests/test-page
+check_PROGRAMS += tests/test-outline
 check_PROGRAMS += tests/test-place
+check_PROGRAMS += tests/test-precision
 check_PROGRAMS += tests/test-profile
+check_PROGRAMS += tests/test-profile-dumps
+check_PROGRAMS += tests/test-profile-file
+check_PROGRAMS += tests/test-reach
 check_PROGRAMS += tests/test-real-splits
 check_PROGRAMS += tests/test-recompute
+check_PROGRAMS += tests/test-rewrite
 check_PROGRAMS += tests/test-session
+check_PROGRAMS += tests/test-signature
 check_PROGRAMS += tests/test-skinny
 check_PROGRAMS += tests/test-split
+check_PROGRAMS += tests/test-store
+check_PROGRAMS += tests/test-svg
 check_PROGRAMS += tests/test-tiling
+check_PROGRAMS += tests/test-timeline
 check_PROGRAMS += tests/test-training
 check_PROGRAMS += tests/test-verify
 check_PROGRAMS += tests/test-weights
@@ -123,24 +167,58 @@ EXTRA_PROGRAMS += tests/train-digest
 check_DATA = tests/train-digest$(EXEEXT)
 CLEANFILES += tests/train-digest$(EXEEXT)
 
+# make check-gpu: what needs a GPU; without one it says why it skips.
+check-gpu: tests/test-gpu$(EXEEXT) tests/test-ops$(EXEEXT)
+	$(AM_V_at)$(AM_TESTS_ENVIRONMENT) srcdir='$(srcdir)'; export srcdir; tests/test-gpu$(EXEEXT); \
+	case $$? in 0) PARA_TEST_DEVICES=cuda:0 tests/test-ops$(EXEEXT) ;; 77) ;; *) false ;; esac
+
+# Calls of the allocator fail.
+short_memory = tests/short-memory.c tests/short-memory.h
+tests_test_rewrite_SOURCES = tests/test-rewrite.c $(short_memory)
+tests_test_page_SOURCES = tests/test-page.c $(short_memory)
+tests_test_svg_SOURCES = tests/test-svg.c $(short_memory)
+tests_test_rewrite_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
+tests_test_page_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
+tests_test_svg_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
+
 # Calls of the allocator are counted, and StarPU is made to refuse tasks.
 tests_test_session_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc \
 	-Wl,--wrap=starpu_task_submit
 if IO
 libsupport_la_SOURCES += tests/checkpoint.c
 libsupport_la_SOURCES += tests/checkpoint.h
+# A library to preload; sweeps of make check try one of so many calls, make check-faults all.
+check_LTLIBRARIES += tests/fail-calls.la
+tests_fail_calls_la_SOURCES = tests/fail-calls.c
+tests_fail_calls_la_CPPFLAGS =
+tests_fail_calls_la_LDFLAGS = -module -avoid-version -rpath /nowhere
+tests_fail_calls_la_LIBADD = -ldl
+check_PROGRAMS += tests/fuzz-config tests/fuzz-graph tests/fuzz-profile tests/fuzz-safetensors tests/fuzz-tok16 \
+	tests/fuzz-tokenizer
+fuzz_driver = tests/fuzz-replay.c tests/fuzz-support.c tests/fuzz.h
+tests_fuzz_config_SOURCES = tests/fuzz-config.c $(fuzz_driver)
+tests_fuzz_graph_SOURCES = tests/fuzz-graph.c $(fuzz_driver)
+tests_fuzz_profile_SOURCES = tests/fuzz-profile.c $(fuzz_driver)
+tests_fuzz_safetensors_SOURCES = tests/fuzz-safetensors.c $(fuzz_driver)
+tests_fuzz_tok16_SOURCES = tests/fuzz-tok16.c $(fuzz_driver)
+tests_fuzz_tokenizer_SOURCES = tests/fuzz-tokenizer.c $(fuzz_driver)
 check_PROGRAMS += tests/test-checkpoint
+check_PROGRAMS += tests/test-choices
 check_PROGRAMS += tests/test-config
 check_PROGRAMS += tests/test-dataset
 check_PROGRAMS += tests/test-dump
 check_PROGRAMS += tests/test-folder
+tests_test_folder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rename,--wrap=renameat2
 check_PROGRAMS += tests/test-gemm
+check_PROGRAMS += tests/test-generate
 check_PROGRAMS += tests/test-golden
 check_PROGRAMS += tests/test-graph-file
 check_PROGRAMS += tests/test-hf
 check_PROGRAMS += tests/test-pretoken
 check_PROGRAMS += tests/test-safetensors
+check_PROGRAMS += tests/test-sampler
 check_PROGRAMS += tests/test-tokenizer
 check_PROGRAMS += tests/test-vocabulary
+check_PROGRAMS += tests/test-writers
 endif
 endif

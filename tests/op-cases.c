@@ -1,449 +1,128 @@
 #include "tests/op-cases.h"
 
-#include <paragraph.h>
+#include "tests/graph-text.h"
 
-#define CASE(row, graph, dims) .name = row, .text = graph, .shape = dims
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
 
-const struct op_case op_cases[] = {
-    {CASE("embedding", "w:param[v=11,c=5]; i:ids[b=2,t=7]; y = embedding(w, i, \"v\")", "b 2, t 7, c 5"), .bound = 11},
-    {CASE("embedding, one id", "w:param[v=7,c=4]; i:ids[]; y = embedding(w, i, \"v\")", "c 4"), .bound = 7},
-    {CASE("embedding, ids of rank 3", "w:param[v=5,c=3]; i:ids[a=2,b=3,t=4]; y = embedding(w, i, \"v\")",
-          "a 2, b 3, t 4, c 3"),
-     .bound = 5},
-    {CASE("embedding, table of rank 3", "w:param[v=6,h=2,d=3]; i:ids[t=9]; y = embedding(w, i, \"v\")",
-          "t 9, h 2, d 3"),
-     .bound = 6},
-    {CASE("embedding, table of rank 1", "w:param[v=6]; i:ids[t=9]; y = embedding(w, i, \"v\")", "t 9"), .bound = 6},
+static struct op_case *cases;
+static int case_count;
 
-    {CASE("matmul, rows by columns", "a:param[m=5,k=4]; b:param[k=4,n=7]; y = matmul(a, b, \"k\")", "m 5, n 7")},
-    {CASE("matmul, both transposed", "a:param[k=4,m=5]; b:param[n=7,k=4]; y = matmul(a, b, \"k\")", "m 5, n 7")},
-    {CASE("matmul, first transposed", "a:param[k=4,m=5]; b:param[k=4,n=7]; y = matmul(a, b, \"k\")", "m 5, n 7")},
-    {CASE("matmul, second transposed", "a:param[m=5,k=4]; b:param[n=7,k=4]; y = matmul(a, b, \"k\")", "m 5, n 7")},
-    {CASE("matmul, a batch axis", "a:param[b=3,m=5,k=4]; b:param[b=3,k=4,n=7]; y = matmul(a, b, \"k\")",
-          "b 3, m 5, n 7")},
-    {CASE("matmul, two batch axes", "a:param[b=2,h=3,m=5,k=4]; b:param[b=2,h=3,n=7,k=4]; y = matmul(a, b, \"k\")",
-          "b 2, h 3, m 5, n 7")},
-    {CASE("matmul, batch axes within", "a:param[b=2,m=5,h=3,k=4]; b:param[b=2,n=7,h=3,k=4]; y = matmul(a, b, \"k\")",
-          "b 2, h 3, m 5, n 7")},
-    {CASE("matmul, batch axes in other orders",
-          "a:param[h=3,b=2,m=5,k=4]; b:param[b=2,h=3,k=4,n=7]; y = matmul(a, b, \"k\")", "h 3, b 2, m 5, n 7")},
-    {CASE("matmul, two contracted axes", "a:param[m=5,h=2,d=3]; b:param[h=2,d=3,n=7]; y = matmul(a, b, \"h d\")",
-          "m 5, n 7")},
-    {CASE("matmul, contracted axes in other orders",
-          "a:param[m=5,h=2,d=3]; b:param[d=3,n=7,h=2]; y = matmul(a, b, \"d h\")", "m 5, n 7")},
-    {CASE("matmul, contracted axes apart", "a:param[h=2,m=5,d=3]; b:param[h=2,n=7,d=3]; y = matmul(a, b, \"h d\")",
-          "m 5, n 7")},
-    {CASE("matmul, many free axes", "a:param[b=2,t=3,c=5]; b:param[c=5,q=3,h=2,d=4]; y = matmul(a, b, \"c\")",
-          "b 2, t 3, q 3, h 2, d 4")},
-    {CASE("matmul, free axes around", "a:param[b=2,c=5,t=3]; b:param[h=2,c=5,d=4]; y = matmul(a, b, \"c\")",
-          "b 2, t 3, h 2, d 4")},
-    {CASE("matmul, matrix by vector", "a:param[m=5,k=4]; b:param[k=4]; y = matmul(a, b, \"k\")", "m 5")},
-    {CASE("matmul, vector by matrix", "a:param[k=4]; b:param[k=4,n=7]; y = matmul(a, b, \"k\")", "n 7")},
-    {CASE("matmul, dot product", "a:param[k=9]; b:param[k=9]; y = matmul(a, b, \"k\")", "")},
-    {CASE("matmul, one element", "a:param[m=1,k=1]; b:param[k=1,n=1]; y = matmul(a, b, \"k\")", "m 1, n 1")},
-    {CASE("matmul, larger", "a:param[m=65,k=129]; b:param[k=129,n=33]; y = matmul(a, b, \"k\")", "m 65, n 33")},
-    {CASE("matmul_add", "a:param[m=5,k=4]; b:param[k=4,n=7]; c:param[m=5,n=7]; d = scale(c, 2); "
-                        "y = matmul_add(a, b, d, \"k\", \"\")", "m 5, n 7"),
-     .flags = NO_GRADIENT, .refused = "k"},
-    {CASE("matmul_add, packed", "a:param[h=2,m=5,d=3,k=4]; b:param[k=4,n=7]; c:param[h=2,m=5,d=3,n=7]; d = scale(c, 2); "
-                                "e = permute(d, \"d n m h\"); y = matmul_add(a, b, e, \"k\", \"d n m h\")",
-          "d 3, n 7, m 5, h 2"),
-     .flags = NO_GRADIENT, .refused = "k"},
-    {CASE("matmul_add, few rows", "a:param[m=2,k=4]; b:param[n=7,k=4]; c:param[m=2,n=7]; d = scale(c, 2); "
-                                  "y = matmul_add(a, b, d, \"k\", \"\")", "m 2, n 7"),
-     .flags = NO_GRADIENT, .refused = "k"},
-    {CASE("embedding_backward_add", "i:ids[b=2,t=7]; dy:param[b=2,t=7,c=5]; w:param[v=11,c=5]; d = scale(w, 2); "
-                                    "y = embedding_backward_add(i, dy, d, \"v\", 11)", "v 11, c 5"),
-     .flags = NO_GRADIENT, .refused = "b t", .bound = 11},
-    {CASE("matmul, of one value twice", "a:param[m=5,k=4]; b = rename(a, \"m\", \"n\"); y = matmul(a, b, \"k\")",
-          "m 5, n 5")},
+static void mistake(const char *path, int line, const char *text)
+{
+    fail_msg("%s:%d: \"%s\" is no line of a case", path, line, text);
+}
 
-    {CASE("embedding, bf16", "w:bf16[v=11,c=5]; i:ids[b=2,t=7]; y = embedding(w, i, \"v\")", "b 2, t 7, c 5"),
-     .flags = NO_GRADIENT, .bound = 11},
-    {CASE("embedding, bf16 with scales", "w:bf16[v=11,c=70]; s:param[v=11]; i:ids[t=7]; e = embedding(w, i, \"v\"); f = embedding(s, i, \"v\"); y = mul(e, f)", "t 7, c 70"),
-     .flags = NO_GRADIENT, .bound = 11},
-    {CASE("matmul, bf16", "a:param[m=5,k=40]; b:bf16[k=40,n=70]; y = matmul(a, b, \"k\")", "m 5, n 70"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, bf16 transposed", "a:param[m=7,k=70]; b:bf16[n=9,k=70]; y = matmul(a, b, \"k\")", "m 7, n 9"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, bf16, y transposed, in parts of its columns",
-          "a:param[m=64,k=768]; b:bf16[k=768,n=257]; c:param[n=257,m=64]; d = scale(c, 2); "
-          "y = matmul_add(a, b, d, \"k\", \"n m\")", "n 257, m 64"),
-     .flags = NO_GRADIENT, .refused = "k"},
-    {CASE("matmul, bf16, many rows", "a:param[m=37,k=20]; b:bf16[k=20,n=45]; y = matmul(a, b, \"k\")", "m 37, n 45"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, bf16, many rows, transposed", "a:param[m=37,k=20]; b:bf16[n=45,k=20]; y = matmul(a, b, \"k\")", "m 37, n 45"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, bf16, in columns", "a:param[m=20,k=9000]; b:bf16[k=9000,n=45]; y = matmul(a, b, \"k\")", "m 20, n 45"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, bf16, first transposed", "a:param[k=4,m=5]; b:bf16[k=4,n=7]; y = matmul(a, b, \"k\")", "m 5, n 7"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, bf16, a batch axis", "a:param[b=3,m=5,k=4]; b:bf16[b=3,k=4,n=7]; y = matmul(a, b, \"k\")", "b 3, m 5, n 7"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, bf16, contracted axes apart", "a:param[h=2,m=5,d=3]; b:bf16[h=2,n=7,d=3]; y = matmul(a, b, \"h d\")", "m 5, n 7"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, bf16, many free axes", "a:param[b=2,t=3,c=5]; b:bf16[c=5,q=3,h=2,d=4]; y = matmul(a, b, \"c\")", "b 2, t 3, q 3, h 2, d 4"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, bf16 with scales", "a:param[m=3,h=2,d=35]; b:bf16[h=2,d=35,n=9]; s:param[n=9]; z = matmul(a, b, \"h d\"); y = mul(z, s)", "m 3, n 9"),
-     .flags = NO_GRADIENT},
-    {CASE("embedding, i8", "w:i8[v=11,c=5]; i:ids[b=2,t=7]; y = embedding(w, i, \"v\")", "b 2, t 7, c 5"),
-     .flags = NO_GRADIENT, .bound = 11},
-    {CASE("embedding, i8 with scales", "w:i8[v=11,c=70]; s:param[v=11]; i:ids[t=7]; e = embedding(w, i, \"v\"); f = embedding(s, i, \"v\"); y = mul(e, f)", "t 7, c 70"),
-     .flags = NO_GRADIENT, .bound = 11},
-    {CASE("matmul, i8", "a:param[m=5,k=40]; b:i8[k=40,n=70]; y = matmul(a, b, \"k\")", "m 5, n 70"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, i8 transposed", "a:param[m=7,k=70]; b:i8[n=9,k=70]; y = matmul(a, b, \"k\")", "m 7, n 9"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, i8, many rows", "a:param[m=37,k=20]; b:i8[k=20,n=45]; y = matmul(a, b, \"k\")", "m 37, n 45"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, i8, many rows, transposed", "a:param[m=37,k=20]; b:i8[n=45,k=20]; y = matmul(a, b, \"k\")", "m 37, n 45"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, i8, in columns", "a:param[m=20,k=9000]; b:i8[k=9000,n=45]; y = matmul(a, b, \"k\")", "m 20, n 45"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, i8, first transposed", "a:param[k=4,m=5]; b:i8[k=4,n=7]; y = matmul(a, b, \"k\")", "m 5, n 7"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, i8, a batch axis", "a:param[b=3,m=5,k=4]; b:i8[b=3,k=4,n=7]; y = matmul(a, b, \"k\")", "b 3, m 5, n 7"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, i8, contracted axes apart", "a:param[h=2,m=5,d=3]; b:i8[h=2,n=7,d=3]; y = matmul(a, b, \"h d\")", "m 5, n 7"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, i8, many free axes", "a:param[b=2,t=3,c=5]; b:i8[c=5,q=3,h=2,d=4]; y = matmul(a, b, \"c\")", "b 2, t 3, q 3, h 2, d 4"),
-     .flags = NO_GRADIENT},
-    {CASE("matmul, i8 with scales", "a:param[m=3,h=2,d=35]; b:i8[h=2,d=35,n=9]; s:param[n=9]; z = matmul(a, b, \"h d\"); y = mul(z, s)", "m 3, n 9"),
-     .flags = NO_GRADIENT},
+/* If the line begins with the word, return what follows it. */
+static const char *after(const char *line, const char *word)
+{
+    size_t length = strlen(word);
+    if (strncmp(line, word, length) != 0 || (line[length] != ' ' && line[length] != '\0'))
+        return NULL;
+    return line[length] ? line + length + 1 : line + length;
+}
 
-    {CASE("layernorm", "x:param[b=3,t=5,c=7]; w:param[c=7]; z:param[c=7]; y = layernorm(x, w, z, 1e-5)",
-          "b 3, t 5, c 7"),
-     .whole = "c"},
-    {CASE("layernorm, rank 1", "x:param[c=9]; w:param[c=9]; z:param[c=9]; y = layernorm(x, w, z, 0.01)", "c 9"),
-     .whole = "c"},
-    {CASE("layernorm, wide", "x:param[t=2,c=131]; w:param[c=131]; z:param[c=131]; y = layernorm(x, w, z, 1e-5)",
-          "t 2, c 131"),
-     .whole = "c"},
+static void begin_case(const char *name, bool refused)
+{
+    cases = realloc(cases, sizeof *cases * (size_t)(case_count + 1));
+    assert_non_null(cases);
+    cases[case_count++] = (struct op_case){.name = name, .text = must_alloc(1), .error = refused ? "" : NULL};
+}
 
-    {CASE("attention, causal", "x:param[b=2,t=9,qkv=3,h=2,d=5]; y = attention(x, 1)", "b 2, t 9, h 2, d 5"),
-     .whole = "qkv d"},
-    {CASE("attention, full", "x:param[b=2,t=9,qkv=3,h=2,d=5]; y = attention(x, 0)", "b 2, t 9, h 2, d 5"),
-     .whole = "qkv d"},
-    {CASE("attention, one position", "x:param[b=3,t=1,qkv=3,h=1,d=4]; y = attention(x, 1)", "b 3, t 1, h 1, d 4"),
-     .whole = "qkv d"},
-    {CASE("attention, causal over blocks", "x:param[b=1,t=139,qkv=3,h=3,d=8]; y = attention(x, 1)",
-          "b 1, t 139, h 3, d 8"),
-     .whole = "qkv d"},
-    {CASE("attention, full over blocks", "x:param[b=1,t=139,qkv=3,h=3,d=8]; y = attention(x, 0)",
-          "b 1, t 139, h 3, d 8"),
-     .whole = "qkv d"},
-    {CASE("attention, sharp", "p:param[b=2,t=33,qkv=3,h=2,d=4]; x = scale(p, 12); y = attention(x, 1)",
-          "b 2, t 33, h 2, d 4"),
-     .whole = "qkv d", .flags = NO_FINITE},
+static void join(struct op_case *c, const char *more)
+{
+    size_t length = strlen(c->text), bytes = length + strlen(more) + 2;
+    c->text = realloc(c->text, bytes);
+    assert_non_null(c->text);
+    snprintf(c->text + length, bytes - length, "%s%s", length ? " " : "", more);
+}
 
-    {CASE("gelu", "x:param[b=3,t=5,c=7]; y = gelu(x)", "b 3, t 5, c 7")},
-    {CASE("gelu, far out", "p:param[n=1031]; x = scale(p, 9); y = gelu(x)", "n 1031")},
-    {CASE("gelu, scalar", "x:param[]; y = gelu(x)", "")},
-    {CASE("gelu_erf", "x:param[b=3,c=7]; y = gelu_erf(x)", "b 3, c 7")},
+/* A line within a case; false if it is none. */
+static bool read_field(struct op_case *c, const char *line)
+{
+    static const char *const flags[] = {"no-gradient", "no-finite", "spread", "ignore-some",
+                                        "trained",     "steep",     "fused"};
+    const char *value;
+    if ((value = after(line, "graph")))
+        join(c, value);
+    else if ((value = after(line, "shape")))
+        c->shape = value;
+    else if ((value = after(line, "whole")))
+        c->whole = value;
+    else if ((value = after(line, "in-place")))
+        c->in_place = value;
+    else if ((value = after(line, "bound")))
+        c->bound = (int32_t)strtol(value, NULL, 10);
+    else if ((value = after(line, "error")))
+        c->error = value;
+    else if ((value = after(line, "says"))) {
+        int k = 0;
+        while (k < MAX_SAYS && c->says[k])
+            k++;
+        if (k == MAX_SAYS)
+            return false;
+        c->says[k] = value;
+    } else {
+        for (int k = 0; k < 7; k++)
+            if (strcmp(line, flags[k]) == 0) {
+                c->flags |= 1 << k;
+                return true;
+            }
+        return false;
+    }
+    return true;
+}
 
-    {CASE("add, same axes", "a:param[m=5,n=7]; b:param[m=5,n=7]; y = add(a, b)", "m 5, n 7")},
-    {CASE("add, last axis", "a:param[b=2,m=5,n=7]; b:param[n=7]; y = add(a, b)", "b 2, m 5, n 7")},
-    {CASE("add, first axis", "a:param[b=2,m=5,n=7]; b:param[b=2]; y = add(a, b)", "b 2, m 5, n 7")},
-    {CASE("add, middle axis", "a:param[b=2,m=5,n=7]; b:param[m=5]; y = add(a, b)", "b 2, m 5, n 7")},
-    {CASE("add, outer axes", "a:param[b=2,m=5,n=7]; b:param[b=2,n=7]; y = add(a, b)", "b 2, m 5, n 7")},
-    {CASE("add, last axes", "a:param[b=2,m=5,n=7]; b:param[m=5,n=7]; y = add(a, b)", "b 2, m 5, n 7")},
-    {CASE("add, scalar", "a:param[m=5,n=7]; b:param[]; y = add(a, b)", "m 5, n 7")},
-    {CASE("add, to itself", "a:param[m=5,n=7]; y = add(a, a)", "m 5, n 7")},
-    {CASE("mul, same axes", "a:param[m=5,n=7]; b:param[m=5,n=7]; y = mul(a, b)", "m 5, n 7")},
-    {CASE("mul, last axis", "a:param[b=2,m=5,n=7]; b:param[n=7]; y = mul(a, b)", "b 2, m 5, n 7")},
-    {CASE("mul, middle axis", "a:param[b=2,m=5,n=7]; b:param[m=5]; y = mul(a, b)", "b 2, m 5, n 7")},
-    {CASE("mul, outer axes", "a:param[b=2,m=5,n=7]; b:param[b=2,n=7]; y = mul(a, b)", "b 2, m 5, n 7")},
-    {CASE("mul, scalar", "a:param[m=5,n=7]; b:param[]; y = mul(a, b)", "m 5, n 7")},
-    {CASE("mul, by itself", "a:param[m=5,n=7]; y = mul(a, a)", "m 5, n 7")},
-    {CASE("scale", "x:param[m=5,n=7]; y = scale(x, -1.75)", "m 5, n 7")},
-    {CASE("scale, scalar", "x:param[]; y = scale(x, 3)", "")},
-    {CASE("sum of three", "a:param[m=5,n=7]; b:param[m=5,n=7]; c:param[m=5,n=7]; y = sum(a, b, c)", "m 5, n 7")},
-    {CASE("sum of five, some alike", "a:param[n=7]; b:param[n=7]; y = sum(a, b, a, b, a)", "n 7")},
+static void read_cases(const char *path)
+{
+    size_t bytes;
+    char *text = read_whole(path, &bytes); /* the cases' strings lie in it */
+    text[bytes] = '\0';
+    int number = 1;
+    for (char *line; (line = strsep(&text, "\n")); number++) {
+        const char *name;
+        char *field = line + strspn(line, " ");
+        if (*field == '#' || *field == '\0')
+            continue;
+        if ((name = after(line, "case")))
+            begin_case(name, false);
+        else if ((name = after(line, "refused")))
+            begin_case(name, true);
+        else if (field == line || case_count == 0 || !read_field(&cases[case_count - 1], field))
+            mistake(path, number, line);
+    }
+}
 
-    {CASE("dropout", "x:param[b=4,t=5,c=7]; s:ids[]; y = dropout(x, s, 0.3)", "b 4, t 5, c 7"), .bound = 9},
-    {CASE("dropout, most", "x:param[n=131]; s:ids[]; y = dropout(x, s, 0.9)", "n 131"), .bound = 9},
-    {CASE("dropout twice", "x:param[n=37]; s:ids[]; u = dropout(x, s, 0.5); y = dropout(u, s, 0.5)", "n 37"),
-     .bound = 9},
+para_graph *op_case_graph(const struct op_case *c)
+{
+    para_graph *g = graph_open(c->text);
+    para_tensor *y = c->flags & TRAINED ? NULL : graph_append(g, "output(y)");
+    if (!y || c->flags & NO_GRADIENT)
+        return g;
+    para_dim dims[PARA_MAX_RANK + 1] = {{NULL, 0}};
+    for (int d = 0; d < para_tensor_rank(y); d++)
+        dims[d] = para_tensor_dim(y, d);
+    para_tensor *weights = para_input(g, "weights", PARA_F32, dims);
+    para_error err = {0};
+    must(para_graph_backward(g, para_reduce_sum(g, para_mul(g, y, weights), ""), &err), err);
+    for (int i = 0; i < para_graph_tensor_count(g); i++)
+        para_output(para_grad(g, para_graph_tensor(g, i)));
+    return g;
+}
 
-    {CASE("logsumexp", "x:param[b=3,t=5,v=7]; y = logsumexp(x, \"v\")", "b 3, t 5")},
-    {CASE("logsumexp, first axis", "x:param[v=7,b=3]; y = logsumexp(x, \"v\")", "b 3")},
-    {CASE("logsumexp, middle axis", "x:param[b=3,v=7,t=5]; y = logsumexp(x, \"v\")", "b 3, t 5")},
-    {CASE("logsumexp, to a scalar", "x:param[v=67]; y = logsumexp(x, \"v\")", "")},
-    {CASE("logsumexp, large values", "p:param[b=3,v=7]; x = scale(p, 200); y = logsumexp(x, \"v\")", "b 3"),
-     .flags = NO_FINITE},
-    {CASE("softmax", "x:param[b=3,t=5,v=7]; y = softmax(x, \"v\")", "b 3, t 5, v 7")},
-    {CASE("softmax, first axis", "x:param[v=7,b=3]; y = softmax(x, \"v\")", "v 7, b 3")},
-    {CASE("softmax, middle axis", "x:param[b=3,v=7,t=5]; y = softmax(x, \"v\")", "b 3, v 7, t 5")},
-    {CASE("softmax, large values", "p:param[b=3,v=7]; x = scale(p, 200); y = softmax(x, \"v\")", "b 3, v 7"),
-     .flags = NO_FINITE},
-
-    {CASE("cross_entropy", "x:param[b=3,t=5,v=7]; i:ids[b=3,t=5]; y = cross_entropy(x, i, \"v\", -100)", ""),
-     .bound = 7},
-    {CASE("cross_entropy, some ignored", "x:param[b=3,t=5,v=7]; i:ids[b=3,t=5]; y = cross_entropy(x, i, \"v\", -100)",
-          ""),
-     .flags = IGNORE_SOME, .bound = 7},
-    {CASE("cross_entropy, rank 2", "x:param[t=8,v=37]; i:ids[t=8]; y = cross_entropy(x, i, \"v\", -100)", ""),
-     .flags = IGNORE_SOME, .bound = 37},
-    {CASE("cross_entropy, one position", "x:param[v=7]; i:ids[]; y = cross_entropy(x, i, \"v\", -100)", ""),
-     .bound = 7},
-    {CASE("cross_entropy, an ordinary id ignored", "x:param[t=8,v=3]; i:ids[t=8]; y = cross_entropy(x, i, \"v\", 1)",
-          ""),
-     .bound = 3},
-    {CASE("cross_entropy of a tied head",
-          "w:param[v=13,c=4]; i:ids[b=2,t=3]; e = embedding(w, i, \"v\"); x = matmul(e, w, \"c\"); y = "
-          "cross_entropy(x, i, "
-          "\"v\", -100)",
-          ""),
-     .bound = 13},
-
-    {CASE("reduce_sum, all", "x:param[b=3,t=5,c=7]; y = reduce_sum(x, \"\")", "")},
-    {CASE("reduce_sum, last axis", "x:param[b=3,t=5,c=7]; y = reduce_sum(x, \"c\")", "b 3, t 5")},
-    {CASE("reduce_sum, first axis", "x:param[b=3,t=5,c=7]; y = reduce_sum(x, \"b\")", "t 5, c 7")},
-    {CASE("reduce_sum, middle axis", "x:param[b=3,t=5,c=7]; y = reduce_sum(x, \"t\")", "b 3, c 7")},
-    {CASE("reduce_sum, outer axes", "x:param[b=3,t=5,c=7]; y = reduce_sum(x, \"b c\")", "t 5")},
-    {CASE("reduce_mean, all", "x:param[b=3,t=5,c=7]; y = reduce_mean(x, \"\")", "")},
-    {CASE("reduce_mean, two axes", "x:param[b=3,t=5,c=7]; y = reduce_mean(x, \"t b\")", "c 7")},
-    {CASE("reduce_max, all", "x:param[b=3,t=5]; y = reduce_max(x, \"\")", ""), .flags = SPREAD},
-    {CASE("reduce_max, last axis", "x:param[b=3,t=5,c=7]; y = reduce_max(x, \"c\")", "b 3, t 5"), .flags = SPREAD},
-    {CASE("reduce_max, first axes", "x:param[b=3,t=5,c=7]; y = reduce_max(x, \"b t\")", "c 7"), .flags = SPREAD},
-
-    {CASE("merge", "x:param[b=2,h=3,d=5]; y = merge(x, \"h d\", \"c\")", "b 2, c 15"), .whole = "h d c"},
-    {CASE("merge, first axes", "x:param[h=3,d=4,n=2]; y = merge(x, \"h d\", \"c\")", "c 12, n 2"), .whole = "h d c"},
-    {CASE("merge three", "x:param[a=2,h=3,d=4]; y = merge(x, \"a h d\", \"c\")", "c 24"), .whole = "a h d c"},
-    {CASE("unmerge", "x:param[b=2,c=15]; y = unmerge(x, \"c\", \"h=3,d=5\")", "b 2, h 3, d 5"), .whole = "h d c"},
-    {CASE("unmerge in three", "x:param[c=24,n=2]; y = unmerge(x, \"c\", \"a=2,h=3,d=4\")", "a 2, h 3, d 4, n 2"),
-     .whole = "a h d c"},
-    {CASE("rename", "x:param[b=2,t=7]; y = rename(x, \"t\", \"keys\")", "b 2, keys 7"), .whole = "t keys"},
-    {CASE("permute", "x:param[a=2,b=3,c=5]; y = permute(x, \"c a b\")", "c 5, a 2, b 3")},
-    {CASE("permute, transpose", "x:param[a=37,b=23]; y = permute(x, \"b a\")", "b 23, a 37")},
-    {CASE("permute, rank 5", "x:param[a=2,b=3,c=2,d=4,e=3]; y = permute(x, \"e c a d b\")", "e 3, c 2, a 2, d 4, b 3")},
-    {CASE("permute, as it was", "x:param[a=2,b=3]; y = permute(x, \"a b\")", "a 2, b 3")},
-    {CASE("slice, last axis", "x:param[b=3,c=7]; y = slice(x, \"c\", 2, 4, \"part\")", "b 3, part 4"),
-     .whole = "c part"},
-    {CASE("slice, first axis", "x:param[c=7,b=3]; y = slice(x, \"c\", 0, 3, \"part\")", "part 3, b 3"),
-     .whole = "c part"},
-    {CASE("slice, middle axis", "x:param[a=2,c=7,b=3]; y = slice(x, \"c\", 6, 1, \"part\")", "a 2, part 1, b 3"),
-     .whole = "c part"},
-    {CASE("concat, last axis", "a:param[b=3,c=4]; z:param[b=3,d=2]; y = concat(a, z, 1, \"both\")", "b 3, both 6"),
-     .whole = "c d both"},
-    {CASE("concat, first axis", "a:param[c=4,b=3]; z:param[d=2,b=3]; u:param[e=1,b=3]; y = concat(a, z, u, 0, \"all\")",
-          "all 7, b 3"),
-     .whole = "c d e all"},
-    {CASE("concat, middle axis, twice the same", "a:param[m=2,c=4,b=3]; y = concat(a, a, 1, \"both\")",
-          "m 2, both 8, b 3"),
-     .whole = "c both"},
-    {CASE("cast to bf16 and back", "x:param[m=5,n=7]; h = cast(x, \"bf16\"); y = cast(h, \"f32\")", "m 5, n 7"),
-     .flags = NO_FINITE},
-    {CASE("cast to f16 and back", "x:param[m=5,n=7]; h = cast(x, \"f16\"); y = cast(h, \"f32\")", "m 5, n 7"),
-     .flags = NO_FINITE},
-    {CASE("cast to i32 and back", "x:input[m=5,n=7]; u = scale(x, 9); h = cast(u, \"i32\"); y = cast(h, \"f32\")",
-          "m 5, n 7"),
-     .flags = NO_GRADIENT},
-    {CASE("attention_cached", "x:param[b=2,t=3,qkv=3,h=2,d=5]; s:param[b=2,s=9,kv=2,h=2,d=5]; i:ids[]; "
-          "y = attention_cached(x, s, i)", "b 2, t 3, h 2, d 5"),
-     .whole = "qkv d s kv", .flags = NO_GRADIENT, .bound = 7},
-    {CASE("attention_cached, one position", "x:param[b=3,t=1,qkv=3,h=3,d=4]; s:param[b=3,s=300,kv=2,h=3,d=4]; i:ids[]; "
-          "y = attention_cached(x, s, i)", "b 3, t 1, h 3, d 4"),
-     .whole = "qkv d s kv", .flags = NO_GRADIENT, .bound = 300},
-    {CASE("attention_cached, over blocks", "x:param[b=1,t=70,qkv=3,h=2,d=8]; s:param[b=1,s=290,kv=2,h=2,d=8]; i:ids[]; "
-          "y = attention_cached(x, s, i)", "b 1, t 70, h 2, d 8"),
-     .whole = "qkv d s kv", .flags = NO_GRADIENT, .bound = 220},
-    {CASE("cache_append", "s:state[b=2,s=7,kv=2,h=2,d=3]; x:param[b=2,t=3,qkv=3,h=2,d=3]; i:ids[]; "
-          "y = cache_append(s, x, i)", "b 2, s 7, kv 2, h 2, d 3"),
-     .whole = "t qkv", .refused = "s kv", .flags = NO_GRADIENT, .bound = 7},
-    {CASE("select", "x:param[b=3,t=5,c=4]; i:ids[]; y = select(x, i, \"t\")", "b 3, c 4"), .whole = "t",
-     .flags = NO_GRADIENT, .bound = 5},
-
-    {CASE("arange from a start", "i:ids[]; k = arange_from(i, \"t\", 7, 9); y = cast(k, \"f32\")", "t 7"), .flags = NO_GRADIENT,
-     .bound = 5},
-    {CASE("arange", "i = arange(\"t\", 7); y = cast(i, \"f32\")", "t 7"), .flags = NO_GRADIENT},
-    {CASE("arange in an embedding", "w:param[v=7,c=4]; i = arange(\"t\", 7); y = embedding(w, i, \"v\")", "t 7, c 4")},
-    {CASE("fill", "x:param[m=3,n=5]; f = fill(\"m=3,n=5\", 1.5); y = mul(x, f)", "m 3, n 5")},
-
-    {CASE("adamw",
-          "w:param[m=5,n=7]; b:param[n=7]; x:input[t=3,m=5]; u = matmul(x, w, \"m\"); z = add(u, b); v = gelu(z);"
-          "l = reduce_mean(v, \"\"); backward(l); train_adamw(0.01, 0.1, 0)",
-          NULL),
-     .flags = TRAINED},
-    {CASE("adamw with clipping",
-          "w:param[m=5,n=7]; b:param[n=7]; x:input[t=3,m=5]; u = matmul(x, w, \"m\"); z = add(u, b); v = gelu(z);"
-          "l = reduce_sum(v, \"\"); backward(l); train_adamw(0.01, 0.1, 0.5)",
-          NULL),
-     .flags = TRAINED},
-    {CASE("sgd",
-          "w:param[m=5,n=7]; b:param[n=7]; x:input[t=3,m=5]; u = matmul(x, w, \"m\"); z = add(u, b); v = gelu(z);"
-          "l = reduce_mean(v, \"\"); backward(l); train_sgd(0.1, 0, 0, 0)",
-          NULL),
-     .flags = TRAINED},
-    {CASE("sgd with momentum and clipping",
-          "w:param[m=5,n=7]; b:param[n=7]; x:input[t=3,m=5]; u = matmul(x, w, \"m\"); z = add(u, b); v = gelu(z);"
-          "l = reduce_sum(v, \"\"); backward(l); train_sgd(0.1, 0.9, 0.05, 0.5)",
-          NULL),
-     .flags = TRAINED},
-};
-const int op_case_count = sizeof op_cases / sizeof op_cases[0];
-
-const struct bad_case bad_cases[] = {
-    {"embedding, ids not int32",
-     "w:param[v=5,c=3]; i:input[t=4]; y = embedding(w, i, \"v\")",
-     PARA_ESHAPE,
-     {"embedding", "\"i\"", "i32"}},
-    {"embedding, no such axis",
-     "w:param[v=5,c=3]; i:ids[t=4]; y = embedding(w, i, \"u\")",
-     PARA_EAXIS,
-     {"embedding", "\"u\""}},
-    {"embedding, an axis in both",
-     "w:param[v=5,c=3]; i:ids[c=3]; y = embedding(w, i, \"v\")",
-     PARA_EAXIS,
-     {"embedding", "\"c\""}},
-    {"matmul_add, to another shape",
-     "a:param[m=5,k=4]; b:param[k=4,n=7]; c:param[n=7,m=5]; d = scale(c, 2); y = matmul_add(a, b, d, \"k\", \"\")",
-     PARA_ESHAPE,
-     {"matmul_add", "input 2", "m 5, n 7"}},
-    {"matmul, contracted axis not in b",
-     "a:param[m=5,k=4]; b:param[n=7]; y = matmul(a, b, \"k\")",
-     PARA_EAXIS,
-     {"matmul", "\"k\""}},
-    {"matmul, contracted axis not in a",
-     "a:param[m=5]; b:param[k=4,n=7]; y = matmul(a, b, \"k\")",
-     PARA_EAXIS,
-     {"matmul", "\"k\""}},
-    {"matmul, first of bf16",
-     "a:bf16[m=5,k=4]; b:param[k=4,n=7]; y = matmul(a, b, \"k\")",
-     PARA_ESHAPE,
-     {"matmul", "\"a\"", "f32"}},
-    {"matmul, second of int32",
-     "a:param[m=5,k=4]; b:ids[k=4,n=7]; y = matmul(a, b, \"k\")",
-     PARA_ESHAPE,
-     {"matmul", "\"b\"", "expected f32, bf16 or i8"}},
-    {"matmul, int32",
-     "a:ids[m=5,k=4]; b:param[k=4,n=7]; y = matmul(a, b, \"k\")",
-     PARA_ESHAPE,
-     {"matmul", "\"a\"", "f32"}},
-    {"matmul, too many axes",
-     "a:param[a=2,b=2,c=2,d=2,k=2]; b:param[e=2,f=2,g=2,k=2]; y = matmul(a, b, \"k\")",
-     PARA_ESHAPE,
-     {"matmul"}},
-    {"layernorm, gamma of rank 2",
-     "x:param[t=3,c=4]; w:param[t=3,c=4]; z:param[c=4]; y = layernorm(x, w, z, 1e-5)",
-     PARA_ESHAPE,
-     {"layernorm"}},
-    {"layernorm, axis not in x",
-     "x:param[t=3,c=4]; w:param[d=4]; z:param[d=4]; y = layernorm(x, w, z, 1e-5)",
-     PARA_EAXIS,
-     {"layernorm", "\"d\""}},
-    {"layernorm, beta of another axis",
-     "x:param[t=3,c=4]; w:param[c=4]; z:param[t=3]; y = layernorm(x, w, z, 1e-5)",
-     PARA_ESHAPE,
-     {"layernorm", "\"z\""}},
-    {"attention, rank 4", "x:param[t=9,q=3,h=2,d=5]; y = attention(x, 1)", PARA_ESHAPE, {"attention"}},
-    {"attention, qkv of 2", "x:param[b=2,t=9,q=2,h=2,d=5]; y = attention(x, 1)", PARA_ESHAPE, {"attention"}},
-    {"gelu, int32", "x:ids[n=4]; y = gelu(x)", PARA_ESHAPE, {"gelu", "\"x\"", "f32"}},
-    {"add, axis not in a", "a:param[m=5]; b:param[n=7]; y = add(a, b)", PARA_ESHAPE, {"add", "n 7", "m 5"}},
-    {"add, b larger", "a:param[n=7]; b:param[m=5,n=7]; y = add(a, b)", PARA_ESHAPE, {"add", "m 5, n 7"}},
-    {"mul, axis not in a", "a:param[m=5]; b:param[n=7]; y = mul(a, b)", PARA_ESHAPE, {"mul", "n 7", "m 5"}},
-    {"mul, int32", "a:param[m=5]; b:ids[m=5]; y = mul(a, b)", PARA_ESHAPE, {"mul", "\"b\"", "f32"}},
-    {"scale, int32", "x:ids[n=4]; y = scale(x, 2)", PARA_ESHAPE, {"scale", "\"x\"", "f32"}},
-    {"sum, other shapes", "a:param[m=5,n=7]; b:param[m=5]; y = sum(a, b)", PARA_ESHAPE, {"sum", "\"b\""}},
-    {"dropout, p of 1", "x:param[n=4]; s:ids[]; y = dropout(x, s, 1)", PARA_ERANGE, {"dropout", "1"}},
-    {"dropout, p below 0", "x:param[n=4]; s:ids[]; y = dropout(x, s, -0.25)", PARA_ERANGE, {"dropout", "-0.25"}},
-    {"dropout, step not a scalar",
-     "x:param[n=4]; s:ids[n=4]; y = dropout(x, s, 0.5)",
-     PARA_ESHAPE,
-     {"dropout", "n 4", "scalar"}},
-    {"dropout, step not int32",
-     "x:param[n=4]; s:input[]; y = dropout(x, s, 0.5)",
-     PARA_ESHAPE,
-     {"dropout", "\"s\"", "i32"}},
-    {"logsumexp, no such axis", "x:param[n=4]; y = logsumexp(x, \"m\")", PARA_EAXIS, {"logsumexp", "\"m\""}},
-    {"softmax, no such axis", "x:param[n=4]; y = softmax(x, \"m\")", PARA_EAXIS, {"\"m\"", "n 4"}},
-    {"cross_entropy, targets of another shape",
-     "x:param[t=5,v=7]; i:ids[b=5]; y = cross_entropy(x, i, \"v\", -100)",
-     PARA_ESHAPE,
-     {"cross_entropy", "b 5", "t 5"}},
-    {"cross_entropy, targets float",
-     "x:param[t=5,v=7]; i:input[t=5]; y = cross_entropy(x, i, \"v\", -100)",
-     PARA_ESHAPE,
-     {"\"i\"", "i32"}},
-    {"cross_entropy, no such axis",
-     "x:param[t=5,v=7]; i:ids[t=5]; y = cross_entropy(x, i, \"w\", -100)",
-     PARA_EAXIS,
-     {"\"w\""}},
-    {"reduce_sum, no such axis", "x:param[n=4]; y = reduce_sum(x, \"m\")", PARA_EAXIS, {"reduce_sum", "\"m\""}},
-    {"reduce_mean, one of two not there", "x:param[m=3,n=4]; y = reduce_mean(x, \"m k\")", PARA_EAXIS, {"\"k\""}},
-    {"reduce_max, int32", "x:ids[n=4]; y = reduce_max(x, \"\")", PARA_ESHAPE, {"reduce_max", "\"x\"", "f32"}},
-    {"merge, not adjacent",
-     "x:param[a=2,b=3,c=4]; y = merge(x, \"a c\", \"m\")",
-     PARA_EAXIS,
-     {"merge", "\"a c\"", "a 2, b 3, c 4"}},
-    {"merge, wrong order",
-     "x:param[a=2,b=3]; y = merge(x, \"b a\", \"m\")",
-     PARA_EAXIS,
-     {"merge", "\"b a\"", "a 2, b 3"}},
-    {"merge, to a name it has", "x:param[a=2,b=3,c=4]; y = merge(x, \"a b\", \"c\")", PARA_ESHAPE, {"merge", "\"c\""}},
-    {"unmerge, extents don't multiply",
-     "x:param[c=15]; y = unmerge(x, \"c\", \"h=4,d=4\")",
-     PARA_ESHAPE,
-     {"unmerge", "15", "h 4 d 4"}},
-    {"unmerge, no such axis", "x:param[c=15]; y = unmerge(x, \"e\", \"h=3,d=5\")", PARA_EAXIS, {"unmerge", "\"e\""}},
-    {"rename, no such axis", "x:param[c=15]; y = rename(x, \"e\", \"f\")", PARA_EAXIS, {"rename", "\"e\""}},
-    {"rename, to a name it has", "x:param[c=15,d=2]; y = rename(x, \"c\", \"d\")", PARA_ESHAPE, {"rename", "\"d\""}},
-    {"permute, an axis left out",
-     "x:param[a=2,b=3,c=4]; y = permute(x, \"c a\")",
-     PARA_EAXIS,
-     {"permute", "\"c a\"", "a 2, b 3, c 4"}},
-    {"permute, an axis twice", "x:param[a=2,b=3]; y = permute(x, \"a a\")", PARA_EAXIS, {"permute", "\"a\""}},
-    {"concat, too long",
-     "a:input[n=1000000000000000000]; "
-     "y = concat(a, a, a, a, a, a, a, a, a, a, 0, \"m\")", PARA_ERANGE, {"concat", "overflows"}},
-    {"reduce_sum, a word too long",
-     "x:param[a=2,b=3]; y = reduce_sum(x, \"a_name_that_is_longer_than_any_axis_may_be\")",
-     PARA_EAXIS,
-     {"reduce_sum", "\"a_name_that_is_longer_than_a...\""}},
-    {"merge, a word too long",
-     "x:param[a=2,b=3]; y = merge(x, \"a a_name_that_is_longer_than_any_axis_may_be\", \"m\")",
-     PARA_EAXIS,
-     {"merge", "..."}},
-    {"slice, past the end", "x:param[n=7]; y = slice(x, \"n\", 5, 3, \"m\")", PARA_ERANGE, {"slice", "7"}},
-    {"slice, nothing", "x:param[n=7]; y = slice(x, \"n\", 5, 0, \"m\")", PARA_ERANGE, {"slice", "0"}},
-    {"slice, before the start", "x:param[n=7]; y = slice(x, \"n\", -1, 2, \"m\")", PARA_ERANGE, {"slice", "-1"}},
-    {"slice, no such axis", "x:param[n=7]; y = slice(x, \"k\", 0, 2, \"m\")", PARA_EAXIS, {"slice", "\"k\""}},
-    {"concat, another rank",
-     "a:param[b=3,c=4]; z:param[b=3]; y = concat(a, z, 1, \"m\")",
-     PARA_ESHAPE,
-     {"concat", "b 3, c 4"}},
-    {"concat, other axes differ",
-     "a:param[b=3,c=4]; z:param[d=3,c=4]; y = concat(a, z, 1, \"m\")",
-     PARA_ESHAPE,
-     {"concat", "d 3, c 4", "b 3, c 4"}},
-    {"concat, no such position", "a:param[b=3,c=4]; y = concat(a, a, 2, \"m\")", PARA_EAXIS, {"concat", "2"}},
-    {"arange, limit 0", "i:ids[]; y = arange_from(i, \"t\", 7, 0)", PARA_ERANGE, {"arange", "limit is 0"}},
-    {"select, no such axis", "x:param[b=3,t=5]; i:ids[]; y = select(x, i, \"u\")", PARA_EAXIS, {"select", "u"}},
-    {"select, index of rank 1", "x:param[b=3,t=5]; i:ids[b=3]; y = select(x, i, \"t\")", PARA_ESHAPE, {"select"}},
-    {"cache_append, cache of other heads", "s:state[b=2,s=7,kv=2,g=2,d=3]; x:param[b=2,t=3,qkv=3,h=2,d=3]; i:ids[]; "
-     "y = cache_append(s, x, i)", PARA_ESHAPE, {"cache_append", "g 2"}},
-    {"attention_cached, kv of 3", "x:param[b=2,t=3,qkv=3,h=2,d=3]; s:param[b=2,s=7,kv=3,h=2,d=3]; i:ids[]; "
-     "y = attention_cached(x, s, i)", PARA_ESHAPE, {"attention_cached", "kv 3"}},
-    {"arange, empty", "y = arange(\"t\", 0)", PARA_ERANGE, {"arange", "0"}},
-    {"fill, an axis twice", "y = fill(\"t=3,t=3\", 1)", PARA_EAXIS, {"fill", "\"t\""}},
-    {"an axis of two extents", "a:param[m=5]; b:param[m=6]; y = add(a, b)", PARA_ESHAPE, {"\"m\"", "5", "6"}},
-};
-const int bad_case_count = sizeof bad_cases / sizeof bad_cases[0];
-
-const struct through_case through_cases[] = {
-    {"attention_backward", "the gradient of attention"},
-    {"broadcast", "the gradient of reductions"},
-    {"cross_entropy_backward", "the gradient of cross_entropy"},
-    {"embedding_backward", "the gradient of embedding"},
-    {"gather", "splits: tiles wanted whole"},
-    {"gelu_backward", "the gradient of gelu"},
-    {"layernorm_backward", "the gradient of layernorm"},
-    {"logsumexp_combine", "splits of logsumexp over its axis"},
-    {"max", "splits of reduce_max over its axes"},
-    {"reduce_max_backward", "the gradient of reduce_max"},
-    {"reduce_max_count", "the gradient of reduce_max"},
-    {"slice_backward", "the gradient of slice"},
-    {"softmax_backward", "the gradient of softmax"},
-    {"tile", "splits: a whole value wanted in tiles"},
-};
-const int through_case_count = sizeof through_cases / sizeof through_cases[0];
+const struct op_case *op_cases(int *count)
+{
+    if (!cases) {
+        char *pattern = test_file("ops/*.cases");
+        glob_t found;
+        if (glob(pattern, 0, NULL, &found) != 0)
+            fail_msg("no cases at %s", pattern);
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            read_cases(found.gl_pathv[i]);
+        globfree(&found);
+        free(pattern);
+    }
+    *count = case_count;
+    return cases;
+}

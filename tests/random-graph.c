@@ -298,3 +298,35 @@ int *random_sharing(struct dice *d, const para_graph *g)
     free(last);
     return map;
 }
+
+para_graph *random_scopes(struct dice *d, int nodes, int depth, int width)
+{
+    para_graph *g = para_graph_new();
+    para_tensor **made = calloc((size_t)nodes + 2, sizeof *made);
+    para_error err = {0};
+    int open = 0, count = 0;
+    assert_non_null(made);
+    made[count++] = para_input(g, "x", PARA_F32, PARA_DIMS({"n", 3}));
+    made[count++] = para_param(g, "p", PARA_DIMS({"n", 3}), (para_init){PARA_INIT_FILL, 1, 0});
+    while (count < nodes + 2) {
+        int turn = roll(d, 8);
+        if (turn == 0 && open < depth) {
+            para_scope_push(g, roll(d, 2) ? "s.%d" : "w%d", roll(d, width));
+            open++;
+        } else if (turn == 1 && open > 0) {
+            para_scope_pop(g);
+            open--;
+        } else {
+            int reach = roll(d, 4) ? 6 : count, a = count - 1 - roll(d, reach < count ? reach : count),
+                b = roll(d, count);
+            made[count] = turn < 5 ? para_gelu(g, made[a]) : para_add(g, made[a], made[b]);
+            assert_non_null(made[count++]);
+        }
+    }
+    for (; open > 0; open--)
+        para_scope_pop(g);
+    para_output(made[count - 1]);
+    must(para_graph_seal(g, &err), err);
+    free(made);
+    return g;
+}

@@ -24,6 +24,10 @@ enum {
  * parameters, states, a count, outputs, and values that nobody reads. Values stay finite. */
 para_graph *random_graph(struct dice *d, int calls, int features);
 
+/* A graph of about `nodes` nodes in scopes that are opened, closed and entered again at random. Scopes of `width` words
+ * stand in each other up to `depth`. */
+para_graph *random_scopes(struct dice *d, int nodes, int depth, int width);
+
 /* Buffer numbers by tensor id, to be freed: an update shares its old version's buffer, and three values in four take
  * over some buffer whose value nobody needs any more in program order, whatever its size, inputs' too. This adds
  * edges wherever it can. Parameters, states and outputs keep theirs. */

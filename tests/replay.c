@@ -43,7 +43,7 @@ static int run_node(const struct replay *r, const para_node *n, void *const in[]
 {
     para_error err = {0};
     struct para_call call = {.node = n, .in = in, .out = out, .scratch = r->scratch, .seed = r->seed, .err = &err};
-    return n->op->cpu(&call);
+    return para_op_call(&call, false);
 }
 
 /* An updating node gets a copy of the old version, so that every version stays. */
@@ -82,7 +82,7 @@ struct replay *replay_new(const para_graph *g, uint64_t seed)
     for (int t = 0; t < g->n_tensors; t++)
         r->largest = bytes_of(g->tensors[t]) > r->largest ? bytes_of(g->tensors[t]) : r->largest;
     for (int i = 0; i < g->n_nodes; i++) {
-        size_t bytes = g->nodes[i]->op->scratch ? g->nodes[i]->op->scratch(g->nodes[i]) : 0;
+        size_t bytes = para_op_scratch(g->nodes[i]);
         scratch = bytes > scratch ? bytes : scratch;
     }
     r->scratch = aligned(scratch);

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/attend-kernels.h"
-#include "ops/attend.h"
+#include "kernels/attend-kernels.h"
+#include "kernels/attend.h"
 
-enum { QUERIES = 83, KEYS = 211, ORIGIN = 101, WIDTH = 21, QKV = QUERIES + 2 * KEYS };
+enum { QUERIES = 83, KEYS = 211, PAST = 101, WIDTH = 21, QKV = QUERIES + 2 * KEYS };
 
 struct result {
     float o[QUERIES * WIDTH], lse[QUERIES], slopes[QKV * WIDTH];
@@ -25,9 +25,10 @@ static struct result *attend(int version, bool causal, const float *qkv, const f
         .o = r->o,
         .lse = r->lse,
         .queries = QUERIES,
+        .readers = 1,
         .keys = KEYS,
         .width = WIDTH,
-        .origin = ORIGIN,
+        .past = PAST,
         .q_ld = WIDTH,
         .kv_ld = WIDTH,
         .o_ld = WIDTH,
@@ -37,7 +38,7 @@ static struct result *attend(int version, bool causal, const float *qkv, const f
         .kernels = para_attend_version(version),
     };
     struct para_attend_slopes d = {d_o, r->slopes, r->slopes + QUERIES * WIDTH, r->slopes + (QUERIES + KEYS) * WIDTH};
-    size_t floats = para_attend_scratch(QUERIES, KEYS, WIDTH), more = para_attend_backward_scratch(KEYS, WIDTH);
+    size_t floats = para_attend_scratch(QUERIES, 1, KEYS, WIDTH), more = para_attend_backward_scratch(KEYS, WIDTH);
     float *scratch = aligned_alloc(64, ((floats > more ? floats : more) * sizeof(float) + 63) / 64 * 64);
     assert_non_null(scratch);
     para_attend(&a, scratch);

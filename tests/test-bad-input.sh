@@ -1,20 +1,11 @@
 #!/bin/sh
 # shellcheck disable=SC2086 # lists stand in variables
 # Whatever is wrong with what it is given, paragraph exits with 1 or 2 and a message, never by a signal, and files that
-# were there stay as they were. Run by make check, in the build folder; $PARAGRAPH names the program.
-paragraph=${PARAGRAPH:-./paragraph}
-case $paragraph in
-*/*) paragraph=$(cd "$(dirname "$paragraph")" && pwd)/$(basename "$paragraph") ;;
-esac
-if [ ! -x "$paragraph" ]; then
-    echo "$paragraph: no such program; the build comes first" >&2
-    exit 1
-fi
-work=$(mktemp -d) || exit 1
+# were there stay as they were. Run by make check, in the build folder.
+. "${srcdir:-.}/tests/command.sh"
 mounted=
 trap '[ -z "$mounted" ] || umount "$work/disk"; chmod -R u+w "$work"; rm -rf "$work"' EXIT
 cd "$work" || exit 1
-checks=0 wrong=0
 
 failed() {
     wrong=$((wrong + 1))
@@ -140,7 +131,7 @@ check_data() {
 }
 
 resume_broken() {
-    refuses "$1" train --resume broken --data ids.tok16 --steps 4 --out broken
+    refuses "$1" train --resume broken --data ids.tok16 --steps 4 --reschedule --out broken
 }
 
 check_run() {
@@ -178,11 +169,11 @@ check_unwritable() {
             return
         fi
     fi
-    if $as test -x "$paragraph"; then
+    if $as "$paragraph" --version >/dev/null 2>&1; then
         save_to "closed/model.paragraph-new: can't make the folder: Permission denied" closed/model
         save_to "closed/new.paragraph-new: can't make the folder: Permission denied" closed/new
     else
-        echo "skipped: an unwritable folder: another user than root can't reach $paragraph"
+        echo "skipped: an unwritable folder: another user than root can't run $paragraph"
     fi
     as='' kept=model
 }

@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "base/grow.h"
 #include "base/philox.h"
+#include "base/sha256.h"
 #include "base/simd.h"
 #include "base/strmap.h"
 
@@ -80,6 +81,33 @@ static void philox_gives_its_known_answers(void **state)
 }
 
 /* Draw number n of a stream is word n mod 4 of counter n / 4, and other keys and streams give other draws. */
+/* FIPS 180-4's examples, and lengths around a block's end, as sha256sum gives them. */
+static void digests_are_known(void **state)
+{
+    static const struct {
+        size_t bytes; /* of 'a' */
+        const char *digest;
+    } known[] = {
+        {0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {55, "9f4390f8d30c2dd92ec9f095b65e2b9ae9b0a925a5258e241c9f1e910f734318"},
+        {56, "b35439a4ac6f0948b6d6f9e3c6af0f5f590ce20f1bde7090ef7970686ec6738a"},
+        {64, "ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb"},
+        {1000000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"},
+    };
+    (void)state;
+    char digest[PARA_SHA256_TEXT];
+    char *text = malloc(1000000);
+    assert_non_null(text);
+    memset(text, 'a', 1000000);
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        para_sha256(text, known[i].bytes, digest);
+        assert_string_equal(digest, known[i].digest);
+    }
+    free(text);
+    para_sha256("abc", 3, digest);
+    assert_string_equal(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
 static void draws_are_numbered(void **state)
 {
     (void)state;
@@ -217,6 +245,27 @@ static void arrays_grow_with_their_elements(void **state)
     free(array);
 }
 
+/* As many as are wanted, at once, and more by twice as many; sizes that nothing has leave all as it was. */
+static void arrays_have_the_room_that_is_wanted(void **state)
+{
+    (void)state;
+    double *array = NULL;
+    int64_t room = 0;
+    assert_int_equal(para_reserve(&array, 100, &room, sizeof *array), 0);
+    assert_int_equal(room, 100);
+    array[99] = 3;
+    assert_int_equal(para_reserve(&array, 100, &room, sizeof *array), 0);
+    assert_int_equal(room, 100);
+    assert_int_equal(para_reserve(&array, 101, &room, sizeof *array), 0);
+    assert_int_equal(room, 200);
+    double *before = array;
+    assert_int_equal(para_reserve(&array, INT64_MAX, &room, sizeof *array), -1);
+    assert_ptr_equal(array, before);
+    assert_int_equal(room, 200);
+    assert_true(array[99] == 3);
+    free(array);
+}
+
 /* Within its bound where the result is finite, and NaN for NaN. */
 static void exponentials_are_close(void **state)
 {
@@ -227,14 +276,40 @@ static void exponentials_are_close(void **state)
     }
     assert_true(para_expf(0.0f) == 1.0f);
     assert_true(para_expf(-INFINITY) == 0.0f);
-    assert_true(isnan(para_expf(NAN)));
     for (double x = -126; x < 127; x += 0.01171875) {
         float y = para_exp2f((float)x);
         assert_true(fabs(y / exp2((float)x) - 1.0) < 2e-7);
     }
     assert_true(para_exp2f(0.0f) == 1.0f);
     assert_true(para_exp2f(-INFINITY) == 0.0f);
-    assert_true(isnan(para_exp2f(NAN)));
+    static const uint32_t nans[] = {0x7fc00000, 0x7fffffff, 0x7fc00001, 0x7f800001, 0xffc00000, 0xffffffff};
+    for (size_t i = 0; i < sizeof nans / sizeof nans[0]; i++) {
+        float x;
+        memcpy(&x, &nans[i], sizeof x);
+        assert_true(isnan(para_exp2f(x)) && isnan(para_expf(x)));
+    }
+}
+
+/* However long what an error is about, its reason is told: the middle is cut, and no character in two. */
+static void long_messages_keep_their_reason(void **state)
+{
+    (void)state;
+    static char path[5000];
+    for (size_t length = 380; length < sizeof path; length += length < 600 ? 1 : 500) {
+        para_error err;
+        for (size_t i = 0; i + 2 <= length; i += 2)
+            memcpy(path + i, "\xc3\xa9", 3); /* e with an acute accent */
+        assert_int_equal(para_fail(&err, PARA_EIO, "/%s: can't open: %s", path, "No such file or directory"), PARA_EIO);
+        size_t told = strlen(err.message);
+        assert_true(told < sizeof err.message);
+        assert_memory_equal(err.message, "/\xc3\xa9", 3);
+        assert_non_null(strstr(err.message, "\xc3\xa9: can't open: No such file or directory"));
+        assert_int_equal(!strstr(err.message, "\xa9...\xc3"), strlen(path) + 40 < sizeof err.message - 1);
+        assert_true(told > sizeof err.message - 8 || !strstr(err.message, "..."));
+        para_fail(&err, PARA_EINVAL, "%s: %s", path, err.message); /* it may be put into itself */
+        assert_non_null(strstr(err.message, ": can't open: No such file or directory"));
+        memset(path, 0, sizeof path);
+    }
 }
 
 int main(void)
@@ -243,6 +318,7 @@ int main(void)
         cmocka_unit_test(arena_blocks_are_apart),
         cmocka_unit_test(maps_find_what_was_set),
         cmocka_unit_test(philox_gives_its_known_answers),
+        cmocka_unit_test(digests_are_known),
         cmocka_unit_test(draws_are_numbered),
         cmocka_unit_test(normals_are_normal),
         cmocka_unit_test(failures_carry_their_message),
@@ -250,6 +326,8 @@ int main(void)
         cmocka_unit_test(logs_go_to_the_callback_alone),
         cmocka_unit_test(products_report_overflow),
         cmocka_unit_test(arrays_grow_with_their_elements),
+        cmocka_unit_test(arrays_have_the_room_that_is_wanted),
+        cmocka_unit_test(long_messages_keep_their_reason),
         cmocka_unit_test(exponentials_are_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* Building graphs: names, scopes, axes, errors that stick, and updates as versions. */
 #include "tests/graph-text.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "graph/op.h"
@@ -48,6 +49,25 @@ static void ops_without_a_name_are_numbered(void **state)
     assert_ptr_equal(node_of(g, "gelu")->in[0], node_of(g, "gelu.3")->in[0]);
     assert_non_null(para_graph_find(g, "gelu.2"));
     assert_null(para_graph_find(g, "gelu.4"));
+    para_graph_free(g);
+}
+
+/* A number that is given up for a name is the next to be made, as if it had never been. */
+static void numbers_given_up_are_made_again(void **state)
+{
+    (void)state;
+    para_graph *g = graph_open("x:input[4]");
+    para_tensor *x = g->tensors[0], *made[4];
+    for (int i = 0; i < 4; i++)
+        made[i] = para_gelu(g, x);
+    assert_string_equal(para_tensor_name(made[3]), "gelu.4");
+    para_name(made[2], "c");
+    para_name(made[1], "b");
+    assert_string_equal(para_tensor_name(para_gelu(g, x)), "gelu.2");
+    assert_string_equal(para_tensor_name(para_gelu(g, x)), "gelu.3");
+    assert_string_equal(para_tensor_name(para_gelu(g, x)), "gelu.5");
+    para_name(made[0], "a");
+    assert_string_equal(para_tensor_name(para_gelu(g, x)), "gelu");
     para_graph_free(g);
 }
 
@@ -283,11 +303,43 @@ static void graphs_can_be_walked(void **state)
     para_graph_free(g);
 }
 
+static void dimensions_that_are_not_there_are_empty(void **state)
+{
+    (void)state;
+    static const int wrong[] = {-1, 2, PARA_MAX_RANK, INT_MAX, INT_MIN};
+    para_graph *g = para_graph_new();
+    const para_tensor *x = para_input(g, "x", PARA_F32, PARA_DIMS({"rows", 3}, {"columns", 4}));
+    assert_int_equal(para_tensor_dim(x, 1).extent, 4);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_null(para_tensor_dim(x, wrong[i]).axis);
+        assert_int_equal(para_tensor_dim(x, wrong[i]).extent, 0);
+        assert_int_equal(para_tensor_whole(x, wrong[i]), 0);
+        assert_int_equal(para_tensor_begin(x, wrong[i]), 0);
+    }
+    para_graph_free(g);
+}
+
+/* With or without jansson, a graph file needs no name to be refused. */
+static void files_need_no_name(void **state)
+{
+    (void)state;
+    para_graph *g = NULL;
+    para_error err = {0};
+    char text[] = "[]";
+    FILE *file = fmemopen(text, strlen(text), "r");
+    assert_non_null(file);
+    assert_true(para_graph_load_json(&g, file, NULL, &err) < 0);
+    fclose(file);
+    assert_null(g);
+    assert_int_equal(strncmp(err.message, "graph: ", 7), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scopes_go_before_names),
         cmocka_unit_test(ops_without_a_name_are_numbered),
+        cmocka_unit_test(numbers_given_up_are_made_again),
         cmocka_unit_test(names_are_taken_once),
         cmocka_unit_test(scopes_are_closed_as_often_as_opened),
         cmocka_unit_test(errors_stick),
@@ -303,6 +355,8 @@ int main(void)
         cmocka_unit_test(bad_arguments_are_refused),
         cmocka_unit_test(an_updated_value_is_read_once),
         cmocka_unit_test(long_names_are_kept),
+        cmocka_unit_test(dimensions_that_are_not_there_are_empty),
+        cmocka_unit_test(files_need_no_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

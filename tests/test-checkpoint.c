@@ -1,6 +1,7 @@
 /* Checkpoints: what is saved is loaded, in any split; folders that hold something else are told apart. */
 #include "tests/checkpoint.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@ static void loads_what_was_saved(void **state)
 {
     struct run *r = *state;
     fill_session(r->s, r->g, 41);
-    para_trainer saved = {41, UINT64_MAX, 1.8761234567890123}, loaded = {0};
+    para_trainer saved = {.step = 41, .seed = UINT64_MAX, .best_loss = 1.8761234567890123}, loaded = {0};
     save(r, &saved);
     assert_alone(r);
     para_session *other = serial_session(r->g, false);
@@ -21,22 +22,64 @@ static void loads_what_was_saved(void **state)
     assert_true(loaded.seed == saved.seed);
     assert_true(loaded.best_loss == saved.best_loss);
     para_session_free(other);
-    para_gpt2 config;
-    must(para_checkpoint_config(r->dir, &config, &err), err);
-    assert_memory_equal(&config, &small, sizeof small);
+    para_model *model;
+    must(para_model_open(&model, r->dir, &err), err);
+    assert_memory_equal(para_model_as_gpt2(model), &small, sizeof small);
+    para_model_free(model);
 }
 
 static void trainers_are_kept_exactly(void **state)
 {
     struct run *r = *state;
-    static const para_trainer trainers[] = {{0, 0, -1}, {5, (uint64_t)1 << 53, 0}, {7, ((uint64_t)1 << 53) + 1, 0.1}};
+    static const para_trainer trainers[] = {
+        {.step = 0, .seed = 0, .best_loss = -1},
+        {.step = 5, .seed = (uint64_t)1 << 53, .best_loss = 0},
+        {.step = 7,
+         .seed = ((uint64_t)1 << 53) + 1,
+         .best_loss = 0.1,
+         .batch = 3,
+         .seq = 1024,
+         .sequential = true,
+         .adamw = {{PARA_SCHEDULE_LINEAR, 1.0 / 3, 1e-300, 5, INT32_MAX}, 0.9, 0.99, 1e-8, 0.1, 0.7}},
+        {.step = 8,
+         .seed = 1,
+         .best_loss = -1,
+         .batch = 1,
+         .seq = 1,
+         .adamw = {{.kind = PARA_SCHEDULE_CONSTANT, .lr = 0.1}, 0.9, 0.99, 1e-8, 0, 0}}};
     para_error err = {0};
     for (size_t i = 0; i < sizeof trainers / sizeof trainers[0]; i++) {
-        para_trainer loaded = {0};
+        para_trainer loaded = {0}, told = {0};
         fill_session(r->s, r->g, (int32_t)trainers[i].step);
         save(r, &trainers[i]);
+        must(para_checkpoint_trainer(r->dir, &told, &err), err);
+        assert_memory_equal(&told, &trainers[i], sizeof told);
         must(para_checkpoint_load(r->dir, r->g, r->s, &loaded, &err), err);
         assert_memory_equal(&loaded, &trainers[i], sizeof loaded);
+    }
+}
+
+/* What can't be read back isn't written. */
+static void bad_trainers_are_refused(void **state)
+{
+    struct run *r = *state;
+    const para_trainer good = {.step = 1,
+                               .seed = 1,
+                               .best_loss = -1,
+                               .batch = 1,
+                               .seq = 1,
+                               .adamw = {{.kind = PARA_SCHEDULE_CONSTANT, .lr = 0.1}, 0.9, 0.99, 1e-8, 0, 0}};
+    para_trainer bad[] = {good, good, good, good};
+    static const char *const names[] = {"schedule", "lr", "beta2", "batch"};
+    bad[0].adamw.schedule.kind = (para_schedule_kind)3;
+    bad[1].adamw.schedule.lr = (double)NAN;
+    bad[2].adamw.beta2 = -1;
+    bad[3].batch = -1;
+    fill_session(r->s, r->g, 1);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        para_error err = {0};
+        assert_int_equal(para_checkpoint_save(r->dir, r->model, r->g, r->s, &bad[i], &err), PARA_EINVAL);
+        assert_non_null(strstr(err.message, names[i]));
     }
 }
 
@@ -57,7 +100,7 @@ static void files_are_those_of_transformers(void **state)
 {
     struct run *r = *state;
     fill_session(r->s, r->g, 3);
-    para_trainer trainer = {3, 1, -1};
+    para_trainer trainer = {.step = 3, .seed = 1, .best_loss = -1};
     save(r, &trainer);
     para_error err = {0};
     char *path = path_join(r->dir, "model.safetensors"), *moments = path_join(r->dir, "optimizer.safetensors");
@@ -95,7 +138,7 @@ static void splits_do_not_show(void **state)
 {
     struct run *r = *state;
     fill_session(r->s, r->g, 9);
-    para_trainer trainer = {9, 1, -1}, loaded;
+    para_trainer trainer = {.step = 9, .seed = 1, .best_loss = -1}, loaded;
     save(r, &trainer);
     para_error err = {0};
     para_graph *split;
@@ -104,7 +147,7 @@ static void splits_do_not_show(void **state)
     must(para_checkpoint_load(r->dir, split, s, &loaded, &err), err);
     assert_same_values(r->g, r->s, s);
     char *second = path_join(r->parent, "second");
-    must(para_checkpoint_save(second, &small, split, s, &trainer, &err), err);
+    must(para_checkpoint_save(second, r->model, split, s, &trainer, &err), err);
     must(para_checkpoint_load(second, r->g, back, &loaded, &err), err);
     assert_same_values(r->g, r->s, back);
     free(second);
@@ -201,7 +244,7 @@ static void names_may_lack_their_prefix(void **state)
 {
     struct run *r = *state;
     fill_session(r->s, r->g, 2);
-    para_trainer trainer = {2, 1, -1};
+    para_trainer trainer = {.step = 2, .seed = 1, .best_loss = -1};
     save(r, &trainer);
     rewrite(r, "model.safetensors", true, NULL);
     para_session *other = serial_session(r->g, false);
@@ -279,21 +322,43 @@ static void heads_are_compared(void **state)
     struct run *r = *state;
     para_gpt2 other = small;
     other.heads = 4;
+    para_model *model = model_of(&other);
     para_graph *g = checkpoint_graph(&other);
     para_session *s = serial_session(g, false);
     para_error err = {0};
-    must(para_checkpoint_save(r->dir, &other, g, s, NULL, &err), err);
+    must(para_checkpoint_save(r->dir, model, g, s, NULL, &err), err);
     para_session_free(s);
     para_graph_free(g);
+    para_model_free(model);
     assert_not_loaded(r, NULL, PARA_ESHAPE, "config.json: n_head is 4, the graph has 2 heads");
 }
+
+#define TRAINING(batch, order, schedule, clip)                                                                         \
+    "\"batch\": " batch ", \"seq\": 8, \"order\": " order ", \"schedule\": " schedule                                  \
+    ", \"steps\": 9, \"warmup\": 0, \"lr\": 1e-3, \"min_lr\": 0, \"beta1\": 0.9, \"beta2\": 0.99, \"eps\": 1e-8, "     \
+    "\"weight_decay\": 0, \"clip\": " clip
+
+/* How a run is trained, in trainer.json, and what is wrong with it. */
+static const char *const wrong_trainings[][2] = {
+    {TRAINING("0", "\"random\"", "\"cosine\"", "1"), "\"batch\" is 0, expected a whole number from 1 to 2147483647"},
+    {TRAINING("2147483648", "\"random\"", "\"cosine\"", "1"), "\"batch\" is 2147483648, expected a whole number"},
+    {TRAINING("2.0", "\"random\"", "\"cosine\"", "1"), "\"batch\" is 2.0, expected a whole number"},
+    {TRAINING("2", "\"reversed\"", "\"cosine\"", "1"),
+     "\"order\" is \"reversed\", expected \"random\" or \"sequential\""},
+    {TRAINING("2", "\"random\"", "0", "1"), "\"schedule\" is 0, expected \"constant\" or \"cosine\" or \"linear\""},
+    {TRAINING("2", "\"random\"", "\"linear\"", "-1"), "\"clip\" is -1, expected a number of at least 0"},
+    {"\"batch\": 2, \"order\": \"random\", \"schedule\": \"linear\"", "\"seq\" is missing, expected a whole number"},
+};
 
 static void a_trainer_needs_its_files(void **state)
 {
     struct run *r = *state;
-    para_trainer trainer = {5, 1, -1}, loaded = {1, 2, 3};
+    para_trainer trainer = {.step = 5, .seed = 1, .best_loss = -1}, loaded = {.step = 1, .seed = 2, .best_loss = 3};
     save(r, NULL);
     assert_not_loaded(r, &loaded, PARA_EIO, "optimizer.safetensors: can't open");
+    para_error err = {0};
+    assert_int_equal(para_checkpoint_trainer(r->dir, &loaded, &err), PARA_EIO);
+    assert_says(&err, "trainer.json: can't open");
     fill_session(r->s, r->g, 5);
     save(r, &trainer);
     write_text(r->dir, "trainer.json", "{\"step\": 6, \"seed\": 1, \"best_loss\": null}");
@@ -304,6 +369,12 @@ static void a_trainer_needs_its_files(void **state)
     assert_not_loaded(r, &loaded, PARA_EFORMAT, "\"seed\" is -1");
     write_text(r->dir, "trainer.json", "{\"step\": 5, \"seed\": 1}");
     assert_not_loaded(r, &loaded, PARA_EFORMAT, "\"best_loss\" is missing");
+    for (size_t i = 0; i < sizeof wrong_trainings / sizeof wrong_trainings[0]; i++) {
+        char text[400];
+        snprintf(text, sizeof text, "{\"step\": 5, \"seed\": 1, \"best_loss\": null, %s}", wrong_trainings[i][0]);
+        write_text(r->dir, "trainer.json", text);
+        assert_not_loaded(r, &loaded, PARA_EFORMAT, wrong_trainings[i][1]);
+    }
     write_text(r->dir, "trainer.json", "{\"step\": 5,");
     assert_not_loaded(r, &loaded, PARA_EFORMAT, "trainer.json:1:");
     assert_int_equal(loaded.step, 1);
@@ -313,19 +384,42 @@ static void save_checks_the_step(void **state)
 {
     struct run *r = *state;
     fill_session(r->s, r->g, 4);
-    para_trainer trainer = {5, 1, -1};
+    para_trainer trainer = {.step = 5, .seed = 1, .best_loss = -1};
     para_error err = {0};
-    assert_int_equal(para_checkpoint_save(r->dir, &small, r->g, r->s, &trainer, &err), PARA_EINVAL);
+    assert_int_equal(para_checkpoint_save(r->dir, r->model, r->g, r->s, &trainer, &err), PARA_EINVAL);
     assert_says(&err, "the trainer has done 5 steps, the session's optimizer.step is 4");
     assert_false(there(r->parent, "model"));
     assert_false(there(r->parent, "model.paragraph-new"));
 }
 
+/* A checkpoint of a run in bfloat16 is one of float32: nothing in it tells. */
+static void checkpoints_hold_float32(void **state)
+{
+    struct run *r = *state;
+    para_trainer trainer = {.seed = 5, .step = 3, .best_loss = -1}, found;
+    para_error err = {0};
+    para_graph *half = NULL;
+    must(para_graph_precision(&half, r->g, PARA_BF16, &err), err);
+    para_session *s = serial_session(half, false), *back = serial_session(r->g, false);
+    fill_session(r->s, r->g, 3);
+    save(r, &trainer);
+    must(para_checkpoint_load(r->dir, half, s, &found, &err), err);
+    assert_same_values(r->g, r->s, s);
+    must(para_checkpoint_save(r->dir, r->model, half, s, &trainer, &err), err);
+    must(para_checkpoint_load(r->dir, r->g, back, &found, &err), err);
+    assert_same_values(r->g, s, back);
+    para_session_free(back);
+    para_session_free(s);
+    para_graph_free(half);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(checkpoints_hold_float32, set_up, tear_down),
         cmocka_unit_test_setup_teardown(loads_what_was_saved, set_up, tear_down),
         cmocka_unit_test_setup_teardown(trainers_are_kept_exactly, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bad_trainers_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(files_are_those_of_transformers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(splits_do_not_show, set_up, tear_down),
         cmocka_unit_test_setup_teardown(names_may_lack_their_prefix, set_up, tear_down),

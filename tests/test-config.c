@@ -15,9 +15,15 @@ static int config(const struct run *r, const char *first, const char *second, co
                   para_error *err)
 {
     char text[1024];
+    para_model *model;
     assert_true(snprintf(text, sizeof text, "%s%s%s", first, second, third) < (int)sizeof text);
     write_text(r->dir, "config.json", text);
-    return para_checkpoint_config(r->dir, out, err);
+    int status = para_model_open(&model, r->dir, err);
+    if (status < 0)
+        return status;
+    *out = *para_model_as_gpt2(model);
+    para_model_free(model);
+    return 0;
 }
 
 static const struct {
@@ -54,7 +60,8 @@ static const struct {
     {start, rest, ", \"layer_norm_epsilon\": -1e-5}", "norm_eps is -1e-05"},
     {start, rest, ", \"resid_pdrop\": 1.5, \"embd_pdrop\": 1.5}", "dropout is 1.5"},
     {start, rest, ", \"attn_pdrop\": -1}", "attn_dropout is -1"},
-    {start, rest, ", \"embd_pdrop\": 0.25}", "\"embd_pdrop\" is 0.25, expected resid_pdrop's 0.1"},
+    {start, rest, ", \"embd_pdrop\": -0.1}", "embd_dropout is -0.1"},
+    {start, rest, ", \"scale_attn_weights\": 0.1}", "\"scale_attn_weights\" is 0.1, expected true"},
 };
 
 static void other_models_are_refused(void **state)
@@ -70,7 +77,9 @@ static void other_models_are_refused(void **state)
     }
     assert_memory_equal(&model, &small, sizeof small);
     para_error err = {0};
-    assert_int_equal(para_checkpoint_config(r->parent, &model, &err), PARA_EIO);
+    para_model *none = NULL;
+    assert_int_equal(para_model_open(&none, r->parent, &err), PARA_EIO);
+    assert_null(none);
     assert_says(&err, "config.json: can't open");
 }
 
@@ -87,7 +96,8 @@ static void other_fields_do_not_matter(void **state)
     must(config(r, start, rest, extra, &model, &err), err);
     assert_int_equal(model.ff, 20);
     assert_false(model.gelu_erf);
-    assert_true(model.norm_eps == 1e-5 && model.dropout == 0.1 && model.attn_dropout == 0.1);
+    assert_true(model.norm_eps == 1e-5 && model.dropout == 0.1 && model.embd_dropout == 0.1 &&
+                model.attn_dropout == 0.1);
     must(config(r,
                 "{\"model_type\": \"gpt2\", \"num_hidden_layers\": 2, \"num_attention_heads\": 2, \"hidden_size\": 8,",
                 "\"vocab_size\": 11, \"max_position_embeddings\": 7, \"n_inner\": 20,",
@@ -101,12 +111,15 @@ static void other_fields_do_not_matter(void **state)
 static void models_come_back(void **state)
 {
     struct run *r = *state;
-    para_gpt2 model = small, found;
-    model.attn_dropout = 0.25, model.gelu_erf = true, model.norm_eps = 3e-6;
+    para_gpt2 other = small;
+    other.attn_dropout = 0.25, other.gelu_erf = true, other.norm_eps = 3e-6;
     para_error err = {0};
-    must(para_checkpoint_save(r->dir, &model, r->g, r->s, NULL, &err), err);
-    must(para_checkpoint_config(r->dir, &found, &err), err);
-    assert_memory_equal(&found, &model, sizeof model);
+    para_model *model = model_of(&other), *found;
+    must(para_checkpoint_save(r->dir, model, r->g, r->s, NULL, &err), err);
+    must(para_model_open(&found, r->dir, &err), err);
+    assert_memory_equal(para_model_as_gpt2(found), &other, sizeof other);
+    para_model_free(model);
+    para_model_free(found);
 }
 
 /* Numbers as large as they may be, which no file bears out, cost nothing: they are refused before a graph is built. */
@@ -157,6 +170,38 @@ static void attention_dropout_is_refused_in_training(void **state)
     }
 }
 
+static void ends_are(const struct run *r, const char *config, const char *generation, const int32_t *ids, int64_t count)
+{
+    para_error err = {0};
+    int32_t *found = NULL;
+    int64_t n = -1;
+    write_text(r->dir, "config.json", config);
+    write_text(r->dir, "generation_config.json", generation);
+    must(para_checkpoint_ends(r->dir, &found, &n, &err), err);
+    assert_int_equal(n, count);
+    for (int64_t i = 0; i < n; i++)
+        assert_int_equal(found[i], ids[i]);
+    para_tokens_free(found);
+}
+
+/* Ends of text are those of both files, a number, a list, or none. */
+static void ends_of_text_are_listed(void **state)
+{
+    const struct run *r = *state;
+    para_error err = {0};
+    int32_t *ids;
+    int64_t count;
+    save(*state, NULL);
+    must(para_checkpoint_ends(r->dir, &ids, &count, &err), err);
+    assert_int_equal(count, 0);
+    ends_are(r, "{\"eos_token_id\": 7}", "{}", (const int32_t[]){7}, 1);
+    ends_are(r, "{\"eos_token_id\": -1}", "{\"eos_token_id\": [5, 9]}", (const int32_t[]){5, 9}, 2);
+    ends_are(r, "{\"eos_token_id\": 3}", "{\"eos_token_id\": [4, 3]}", (const int32_t[]){3, 4, 3}, 3);
+    write_text(r->dir, "generation_config.json", "{\"eos_token_id\": \"</s>\"}");
+    assert_int_equal(para_checkpoint_ends(r->dir, &ids, &count, &err), PARA_EFORMAT);
+    assert_says(&err, "generation_config.json: \"eos_token_id\" is \"</s>\", expected token ids");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +209,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_fields_do_not_matter, set_up, tear_down),
         cmocka_unit_test_setup_teardown(models_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sizes_are_held_against_the_weights, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(ends_of_text_are_listed, set_up, tear_down),
         cmocka_unit_test(attention_dropout_is_refused_in_training),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

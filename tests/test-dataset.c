@@ -130,6 +130,23 @@ static void long_files_are_read_whole(void **state)
     para_dataset_free(d);
 }
 
+static void tokens_are_read_from_any_place(void **state)
+{
+    para_dataset *d = open_counting(*state, 11);
+    int32_t ids[4] = {-1, -1, -1, -1};
+    para_error err = {0};
+    must(para_dataset_read(d, 8, 3, ids, &err), err);
+    assert_true(ids[0] == 8 && ids[1] == 9 && ids[2] == 10 && ids[3] == -1);
+    must(para_dataset_read(d, 11, 0, ids, &err), err);
+    assert_int_equal(para_dataset_read(d, 8, 4, ids, &err), PARA_ERANGE);
+    assert_non_null(strstr(err.message, "4 tokens from number 8 on, of 11"));
+    assert_int_equal(para_dataset_read(d, -1, 1, ids, NULL), PARA_ERANGE);
+    assert_int_equal(para_dataset_read(d, 3, -1, ids, NULL), PARA_ERANGE);
+    assert_int_equal(para_dataset_read(d, INT64_MAX, INT64_MAX, ids, NULL), PARA_ERANGE);
+    assert_int_equal(ids[0], 8);
+    para_dataset_free(d);
+}
+
 /* 11 tokens hold the windows 0-3, 3-6, 6-9 of seq 3 and its target; then the first comes again. */
 static void sequential_windows_wrap(void **state)
 {
@@ -260,6 +277,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(files_make_one_sequence, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_files_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_files_are_read_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tokens_are_read_from_any_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sequential_windows_wrap, set_up, tear_down),
         cmocka_unit_test_setup_teardown(random_windows_are_keyed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(parts_are_views, set_up, tear_down),

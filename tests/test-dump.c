@@ -316,7 +316,7 @@ static void json_comes_back(void **state)
     for (int i = 0; i < 3; i++) {
         para_graph *again = reloaded(all[i]);
         must(para_graph_verify(again, &err), err);
-        for (int f = TEXT; f <= DOT; f++) {
+        for (int f = TEXT; f <= SVG; f++) {
             char *before = dump(all[i], (enum format)f, 0), *after = dump(again, (enum format)f, 0);
             assert_string_equal(before, after);
             free(before);

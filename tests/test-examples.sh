@@ -38,4 +38,16 @@ expect '^step   19' examples/train-gpt2 "${srcdir:-.}/README.md" 20 batch=2,head
 refuse 'no axis is called "head"' examples/train-gpt2 - 20 head=2
 refuse "can't be opened" examples/train-gpt2 no-such-file
 refuse 'usage' examples/train-gpt2 - 1
+
+# What needs a model's folder, and the command to make it.
+if [ -x examples/many-texts ]; then
+    folder=$(mktemp -d) || exit 1
+    trap 'rm -rf "$folder"' EXIT
+    expect 'saved' "${PARAGRAPH:-./paragraph}" train --data "${srcdir:-.}/README.md" --preset tiny --layers 1 --steps 2 \
+        --batch 2 --context 64 --out "$folder/model"
+    expect '^The graph' examples/many-texts "$folder/model" "The graph" "A task"
+    refuse 'is no folder' examples/many-texts "$folder/none" "The graph"
+    refuse 'expected 1 to 512' examples/many-texts "$folder/model" "The graph" ""
+    refuse 'usage' examples/many-texts "$folder/model"
+fi
 exit "$failed"

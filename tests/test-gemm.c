@@ -1,11 +1,15 @@
-/* Matrix products: every version of the kernel against sums in double, at sizes around its tiles and blocks. */
+/* Matrix products: every version of the kernel, and OpenBLAS, against sums in double, at sizes around tiles and blocks;
+ * what each promises of bits; and who is chosen. */
 #include "tests/support.h"
 
+#include <cblas.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ops/gemm.h"
+#include "kernels/gemm.h"
+#include "kernels/provider.h"
 
 enum { MARGIN = 3 };
 
@@ -60,13 +64,30 @@ static void free_product(struct para_gemm *g)
     free(g->c);
 }
 
+/* OpenBLAS counts as one more version where it can be had. */
+static int versions_with_openblas(void)
+{
+    return para_gemm_versions() + (para_provider_use("openblas", NULL) == 0);
+}
+
+static void multiply_by_provider(const struct para_gemm *g, void *scratch)
+{
+    const struct para_provider *by;
+    para_error err = {0};
+    must(para_provider_get(&by, &err), err);
+    by->multiply(g, scratch);
+}
+
 static void multiply(int version, const struct para_gemm *g)
 {
     size_t bytes = para_gemm_scratch(g->m, g->n, g->k);
     void *scratch = aligned_alloc(64, bytes ? bytes : 64);
     assert_non_null(scratch);
     memset(scratch, 0xff, bytes); /* NaN */
-    para_gemm_version(version, g, scratch);
+    if (version < para_gemm_versions())
+        para_gemm_version(version, g, scratch);
+    else
+        multiply_by_provider(g, scratch);
     free(scratch);
 }
 
@@ -100,7 +121,7 @@ static void check(int version, const struct trial *t)
 
 static void check_layouts(int64_t m, int64_t n, int64_t k, int64_t gap)
 {
-    for (int version = 0; version < para_gemm_versions(); version++)
+    for (int version = 0; version < versions_with_openblas(); version++)
         for (int bits = 0; bits < 8; bits++)
             check(version, &(struct trial){m, n, k, bits & 1, bits & 2, bits & 4, gap});
 }
@@ -195,7 +216,7 @@ static void assert_nan_cross(const struct para_gemm *g, int64_t row, int64_t col
 static void nan_and_infinity_spread_as_in_sums(void **state)
 {
     (void)state;
-    for (int version = 0; version < para_gemm_versions(); version++)
+    for (int version = 0; version < versions_with_openblas(); version++)
         for (int bits = 0; bits < 4; bits++) {
             struct para_gemm g = product_of(&(struct trial){33, 45, 300, bits & 1, bits & 2, false, 0});
             float *a = (float *)(uintptr_t)g.a.at, *b = (float *)(uintptr_t)g.b.at;
@@ -214,6 +235,121 @@ static void nan_and_infinity_spread_as_in_sums(void **state)
         }
 }
 
+/* Whether the product of whole's operands has whole's bits where all lie elsewhere in their cache lines. */
+static bool same_bits_elsewhere(int version, const struct para_gemm *whole, int64_t offset)
+{
+    struct para_gemm g = *whole;
+    int64_t a_floats = g.m * g.k, b_floats = g.k * g.n, c_row = g.n + offset;
+    float *a = must_alloc((size_t)(a_floats + offset) * sizeof *a);
+    float *b = must_alloc((size_t)(b_floats + offset) * sizeof *b);
+    float *c = must_alloc((size_t)(g.m * c_row + offset) * sizeof *c);
+    memcpy(a + offset, g.a.at, (size_t)a_floats * sizeof *a);
+    memcpy(b + offset, g.b.at, (size_t)b_floats * sizeof *b);
+    g.a.at = a + offset;
+    g.b.at = b + offset;
+    g.c = c + offset;
+    g.c_row = c_row;
+    multiply(version, &g);
+    bool same = true;
+    for (int64_t i = 0; i < g.m; i++)
+        same = same && memcmp(g.c + i * c_row, whole->c + i * whole->c_row, (size_t)g.n * sizeof(float)) == 0;
+    free(a);
+    free(b);
+    free(c);
+    return same;
+}
+
+struct repeated {
+    int version;
+    const struct para_gemm *whole;
+    bool same[17]; /* by offset */
+};
+
+static void *multiply_again(void *argument)
+{
+    struct repeated *r = argument;
+    for (int offset = 0; offset < 17; offset++)
+        r->same[offset] = same_bits_elsewhere(r->version, r->whole, offset);
+    return NULL;
+}
+
+static void repeat_on_threads(int version, const struct para_gemm *whole)
+{
+    enum { THREADS = 4 };
+    struct repeated r[THREADS];
+    pthread_t thread[THREADS];
+    for (int t = 0; t < THREADS; t++) {
+        r[t] = (struct repeated){.version = version, .whole = whole};
+        assert_int_equal(pthread_create(&thread[t], NULL, multiply_again, &r[t]), 0);
+    }
+    for (int t = 0; t < THREADS; t++) {
+        pthread_join(thread[t], NULL);
+        for (int offset = 0; offset < 17; offset++)
+            if (!r[t].same[offset])
+                fail_msg("version %d, (%lld,%lld,%lld), thread %d, offset %d: other bits", version, (long long)whole->m,
+                         (long long)whole->n, (long long)whole->k, t, offset);
+    }
+}
+
+/* On several threads at once, wherever operands lie. */
+static void a_product_has_the_same_bits_each_time(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = {{17, 50, 33}, {96, 64, 300}, {200, 31, 777}, {40, 700, 65}};
+    for (int version = 0; version < versions_with_openblas(); version++)
+        for (int i = 0; i < 4 * 4; i++) {
+            const int64_t *size = sizes[i / 4];
+            struct para_gemm whole = product_of(&(struct trial){size[0], size[1], size[2], i & 1, i & 2, false, 0});
+            multiply(version, &whole);
+            repeat_on_threads(version, &whole);
+            free_product(&whole);
+        }
+}
+
+static void *multiply_once(void *argument)
+{
+    multiply(para_gemm_versions(), argument);
+    return NULL;
+}
+
+/* A thread's first product by OpenBLAS sees to that. */
+static void openblas_uses_one_thread(void **state)
+{
+    (void)state;
+    if (versions_with_openblas() == para_gemm_versions())
+        skip();
+    struct para_gemm g = product_of(&(struct trial){64, 64, 64, false, false, false, 0});
+    pthread_t thread;
+    openblas_set_num_threads(2);
+    assert_int_equal(pthread_create(&thread, NULL, multiply_once, &g), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(openblas_get_num_threads(), 1);
+    free_product(&g);
+}
+
+static const char *provider_name(void)
+{
+    const struct para_provider *by;
+    para_error err = {0};
+    must(para_provider_get(&by, &err), err);
+    return by->name;
+}
+
+static void the_provider_is_chosen_by_name_or_rule(void **state)
+{
+    (void)state;
+    para_error err = {0};
+    must(para_provider_use("own", &err), err);
+    assert_string_equal(provider_name(), "own");
+    assert_int_equal(para_provider_use("mkl", &err), PARA_ENAME);
+    assert_non_null(strstr(err.message, "PARA_GEMM is \"mkl\", expected \"own\" or \"openblas\""));
+    assert_string_equal(provider_name(), "own");
+    bool openblas = para_provider_use("openblas", &err) == 0;
+    assert_string_equal(provider_name(), openblas ? "openblas" : "own");
+    must(para_provider_use("", &err), err);
+    assert_string_equal(provider_name(), para_gemm_is_tuned() || !openblas ? "own" : "openblas");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +359,9 @@ int main(void)
         cmocka_unit_test(an_element_depends_on_its_row_and_column),
         cmocka_unit_test(parts_of_the_sum_add_up),
         cmocka_unit_test(nan_and_infinity_spread_as_in_sums),
+        cmocka_unit_test(a_product_has_the_same_bits_each_time),
+        cmocka_unit_test(openblas_uses_one_thread),
+        cmocka_unit_test(the_provider_is_chosen_by_name_or_rule),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  * added to keys moves all scores of a row alike, so its true gradient is zero, and what float32 leaves of it is
  * noise, which AdamW follows: that third of the qkv bias is held to 1e-6 of the value bias's gradient, and its
  * trained values are left out. */
+#include "models/family.h"
 #include "tests/graph-text.h"
 
 #include <math.h>
@@ -59,7 +60,7 @@ struct training {
     para_safetensors *file;
     para_graph *g;
     para_session *s;
-    para_gpt2_graph model;
+    para_model_graph model;
 };
 
 static bool is_weight(const para_tensor *t)
@@ -69,10 +70,9 @@ static bool is_weight(const para_tensor *t)
 
 static const char *file_name(const para_tensor *t, char buffer[NAME])
 {
-    const char *name = para_gpt2_file_name(para_tensor_name(t), buffer, NAME);
-    if (!name)
+    if (!para_family_name(&para_family_gpt2, para_tensor_name(t), buffer, NAME))
         fail_msg("parameter \"%s\" has no name in Hugging Face files", para_tensor_name(t));
-    return name;
+    return buffer;
 }
 
 static void build_training(struct training *t)
@@ -250,10 +250,12 @@ static const struct op_case op_cases[] = {
     {"gelu_erf", "x:param[5,7]; dy:input[5,7]; y = gelu_erf(x)"},
     {"layernorm",
      "x:param[3,5,7]; gamma:param[7]; beta:param[7]; dy:input[3,5,7]; y = layernorm(x, gamma, beta, 1e-5)"},
-    {"attention_causal", "qkv:param[b=2,t=9,qkv=3,h=2,d=5]; dy:input[b=2,t=9,h=2,d=5]; y = attention(qkv, 1)"},
-    {"attention_full", "qkv:param[b=2,t=9,qkv=3,h=2,d=5]; dy:input[b=2,t=9,h=2,d=5]; y = attention(qkv, 0)"},
-    {"attention_long_causal", "qkv:param[b=1,t=150,qkv=3,h=1,d=4]; dy:input[b=1,t=150,h=1,d=4]; y = attention(qkv, 1)"},
-    {"attention_long_full", "qkv:param[b=1,t=150,qkv=3,h=1,d=4]; dy:input[b=1,t=150,h=1,d=4]; y = attention(qkv, 0)"},
+    {"attention_causal", "qkv:param[b=2,t=9,qkv=3,h=2,d=5]; dy:input[b=2,t=9,h=2,d=5]; y = attention_stacked(qkv, 1)"},
+    {"attention_full", "qkv:param[b=2,t=9,qkv=3,h=2,d=5]; dy:input[b=2,t=9,h=2,d=5]; y = attention_stacked(qkv, 0)"},
+    {"attention_long_causal",
+     "qkv:param[b=1,t=150,qkv=3,h=1,d=4]; dy:input[b=1,t=150,h=1,d=4]; y = attention_stacked(qkv, 1)"},
+    {"attention_long_full",
+     "qkv:param[b=1,t=150,qkv=3,h=1,d=4]; dy:input[b=1,t=150,h=1,d=4]; y = attention_stacked(qkv, 0)"},
     {"softmax", "x:param[4,9]; dy:input[4,9]; y = softmax(x, \"n9\")"},
     {"logsumexp", "x:param[4,9]; dy:input[4]; y = logsumexp(x, \"n9\")"},
     {"cross_entropy", "x:param[2,5,11]; targets:ids[2,5]; dy:input[]; y = cross_entropy(x, targets, \"n11\", -100)"},

@@ -1,4 +1,5 @@
 /* The GPT-2 builder: its parameters, names and beginnings, and its function against one written out in loops. */
+#include "models/family.h"
 #include "runtime/plan.h"
 #include "tests/support.h"
 
@@ -25,12 +26,20 @@ static bool is_parameter(const para_tensor *t)
     return para_tensor_kind(t) == PARA_PARAMETER && !para_tensor_producer(t);
 }
 
-static int64_t parameters_of(const char *preset)
+static para_gpt2 preset(const char *name)
 {
-    para_gpt2 model;
+    para_model *model;
     para_error err = {0};
-    must(para_gpt2_preset(&model, preset, &err), err);
-    must(para_gpt2_check(&model, &err), err);
+    must(para_model_preset(&model, name, &err), err);
+    para_gpt2 config = *para_model_as_gpt2(model);
+    para_model_free(model);
+    must(para_gpt2_check(&config, &err), err);
+    return config;
+}
+
+static int64_t parameters_of(const char *name)
+{
+    para_gpt2 model = preset(name);
     para_graph *g = sealed(&model, 1, 2, false);
     int64_t total = 0;
     for (int i = 0; i < para_graph_tensor_count(g); i++)
@@ -47,11 +56,6 @@ static void presets_have_the_published_sizes(void **state)
     assert_int_equal(parameters_of("gpt2-124m"), 124439808);
     assert_int_equal(parameters_of("gpt2-355m"), 354823168);
     assert_int_equal(parameters_of("tiny"), 834304);
-    para_gpt2 model = small;
-    para_error err = {0};
-    assert_int_equal(para_gpt2_preset(&model, "gpt3", &err), PARA_ENAME);
-    assert_string_equal(err.message, "no preset is called \"gpt3\"; there are tiny, gpt2-124m, gpt2-355m");
-    assert_memory_equal(&model, &small, sizeof model);
 }
 
 /* Priorities are in microseconds, which an int holds for 35 minutes: of a run of many hours they still never rise
@@ -59,10 +63,9 @@ static void presets_have_the_published_sizes(void **state)
 static void long_plans_keep_their_order(void **state)
 {
     (void)state;
-    para_gpt2 model;
+    para_gpt2 model = preset("gpt2-355m");
     para_error err = {0};
     para_plan *p;
-    must(para_gpt2_preset(&model, "gpt2-355m", &err), err);
     para_graph *g = sealed(&model, 4096, 1024, true);
     must(para_plan_new(&p, g, 2, &err), err);
     assert_true(p->priority[0] > 0);
@@ -83,7 +86,7 @@ static void assert_bad(para_gpt2 model, const char *text)
     if (!strstr(err.message, text))
         fail_msg("the message \"%s\" doesn't say \"%s\"", err.message, text);
     para_graph *g = para_graph_new();
-    para_gpt2_graph built = para_gpt2_build(g, &model, 1, 1, true);
+    para_model_graph built = para_gpt2_build(g, &model, 1, 1, true);
     assert_null(built.loss);
     para_error sealing = {0};
     assert_int_equal(para_graph_seal(g, &sealing), PARA_ERANGE);
@@ -151,7 +154,7 @@ static void assert_parameter(const para_graph *g, const char *name, const char *
         snprintf(found + strlen(found), sizeof found - strlen(found), "%s%s %lld", i ? ", " : "",
                  para_tensor_dim(t, i).axis, (long long)para_tensor_dim(t, i).extent);
     assert_string_equal(found, axes);
-    assert_ptr_equal(para_gpt2_file_name(name, buffer, sizeof buffer), buffer);
+    assert_non_null(para_family_name(&para_family_gpt2, name, buffer, sizeof buffer));
     assert_string_equal(buffer, file_name);
 }
 
@@ -200,9 +203,9 @@ static void other_names_have_no_place_in_files(void **state)
                                         "optimizer.step"};
     char buffer[128];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        assert_null(para_gpt2_file_name(names[i], buffer, sizeof buffer));
-    assert_null(para_gpt2_file_name("layer.0.ln_1.weight", buffer, 27));
-    assert_non_null(para_gpt2_file_name("layer.0.ln_1.weight", buffer, 28));
+        assert_null(para_family_name(&para_family_gpt2, names[i], buffer, sizeof buffer));
+    assert_null(para_family_name(&para_family_gpt2, "layer.0.ln_1.weight", buffer, 27));
+    assert_non_null(para_family_name(&para_family_gpt2, "layer.0.ln_1.weight", buffer, 28));
 }
 
 static int count_ops(const para_graph *g, const char *op)
@@ -217,7 +220,7 @@ static void dropout_is_for_training(void **state)
 {
     (void)state;
     para_gpt2 model = small;
-    model.dropout = 0.1;
+    model.dropout = model.embd_dropout = 0.1;
     para_graph *training = sealed(&model, BATCH, SEQ, true), *other = sealed(&model, BATCH, SEQ, false);
     para_graph *none = sealed(&small, BATCH, SEQ, true);
     assert_int_equal(count_ops(training, "dropout"), 1 + 2 * small.layers);
@@ -234,7 +237,7 @@ static void every_parameter_has_a_gradient(void **state)
     (void)state;
     para_error err = {0};
     para_graph *g = para_graph_new();
-    para_gpt2_graph built = para_gpt2_build(g, &small, BATCH, SEQ, true);
+    para_model_graph built = para_gpt2_build(g, &small, BATCH, SEQ, true);
     int before = para_graph_tensor_count(g);
     must(para_graph_backward(g, built.loss, &err), err);
     must(para_graph_seal(g, &err), err);
@@ -256,7 +259,7 @@ static void values_have_their_names(void **state)
         "layer.0.mlp.proj", "head.ln_f"};
     para_error err = {0};
     para_graph *g = para_graph_new();
-    para_gpt2_graph built = para_gpt2_build(g, &small, BATCH, SEQ, true);
+    para_model_graph built = para_gpt2_build(g, &small, BATCH, SEQ, true);
     must(para_graph_seal(g, &err), err);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         assert_graph(g, para_graph_find(g, names[i]) != NULL, "the value \"%s\"", names[i]);
@@ -300,9 +303,7 @@ static void parameters_begin_as_gpt2_does(void **state)
         {"ln_f.weight", 1, 0},
         {"ln_f.bias", 0, 0},
     };
-    para_gpt2 model;
-    para_error err = {0};
-    must(para_gpt2_preset(&model, "tiny", &err), err);
+    para_gpt2 model = preset("tiny");
     para_graph *g = sealed(&model, 1, 1, false);
     para_session *s = serial_session(g, false);
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
@@ -455,7 +456,7 @@ static void logits_and_loss_are_those_of_plain_loops(void **state)
     int V = (int)small.vocab;
     para_error err = {0};
     para_graph *g = para_graph_new();
-    para_gpt2_graph built = para_gpt2_build(g, &small, BATCH, SEQ, true);
+    para_model_graph built = para_gpt2_build(g, &small, BATCH, SEQ, true);
     para_output(built.logits);
     must(para_graph_seal(g, &err), err);
     para_session *s = serial_session(g, false);

@@ -1,5 +1,7 @@
 /* Graph files that lie, are cut short or broken: none is believed. */
 #include "tests/dumps.h"
+#include "tests/graph-text.h"
+#include "tests/model-graphs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +13,16 @@ static const char *const small =
     "\"tensors\":[\n"
     "{\"id\":0,\"kind\":\"input\",\"name\":\"x\",\"base\":\"x\",\"dtype\":\"f32\",\"dims\":[[\"batch\",4,0,4],"
     "[\"embd\",6,0,6]],\"producer\":null,\"output\":null,\"origin\":0,\"overwrites\":null,\"is_output\":false,"
-    "\"init\":null,\"whole\":null},\n"
+    "\"init\":null,\"why_whole\":null},\n"
     "{\"id\":1,\"kind\":\"parameter\",\"name\":\"w\",\"base\":\"w\",\"dtype\":\"f32\",\"dims\":[[\"embd\",6,0,6]],"
     "\"producer\":null,\"output\":null,\"origin\":1,\"overwrites\":null,\"is_output\":false,"
-    "\"init\":[\"normal\",0,0.02],\"whole\":null},\n"
+    "\"init\":[\"normal\",0,0.02],\"why_whole\":null},\n"
     "{\"id\":2,\"kind\":\"intermediate\",\"name\":\"y\",\"base\":\"y\",\"dtype\":\"f32\",\"dims\":[[\"batch\",4,0,4],"
     "[\"embd\",6,0,6]],\"producer\":0,\"output\":0,\"origin\":2,\"overwrites\":null,\"is_output\":false,"
-    "\"init\":null,\"whole\":null},\n"
+    "\"init\":null,\"why_whole\":null},\n"
     "{\"id\":3,\"kind\":\"intermediate\",\"name\":\"z\",\"base\":\"z\",\"dtype\":\"f32\",\"dims\":[[\"batch\",4,0,4],"
     "[\"embd\",6,0,6]],\"producer\":1,\"output\":0,\"origin\":3,\"overwrites\":null,\"is_output\":true,"
-    "\"init\":null,\"whole\":null}\n],\n"
+    "\"init\":null,\"why_whole\":null}\n],\n"
     "\"nodes\":[\n"
     "{\"id\":0,\"op\":\"add\",\"name\":\"y\",\"scope\":\"\",\"part\":\"\",\"origin\":0,\"place\":null,"
     "\"backward\":false,\"inputs\":[0,1],\"outputs\":[2],\"attrs\":{}},\n"
@@ -47,26 +49,26 @@ struct lie {
 
 static const struct lie lies[] = {
     {"{\"format\"", "[\"format\"", "line 1"},
-    {"paragraph-graph", "safetensors", "format: is \"safetensors\", expected one of paragraph-graph"},
+    {"paragraph-graph", "safetensors", "line 1: format: is \"safetensors\", expected one of paragraph-graph"},
     {"\"version\":1", "\"version\":2", "version: is 2, expected 1 to 1"},
     {"\"version\":1", "\"version\":1,\"version\":1", "duplicate"},
     {"\"version\":1", "\"colour\":1,\"version\":1", "field \"colour\" that is not known"},
     {"\"version\":1,", "", "lacks the field \"version\""},
     {"\"splits\":\"\"", "\"splits\":\"heads=2\"", "splits: is \"heads=2\", expected axes of this graph"},
-    {"\"splits\":\"\"", "\"splits\":\"batch=5\"", "splits: is \"batch=5\""},
+    {"\"splits\":\"\"", "\"splits\":\"batch=5\"", "line 1: splits: is \"batch=5\""},
     {"\"splits\":\"\"", "\"splits\":\"batch=2,\"", "splits: is \"batch=2,\""},
-    {"\"axis\":\"embd\"", "\"axis\":\"batch\"", "axis 1: axis: \"batch\" stands in the list already"},
+    {"\"axis\":\"embd\"", "\"axis\":\"batch\"", "line 4: axis 1: axis: \"batch\" stands in the list already"},
     {"\"axis\":\"embd\"", "\"axis\":\"e mbd\"", "can't name an axis"},
     {"\"extent\":4", "\"extent\":0", "axis 0: extent: is 0, expected 1 to"},
-    {"\"extent\":4", "\"extent\":-4", "axis 0: extent: is -4"},
+    {"\"extent\":4", "\"extent\":-4", "line 3: axis 0: extent: is -4"},
     {"\"extent\":4", "\"extent\":99999999999999999999", "too big"},
     {"\"extent\":4", "\"extent\":4.0", "axis 0: extent: is a number, expected an integer"},
     {"\"extent\":4", "\"extent\":5", "axis \"batch\" has extent 4 here and 5 elsewhere"},
-    {"\"id\":1", "\"id\":7", "tensor 1: id: is 7, expected 1 to 1"},
+    {"\"id\":1", "\"id\":7", "line 8: tensor 1: id: is 7, expected 1 to 1"},
     {"\"input\"", "\"output\"", "tensor 0: kind: is \"output\", expected one of input, parameter, state, intermediate"},
     {"\"input\"", "\"intermediate\"", "tensor 0: producer: intermediates alone are made by a node"},
     {"\"name\":\"w\"", "\"name\":\"x\"", "tensor 1: the name \"x\" is taken"},
-    {"\"name\":\"w\"", "\"name\":\"\"", "tensor 1: name: is empty"},
+    {"\"name\":\"w\"", "\"name\":\"\"", "line 8: tensor 1: name: is empty"},
     {"\"name\":\"w\"", "\"name\":3", "tensor 1: name: is an integer, expected a string"},
     {"\"f32\"", "\"f64\"", "tensor 0: dtype: is \"f64\", expected one of f32, f16, bf16, i32"},
     {"[\"batch\",4,0,4]", "[\"batch\",-4,0,4]", "tensor 0: dims: is -4, expected 1 to 4"},
@@ -75,9 +77,9 @@ static const struct lie lies[] = {
     {"[\"batch\",4,0,4]", "[\"batch\",2,0,4]", "elements of axis \"batch\""},
     {"[\"batch\",4,0,4]", "[\"seq\",4,0,4]", "axis \"seq\" is not in the list of axes"},
     {"[\"batch\",4,0,4]", "[\"embd\",6,0,6]", "axis \"embd\" stands twice"},
-    {"[\"batch\",4,0,4]", "[\"batch\",4,0]", "expected lists of [axis, extent, origin, whole]"},
+    {"[\"batch\",4,0,4]", "[\"batch\",4,0]", "expected lists of [axis, extent, begin, whole]"},
     {"\"producer\":0", "\"producer\":1", "tensor 2: producer: is output 0 of node 1"},
-    {"\"producer\":0", "\"producer\":9", "tensor 2: producer: is output 0 of node 9"},
+    {"\"producer\":0", "\"producer\":9", "line 9: tensor 2: producer: is output 0 of node 9"},
     {"\"producer\":0,\"output\":0", "\"producer\":0,\"output\":1", "tensor 2: producer: is output 1 of node 0"},
     {"\"origin\":0", "\"origin\":-1", "tensor 0: origin: is -1"},
     {"\"producer\":0,\"output\":0,\"origin\":2,\"overwrites\":null",
@@ -88,7 +90,10 @@ static const struct lie lies[] = {
     {"[\"normal\",0,0.02]", "null", "tensor 1: init: expected [kind, mean, spread]"},
     {"[\"normal\",0,0.02]", "[\"normal\",0,\"much\"]", "tensor 1: init: is a string, expected a number"},
     {"\"op\":\"add\"", "\"op\":\"plus\"", "node 0: op: no op is called \"plus\""},
-    {"\"place\":2", "\"place\":-2", "node 1: place: is -2"},
+    {"\"place\":2", "\"place\":-2", "line 14: node 1: place: is -2"},
+    {"\"place\":2", "\"place\":4096", "node 1: place: is 4096, expected 0 to 4095, or null"},
+    {"\"place\":2", "\"place\":300000000", "node 1: place: is 300000000, expected 0 to 4095, or null"},
+    {"\"place\":2", "\"place\":2147483647", "node 1: place: is 2147483647, expected 0 to 4095, or null"},
     {"\"inputs\":[2]", "\"inputs\":[3]", "node 1: inputs: tensor 3 comes after the node's first output"},
     {"\"inputs\":[2]", "\"inputs\":[12]", "node 1: inputs: is 12, expected 0 to 3"},
     {"\"inputs\":[0,1]", "\"inputs\":[1,0]", "y"},
@@ -109,12 +114,12 @@ static const struct lie lies[] = {
     {"\"outputs\":[2]", "\"outputs\":[3]", "node 0: outputs: is 3, expected 2 to 2"},
     {"\"outputs\":[2]", "\"outputs\":[]", "node 0: outputs: has 0 entries, expected 1 to 4"},
     {"\"outputs\":[2]", "\"outputs\":[2,3]", "node 0: outputs: lists tensor 3, which does not name node 0"},
-    {"{\"factor\":0.5}", "{\"factor\":\"half\"}", "node 1: factor: is a string, expected a number"},
-    {"{\"factor\":0.5}", "{\"faktor\":0.5}", "node 1: lacks the field \"factor\""},
-    {"{\"factor\":0.5}", "{}", "node 1: lacks the field \"factor\""},
+    {"{\"factor\":0.5}", "{\"factor\":\"half\"}", "line 14: node 1: factor: is a string, expected a number"},
+    {"{\"factor\":0.5}", "{\"faktor\":0.5}", "line 14: node 1: lacks the field \"factor\""},
+    {"{\"factor\":0.5}", "{}", "line 14: node 1: lacks the field \"factor\""},
     {"\"attrs\":{}", "\"attrs\":{\"factor\":1}", "node 0: has a field \"factor\" that is not known"},
     {"\"gradients\":[\n]", "\"gradients\":[[1,9]]", "gradient 0: is 9, expected 0 to 3"},
-    {"\"gradients\":[\n]", "\"gradients\":[[1,2],[1,2]]", "gradient 1: tensor 1 has a gradient already"},
+    {"\"gradients\":[\n]", "\"gradients\":[[1,2],[1,2]]", "line 16: gradient 1: tensor 1 has a gradient already"},
     {"\"gradients\":[\n]", "\"gradients\":[1]", "gradient 0: expected [tensor, gradient]"},
 };
 
@@ -140,6 +145,103 @@ static void lies_are_refused(void **state)
     }
 }
 
+/* The file in doc/graph-format.md is one. */
+static void the_documented_file_loads(void **state)
+{
+    (void)state;
+    const char *top = getenv("srcdir");
+    char path[4096], text[16384];
+    snprintf(path, sizeof path, "%s/doc/graph-format.md", top ? top : ".");
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    size_t bytes = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[bytes] = '\0';
+    const char *begin = strstr(text, "```json\n"), *end = begin ? strstr(begin, "\n```\n") : NULL;
+    assert_non_null(end);
+    begin += strlen("```json\n");
+    para_error err = {0};
+    para_graph *g = NULL;
+    must(load(&g, begin, (size_t)(end - begin), &err), err);
+    assert_int_equal(para_graph_node_count(g), 2);
+    assert_string_equal(para_node_op(para_tensor_producer(para_graph_find(g, "h"))), "matmul");
+    para_graph_free(g);
+}
+
+/* Written by hand, over many lines: the message has that of the field. */
+static void lines_are_those_of_fields(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to;
+    } wrong[] = {
+        {"\"extent\":6", "\"extent\":0"},          {"\"id\":1", "\"id\":7"},
+        {"\"parameter\"", "\"parametre\""},        {"\"producer\":1", "\"producer\":5"},
+        {"\"is_output\":true", "\"is_output\":1"}, {"\"op\":\"scale\"", "\"op\":\"scal\""},
+        {"\"place\":2", "\"place\":-2"},           {"\"factor\":0.5", "\"factor\":\"half \\\" ]}\""},
+        {"\"version\":1", "\"version\":3"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        const char *at = strstr(small, wrong[i].from);
+        assert_non_null(at);
+        char *file = must_alloc(4 * strlen(small)), *to = file;
+        int line = 1, expected = 0;
+        for (const char *p = small; *p; p++) {
+            if (p == at) {
+                expected = line;
+                to += sprintf(to, "%s", wrong[i].to);
+                p += strlen(wrong[i].from);
+            }
+            *to++ = *p;
+            line += *p == '\n';
+            if (*p == ',' || *p == '{') {
+                to += sprintf(to, "\n\t ");
+                line++;
+            }
+        }
+        *to = '\0';
+        para_error err = {0};
+        para_graph *g = NULL;
+        char start[64];
+        assert_int_equal(load(&g, file, strlen(file), &err), PARA_EFORMAT);
+        snprintf(start, sizeof start, "g.json: line %d: ", expected);
+        assert_has(err.message, start);
+        free(file);
+    }
+}
+
+static void comes_back(const char *preset, enum use use, const char *list)
+{
+    para_error err = {0};
+    para_graph *g = model_graph(preset, use, 0, list), *again = NULL;
+    char *before = dump(g, JSON, 0);
+    must(load(&again, before, strlen(before), &err), err);
+    char *after = dump(again, JSON, 0);
+    if (strcmp(before, after) != 0)
+        fail_msg("%s, use %d, \"%s\": another file", preset, use, list);
+    free(before);
+    free(after);
+    para_graph_free(again);
+    para_graph_free(g);
+}
+
+/* Every preset in every use, as written and split; the error for a name that no preset has lists them all. */
+static void models_come_back(void **state)
+{
+    (void)state;
+    static const char *const presets[] = {"tiny", "gpt2-124m", "gpt2-355m"};
+    para_error err = {0};
+    para_model *model = NULL;
+    assert_int_equal(para_model_preset(&model, "none", &err), PARA_ENAME);
+    assert_has(err.message, "tiny, gpt2-124m, gpt2-355m");
+    assert_null(strstr(err.message, "gpt2-355m,"));
+    for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++)
+        for (int use = FORWARD; use <= DECODE; use++) {
+            comes_back(presets[i], (enum use)use, "");
+            comes_back(presets[i], (enum use)use, use == DECODE ? "heads=2,ff=2" : "batch=2,heads=2,ff=2");
+        }
+}
+
 static void a_node_without_tensors_is_refused(void **state)
 {
     (void)state;
@@ -149,6 +251,26 @@ static void a_node_without_tensors_is_refused(void **state)
                        "\"tensors\":[],\"nodes\":[{}],\"gradients\":[]}";
     assert_int_equal(load(&g, file, strlen(file), &err), PARA_EFORMAT);
     assert_has(err.message, "g.json: no tensor names node 0 of 1 as its producer");
+}
+
+/* A node whose op has no kernel for its inputs' types is refused: gelu_backward would read past values of two bytes. */
+static void types_without_a_kernel_are_refused(void **state)
+{
+    (void)state;
+    para_graph *g = graph_of("x:input[n=64]; d:input[n=64]; y = gelu_backward(x, d, \"tanh\")");
+    char *file = dump(g, JSON, 0), *wider = must_alloc(strlen(file) + 64), *to = wider;
+    para_graph_free(g);
+    g = NULL;
+    for (const char *at = file; *at;) {
+        bool dtype = strncmp(at, "\"f32\"", 5) == 0;
+        to += sprintf(to, "%.*s", dtype ? 5 : 1, dtype ? "\"f16\"" : at);
+        at += dtype ? 5 : 1;
+    }
+    para_error err = {0};
+    assert_int_equal(load(&g, wider, strlen(wider), &err), PARA_EFORMAT);
+    assert_has(err.message, "y (gelu_backward): \"x\" is f16, expected f32 or bf16");
+    free(wider);
+    free(file);
 }
 
 /* Cut short anywhere, or with any byte changed, a file is refused or is a legal graph. */
@@ -178,10 +300,10 @@ static void broken_files_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_file_is_true),
-        cmocka_unit_test(lies_are_refused),
-        cmocka_unit_test(a_node_without_tensors_is_refused),
-        cmocka_unit_test(broken_files_are_refused),
+        cmocka_unit_test(small_file_is_true),        cmocka_unit_test(lies_are_refused),
+        cmocka_unit_test(the_documented_file_loads), cmocka_unit_test(lines_are_those_of_fields),
+        cmocka_unit_test(models_come_back),          cmocka_unit_test(a_node_without_tensors_is_refused),
+        cmocka_unit_test(broken_files_are_refused),  cmocka_unit_test(types_without_a_kernel_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

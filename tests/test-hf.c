@@ -38,11 +38,12 @@ static para_session *load_golden(para_graph **g, const char *name, int64_t batch
     snprintf(relative, sizeof relative, "golden/hf-%s", name);
     char *folder = test_file(relative);
     para_error err = {0};
-    para_gpt2 model;
-    must(para_checkpoint_config(folder, &model, &err), err);
-    assert_int_equal(model.gelu_erf, strcmp(name, "f16") == 0);
+    para_model *model;
+    must(para_model_open(&model, folder, &err), err);
+    assert_int_equal(para_model_as_gpt2(model)->gelu_erf, strcmp(name, "f16") == 0);
     *g = para_graph_new();
-    para_gpt2_graph built = para_gpt2_build(*g, &model, batch, SEQ, training);
+    para_model_graph built = para_model_build(*g, model, batch, SEQ, training);
+    para_model_free(model);
     if (training) {
         para_adamw_options o = para_adamw_default();
         o.schedule = (para_schedule){.kind = PARA_SCHEDULE_CONSTANT, .lr = 1e-2, .warmup = 4, .steps = STEPS};
@@ -204,7 +205,7 @@ static void several_files_are_read(void **state)
     struct run *r = *state;
     para_error err = {0};
     fill_session(r->s, r->g, 3);
-    save(r, &(para_trainer){3, 1, -1});
+    save(r, &(para_trainer){.step = 3, .seed = 1, .best_loss = -1});
     shard(r, "");
     para_trainer trainer;
     para_session *other = serial_session(r->g, false);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "graph/liveness.h"
-#include "graph/op.h"
+#include "graph/time.h"
 
 enum { GRAPHS = 1000 };
 
@@ -23,7 +23,7 @@ static struct para_buffers buffers_for(const para_graph *g, int workers)
     para_error err = {0};
     struct para_buffers b;
     para_deps *d = deps_of(g, NULL);
-    must(para_buffers_new(&b, g, d, workers, &err), err);
+    must(para_buffers_new(&b, g, d, NULL, workers, &err), err);
     para_deps_free(d);
     return b;
 }
@@ -229,6 +229,57 @@ static void what_stays_is_alone_and_all_fits(void **state)
     }
 }
 
+/* Random devices: values of one buffer are made on one of them. */
+static void memories_share_nothing(void **state)
+{
+    (void)state;
+    int shared = 0;
+    for (int number = 0; number < GRAPHS; number++) {
+        para_error err = {0};
+        struct dice dice = {.seed = 15000 + (uint64_t)number};
+        struct para_buffers b;
+        para_graph *g = graph_number(number);
+        para_deps *d = deps_of(g, NULL);
+        int *gpu = must_alloc(((size_t)g->n_nodes + 1) * sizeof *gpu);
+        for (int i = 0; i < g->n_nodes; i++)
+            gpu[i] = roll(&dice, 3) - 1;
+        must(para_buffers_new(&b, g, d, gpu, 2, &err), err);
+        check_buffers(g, &b);
+        for (int i = 0; i < g->n_tensors; i++) {
+            const para_tensor *t = g->tensors[i], *last = t;
+            while (last->overwritten_by && !t->producer)
+                last = last->overwritten_by;
+            if (!t->overwrites && last->producer)
+                assert_int_equal(b.gpu[b.of[i]], gpu[last->producer->id]);
+        }
+        shared += b.count < g->n_tensors;
+        free(gpu);
+        para_buffers_free(&b);
+        para_deps_free(d);
+        para_graph_free(g);
+    }
+    assert_true(shared > GRAPHS / 10);
+}
+
+/* On a GPU nodes follow each other in program order anyway: both branches lie in the same two buffers. */
+static void branches_share_on_a_gpu(void **state)
+{
+    (void)state;
+    static const int gpu[7] = {0};
+    para_error err = {0};
+    struct para_buffers b;
+    para_graph *g = graph_of("x:input[i=2,j=4]; a = permute(x, \"j i\"); b = permute(a, \"i j\");"
+                             "c = reduce_sum(b, \"i j\"); d = permute(x, \"j i\"); e = permute(d, \"i j\");"
+                             "f = reduce_sum(e, \"i j\"); y = add(c, f); output(y)");
+    para_deps *d = deps_of(g, NULL);
+    must(para_buffers_new(&b, g, d, gpu, 8, &err), err);
+    assert_int_equal(buffer(g, &b, "a"), buffer(g, &b, "d"));
+    assert_int_equal(buffer(g, &b, "b"), buffer(g, &b, "e"));
+    para_buffers_free(&b);
+    para_deps_free(d);
+    para_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +290,8 @@ int main(void)
         cmocka_unit_test(reuse_adds_no_order),
         cmocka_unit_test(waits_cost_no_time),
         cmocka_unit_test(what_stays_is_alone_and_all_fits),
+        cmocka_unit_test(memories_share_nothing),
+        cmocka_unit_test(branches_share_on_a_gpu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,11 @@
 /* Opening the machine: where StarPU may write, what is refused, what is logged, and starting over. */
 #include "tests/training.h"
 
+#include "runtime/devices.h"
+
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What the library logged since the last forget(). */
@@ -135,6 +138,66 @@ static void too_many_workers_are_logged(void **state)
     para_machine_close(m);
 }
 
+/* What a list of devices means on a machine of so many GPUs. */
+static void assert_devices(const char *text, int gpus, int count, const int expected[])
+{
+    struct para_devices d = {0};
+    para_error err = {0};
+    must(para_devices_read(&d, text, gpus, "none here", &err), err);
+    assert_int_equal(d.count, count);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(d.gpu[i], expected[i]);
+}
+
+static void assert_no_devices(const char *text, int gpus, int code, const char *says)
+{
+    struct para_devices d = {0};
+    para_error err = {0};
+    assert_int_equal(para_devices_read(&d, text, gpus, "none here", &err), code);
+    assert_text(err.message, text);
+    assert_text(err.message, says);
+}
+
+static void devices_are_read(void **state)
+{
+    (void)state;
+    assert_devices("cpu", 0, 1, (const int[]){PARA_ON_CPUS});
+    assert_devices("cuda", 3, 3, (const int[]){0, 1, 2});
+    assert_devices("cuda:1,cuda:0", 2, 2, (const int[]){1, 0});
+    assert_devices("cpu,cuda:12", 16, 2, (const int[]){PARA_ON_CPUS, 12});
+    assert_no_devices("cuda:2", 2, PARA_ERANGE, "no GPU number 2; this machine has 2");
+    assert_no_devices("cuda:0", 0, PARA_EDEVICE, "none here");
+    assert_no_devices("cuda,cuda:0", 1, PARA_EINVAL, "twice");
+    assert_no_devices("cuda", 17, PARA_ERANGE, "more than 16");
+    static const char *const bad[] = {
+        "", "cpu,", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda0", "cuda:99999999999", "cpu cuda"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_no_devices(bad[i], 2, PARA_ENAME, "expected cpu, cuda or cuda:0");
+}
+
+/* A GPU that isn't there is refused, whatever is missing. */
+static void missing_gpus_are_refused(void **state)
+{
+    (void)state;
+    para_machine *m = machine_of(1);
+    assert_string_equal(para_machine_devices(m), "cpu");
+    assert_true(strlen(para_machine_cuda(m)) > 0);
+    int gpus = para_machine_gpus(m);
+    para_gpu gpu;
+    para_error err = {0};
+    assert_int_equal(para_machine_gpu(m, gpus, &gpu, &err), PARA_EDEVICE);
+    para_machine_close(m);
+    m = NULL;
+    para_machine_options options = para_machine_default();
+    options.devices = "cuda:999";
+    assert_int_equal(para_machine_open(&m, &options, &err), gpus ? PARA_ERANGE : PARA_EDEVICE);
+    assert_text(err.message, "cuda:999");
+    assert_null(m);
+    m = machine_of(1);
+    assert_works(m);
+    para_machine_close(m);
+}
+
 /* The environment that these tests change, put back by restore(). */
 static const char *const names[] = {"STARPU_HOME", "HOME", "TMPDIR"};
 
@@ -204,6 +267,71 @@ static void homes_that_cannot_be_written_are_replaced(void **state)
     unsetenv("STARPU_HOME");
     setenv("HOME", e->no_folder, 1);
     assert_replaced(e);
+}
+
+/* StarPU itself cuts paths, and aborts. */
+static void paths_too_long_for_starpu_are_replaced(void **state)
+{
+    const struct environment *e = *state;
+    char name[240];
+    memset(name, 'x', sizeof name);
+    name[sizeof name - 1] = '\0';
+    char *path = path_join(e->folder, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+    setenv("TMPDIR", path, 1);
+    setenv("STARPU_HOME", path, 1);
+    forget();
+    para_machine *m = machine_of(1);
+    assert_text(logged, "is a path too long for StarPU");
+    assert_int_equal(strncmp(getenv("STARPU_HOME"), "/tmp/", 5), 0);
+    assert_works(m);
+    para_machine_close(m);
+    assert_string_equal(getenv("STARPU_HOME"), path);
+    assert_int_equal(rmdir(path), 0);
+    free(path);
+}
+
+/* What a crash left in StarPU's folder is measured again; two that start at once wait for each other. */
+static void files_that_are_cut_are_measured_again(void **state)
+{
+    const struct environment *e = *state;
+    char host[64], file_name[96];
+    setenv("STARPU_HOME", e->folder, 1);
+    para_machine_close(machine_of(1));
+    assert_int_equal(gethostname(host, sizeof host), 0);
+    snprintf(file_name, sizeof file_name, ".starpu/sampling/bus/%s.config", host);
+    char *name = path_join(e->folder, file_name);
+    static const char *const left[] = {"", "# a line\n# and a ha"};
+    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {
+        FILE *file = fopen(name, "w");
+        assert_non_null(file);
+        fputs(left[i], file);
+        fclose(file);
+        forget();
+        para_machine *m = machine_of(1);
+        assert_text(logged, "ends within a line");
+        assert_works(m);
+        para_machine_close(m);
+    }
+    free(name);
+}
+
+static void a_folder_that_starpu_cannot_make_is_replaced(void **state)
+{
+    const struct environment *e = *state;
+    char *dot = path_join(e->folder, ".starpu");
+    FILE *file = fopen(dot, "w");
+    assert_non_null(file);
+    fclose(file);
+    setenv("TMPDIR", e->folder, 1);
+    setenv("STARPU_HOME", e->folder, 1);
+    forget();
+    para_machine *m = machine_of(1);
+    assert_text(logged, "is not writable");
+    assert_works(m);
+    para_machine_close(m);
+    assert_string_equal(getenv("STARPU_HOME"), e->folder);
+    free(dot);
 }
 
 static void no_folder_at_all_is_an_error(void **state)
@@ -277,10 +405,15 @@ int main(void)
         cmocka_unit_test(it_says_what_it_is),
         cmocka_unit_test(one_at_a_time),
         cmocka_unit_test(bad_options_are_refused),
+        cmocka_unit_test(devices_are_read),
+        cmocka_unit_test(missing_gpus_are_refused),
         cmocka_unit_test(too_many_workers_are_logged),
         cmocka_unit_test(silence_ends_with_the_machine),
         cmocka_unit_test(a_failure_opens_nothing),
         cmocka_unit_test_setup_teardown(homes_that_cannot_be_written_are_replaced, change, restore),
+        cmocka_unit_test_setup_teardown(paths_too_long_for_starpu_are_replaced, change, restore),
+        cmocka_unit_test_setup_teardown(files_that_are_cut_are_measured_again, change, restore),
+        cmocka_unit_test_setup_teardown(a_folder_that_starpu_cannot_make_is_replaced, change, restore),
         cmocka_unit_test_setup_teardown(no_folder_at_all_is_an_error, change, restore),
     };
     return cmocka_run_group_tests_name("machine", tests, listen, stop_listening);

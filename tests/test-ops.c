@@ -1,13 +1,19 @@
 /* The conformance table: every op, held to its formula and to the contract of graph/op.h.
  *
- * For each row of tests/op-cases.c:
+ * For each case of tests/ops/ (tests/op-cases.h says how they are written):
  *   shape      the inferred shape is the stated one
  *   kernel     production kernels agree with the plain references, forward and backward
  *   gradient   gradients of sum(random weights * y) agree with finite differences of the references
+ *   bfloat16   the same graph in bfloat16 (para_graph_precision()) is near that of float32
+ *   fused      so is that fused (para_graph_fuse()), of cases that say so
  *   split      every axis of the graph, cut in 2 and 3 parts, and all of them cut in 2: results of the unsplit
- *              graph, and the node that makes y is cut unless the row says that the axis stays whole
- * Rows of calls that must be refused are held to their code and message. The last test fails if an op of the table
- * was never run, or has neither a row nor a stated reason to have none. */
+ *              graph, and the node that makes y is cut unless the case says that the axis stays whole
+ * Cases with products are gone through once more for each of those who may compute large ones (kernels/provider.h).
+ * Calls that must be refused are held to their code and message. The last test fails if an op of the table was never
+ * run.
+ *
+ * Kernels and splits run on the serial interpreter, and with PARA_TEST_DEVICES ("cuda:0") on a machine of those
+ * devices. PARA_TEST_FILTER ("*: kernel") names the tests to run. */
 #include "tests/graph-text.h"
 #include "tests/op-cases.h"
 
@@ -17,19 +23,33 @@
 
 #include "base/dtype.h"
 #include "graph/op.h"
+#include "kernels/provider.h"
 
 enum { MAX_WATCHED = 24, MAX_AXES = 32, MAX_OPS = 128, SAMPLES = 40, TEXT = 512 };
-static const double KERNEL_TOLERANCE = 1e-5, SPLIT_TOLERANCE = 1e-5, GRADIENT_TOLERANCE = 1e-3;
+static const double KERNEL_TOLERANCE = 1e-5, SPLIT_TOLERANCE = 1e-5, GRADIENT_TOLERANCE = 1e-3, HALF_TOLERANCE = 2e-2;
 static const uint64_t SEED = 11;
 
-static bool made_by_row[MAX_OPS], executed[MAX_OPS];
+static bool executed[MAX_OPS];
+static para_machine *machine; /* NULL: serial */
 
-static void note_ops(const para_graph *g, bool noted[MAX_OPS])
+static para_session *kernel_session(const para_graph *g)
+{
+    if (!machine)
+        return serial_session(g, false);
+    para_session *s = NULL;
+    para_session_options options = para_session_default();
+    options.seed = 7; /* serial_session()'s, for the same draws */
+    para_error err = {0};
+    must(para_session_new(&s, g, machine, &options, &err), err);
+    return s;
+}
+
+static void note_ops(const para_graph *g)
 {
     for (const para_node *n = para_graph_first(g); n; n = para_node_next(n))
         for (int k = 0; para_op_table[k]; k++)
             if (strcmp(para_op_table[k]->name, para_node_op(n)) == 0)
-                noted[k] = true;
+                executed[k] = true;
 }
 
 /* A row's graph with its gradients, and the values that are compared. */
@@ -52,52 +72,41 @@ static void watch(struct subject *s, const para_tensor *t)
     s->watched[s->count++] = t;
 }
 
-/* Append loss = sum(weights * y) and its gradients. */
-static void differentiate(struct subject *s, para_tensor *y)
+static void watch_gradients(struct subject *s)
 {
-    para_dim dims[PARA_MAX_RANK + 1] = {{NULL, 0}};
-    for (int d = 0; d < para_tensor_rank(y); d++)
-        dims[d] = para_tensor_dim(y, d);
-    para_tensor *weights = para_input(s->g, "weights", PARA_F32, dims);
-    para_tensor *loss = para_reduce_sum(s->g, para_mul(s->g, y, weights), "");
-    para_error err = {0};
-    must(para_graph_backward(s->g, loss, &err), err);
-    int count = para_graph_tensor_count(s->g);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < para_graph_tensor_count(s->g); i++) {
         const para_tensor *t = para_graph_tensor(s->g, i);
         if (!is_source(t, PARA_PARAMETER))
             continue;
-        para_tensor *dt = para_grad(s->g, t);
-        assert_graph(s->g, dt != NULL, "parameter \"%s\" has no gradient", para_tensor_name(t));
-        watch(s, para_output(dt));
+        assert_graph(s->g, para_grad(s->g, t) != NULL, "parameter \"%s\" has no gradient", para_tensor_name(t));
+        watch(s, para_grad(s->g, t));
+    }
+}
+
+static void watch_trained(struct subject *s)
+{
+    for (int i = 0; i < para_graph_tensor_count(s->g); i++) {
+        const para_tensor *t = para_graph_tensor(s->g, i);
+        bool kept = is_source(t, PARA_PARAMETER) || is_source(t, PARA_STATE);
+        if (kept && para_tensor_dtype(t) == PARA_F32)
+            watch(s, t);
     }
 }
 
 static void begin(struct subject *s, const struct op_case *row)
 {
-    *s = (struct subject){.row = row, .g = graph_open(row->text)};
-    note_ops(s->g, made_by_row);
+    *s = (struct subject){.row = row, .g = op_case_graph(row)};
     para_error err = {0};
-    if (row->flags & TRAINED) {
-        for (int i = 0; i < para_graph_tensor_count(s->g); i++) {
-            const para_tensor *t = para_graph_tensor(s->g, i);
-            bool kept = is_source(t, PARA_PARAMETER) || is_source(t, PARA_STATE);
-            if (kept && para_tensor_dtype(t) == PARA_F32)
-                watch(s, t);
-        }
-    } else {
-        para_tensor *y = graph_append(s->g, "output(y)");
-        if (!y) {
-            must(para_graph_seal(s->g, &err), err);
-            fail_msg("y was not made, and sealing found no error");
-        }
-        s->y = y;
-        watch(s, y);
-        if (!(row->flags & NO_GRADIENT))
-            differentiate(s, y);
-    }
     must(para_graph_seal(s->g, &err), err);
     must(para_graph_verify(s->g, &err), err);
+    if (row->flags & TRAINED) {
+        watch_trained(s);
+        return;
+    }
+    s->y = para_graph_find(s->g, "y");
+    watch(s, s->y);
+    if (!(row->flags & NO_GRADIENT))
+        watch_gradients(s);
 }
 
 static void end(struct subject *s)
@@ -169,8 +178,8 @@ static float *get_watched(const struct subject *s, para_session *session, int k)
 /* Run g, the subject's graph or a split of it, on the subject's values. */
 static struct values run(const struct subject *s, const para_graph *g, bool reference)
 {
-    note_ops(g, executed);
-    para_session *session = serial_session(g, reference);
+    note_ops(g);
+    para_session *session = reference ? serial_session(g, true) : kernel_session(g);
     set_sources(s, session);
     for (int i = 0; i < (s->row->flags & TRAINED ? 3 : 1); i++)
         run_once(session);
@@ -223,6 +232,46 @@ static void kernels_agree_with_references(void **state)
     compare(&s, s.g, "kernel", &kernel, &reference, KERNEL_TOLERANCE);
     free_values(&kernel);
     free_values(&reference);
+    end(&s);
+}
+
+/* What precision makes of the graph, on kernels, against the references of the same and those of float32; and that
+ * split, against it whole. */
+static void bfloat16_is_near(void **state)
+{
+    struct subject s;
+    begin(&s, *state);
+    para_graph *half = NULL;
+    para_error err = {0};
+    must(para_graph_precision(&half, s.g, PARA_BF16, &err), err);
+    struct values full = run(&s, s.g, true), reference = run(&s, half, true), kernel = run(&s, half, false);
+    compare(&s, half, "bfloat16's reference, float32's reference", &reference, &full, HALF_TOLERANCE);
+    compare(&s, half, "kernel", &kernel, &reference, HALF_TOLERANCE);
+    free_values(&full);
+    free_values(&reference);
+    free_values(&kernel);
+    para_graph_free(half);
+    end(&s);
+}
+
+/* What fusing makes of that, against it as it is. */
+static void fused_is_near(void **state)
+{
+    struct subject s;
+    begin(&s, *state);
+    para_graph *half = NULL, *chained = NULL, *fused = NULL;
+    para_error err = {0};
+    must(para_graph_precision(&half, s.g, PARA_BF16, &err), err);
+    must(para_graph_accumulate(&chained, half, &err), err);
+    must(para_graph_fuse(&fused, chained, &err), err);
+    assert_graph(fused, fused->n_nodes < chained->n_nodes, "nothing is fused");
+    struct values reference = run(&s, chained, true), kernel = run(&s, fused, false);
+    compare(&s, fused, "fused", &kernel, &reference, HALF_TOLERANCE);
+    free_values(&reference);
+    free_values(&kernel);
+    para_graph_free(fused);
+    para_graph_free(chained);
+    para_graph_free(half);
     end(&s);
 }
 
@@ -358,7 +407,7 @@ static void check_split(const struct subject *s, const struct values *whole, con
 
 static bool is_refused(const struct subject *s, const char *axis)
 {
-    return s->row->refused && para_word_in(axis, s->row->refused);
+    return s->row->in_place && para_word_in(axis, s->row->in_place);
 }
 
 static void check_axis(const struct subject *s, const struct values *whole, const para_dim *axis, int parts)
@@ -383,7 +432,7 @@ static void splits_agree_with_the_whole(void **state)
 {
     struct subject s;
     begin(&s, *state);
-    struct values whole = run(&s, s.g, false);
+    struct values whole = run(&s, s.g, machine != NULL);
     para_dim axes[MAX_AXES];
     int count = axes_of(s.g, axes);
     char all[TEXT] = "";
@@ -401,15 +450,14 @@ static void splits_agree_with_the_whole(void **state)
 
 static void bad_call_is_refused(void **state)
 {
-    const struct bad_case *bad = *state;
+    const struct op_case *bad = *state;
     para_graph *g = graph_open(bad->text);
     para_error err = {0};
     int status = para_graph_seal(g, &err);
-    if (status != bad->code)
-        fail_msg("returned %s (\"%s\"), expected %s", para_status_name(status), err.message,
-                 para_status_name(bad->code));
-    assert_int_equal(err.code, bad->code);
-    for (int k = 0; k < 3 && bad->says[k]; k++)
+    if (strcmp(para_status_name(status), bad->error) != 0)
+        fail_msg("returned %s (\"%s\"), expected %s", para_status_name(status), err.message, bad->error);
+    assert_int_equal(err.code, status);
+    for (int k = 0; k < MAX_SAYS && bad->says[k]; k++)
         if (!strstr(err.message, bad->says[k]))
             fail_msg("the message lacks %s: %s", bad->says[k], err.message);
     para_graph_free(g);
@@ -419,7 +467,7 @@ static void bad_call_is_refused(void **state)
 static void check_bad_id(const char *text, int32_t id, bool reference)
 {
     para_graph *g = graph_of(text);
-    para_session *session = serial_session(g, reference);
+    para_session *session = reference ? serial_session(g, true) : kernel_session(g);
     const int32_t ids[4] = {0, 1, id, 2};
     set_value(session, "i", ids, sizeof ids);
     para_error err = {0};
@@ -454,65 +502,20 @@ static void dropout_of_nothing_is_its_input(void **state)
     para_graph_free(g);
 }
 
-static bool has_reason(const char *op)
-{
-    for (int i = 0; i < through_case_count; i++)
-        if (strcmp(through_cases[i].op, op) == 0)
-            return true;
-    return false;
-}
-
 static void every_op_is_covered(void **state)
 {
     (void)state;
     int missing = 0;
     for (int k = 0; para_op_table[k]; k++) {
         assert_true(k < MAX_OPS);
-        const char *op = para_op_table[k]->name;
         if (!executed[k])
-            print_error("op %s was never run\n", op);
-        else if (!made_by_row[k] && !has_reason(op))
-            print_error("op %s has no row, and no reason to have none\n", op);
-        missing += !executed[k] || (!made_by_row[k] && !has_reason(op));
-    }
-    for (int i = 0; i < through_case_count; i++) {
-        if (!para_op_find(through_cases[i].op))
-            fail_msg("the list of ops without rows names %s, which is no op", through_cases[i].op);
+            print_error("op %s stands in no case's graph, its gradient or its splits\n", para_op_table[k]->name);
+        missing += !executed[k];
     }
     assert_int_equal(missing, 0);
 }
 
-/* An op of the table says how many inputs it takes, and gets no others. */
-static void numbers_of_inputs_are_checked(void **state)
-{
-    (void)state;
-    for (int k = 0; para_op_table[k]; k++) {
-        const struct para_op *op = para_op_table[k];
-        int most = op->inputs[1] == PARA_NO_INPUTS ? 0 : op->inputs[1];
-        union para_attr attr[PARA_MAX_ATTRS] = {{0}};
-        if (op->inputs[0] == 0 && op->inputs[1] == 0)
-            fail_msg("op %s doesn't say how many inputs it takes", op->name);
-        for (int a = 0; a < PARA_MAX_ATTRS && op->attrs[a].name; a++)
-            if (op->attrs[a].type == PARA_ATTR_STRING)
-                attr[a].s = "n";
-        for (int count = 0; count < 10; count++) {
-            if (count >= op->inputs[0] && (count <= most || op->inputs[1] == 0))
-                continue;
-            para_graph *g = graph_open("x:input[n=4]");
-            para_tensor *in[10];
-            para_error err = {0};
-            for (int i = 0; i < count; i++)
-                in[i] = g->tensors[0];
-            assert_null(para_apply_node(op, g, in, count, attr));
-            assert_int_equal(para_graph_seal(g, &err), PARA_EINVAL);
-            assert_graph(g, strstr(err.message, "input") != NULL && strstr(err.message, op->name) != NULL,
-                         "%s of %d inputs says \"%s\"", op->name, count, err.message);
-            para_graph_free(g);
-        }
-    }
-}
-
-enum { MAX_TESTS = 1024 };
+enum { MAX_TESTS = 2048 };
 static struct CMUnitTest tests[MAX_TESTS];
 static char names[MAX_TESTS][96];
 static size_t test_count;
@@ -525,28 +528,78 @@ static void add_test(const char *check, const char *row, CMUnitTestFunction func
     test_count++;
 }
 
-static void add_rows(void)
+static void add_case(const struct op_case *c)
 {
-    for (int i = 0; i < op_case_count; i++) {
-        const struct op_case *c = &op_cases[i];
-        add_test("shape", c->name, shape_is_stated, c);
-        add_test("kernel", c->name, kernels_agree_with_references, c);
-        if (!(c->flags & (NO_GRADIENT | NO_FINITE | TRAINED)))
-            add_test("gradient", c->name, gradients_agree_with_differences, c);
-        add_test("split", c->name, splits_agree_with_the_whole, c);
+    assert_true(test_count + 8 < MAX_TESTS);
+    if (c->error) {
+        add_test("refused", c->name, bad_call_is_refused, c);
+        return;
     }
-    for (int i = 0; i < bad_case_count; i++)
-        add_test("refused", bad_cases[i].name, bad_call_is_refused, &bad_cases[i]);
+    add_test("shape", c->name, shape_is_stated, c);
+    add_test("kernel", c->name, kernels_agree_with_references, c);
+    if (!(c->flags & (NO_GRADIENT | NO_FINITE | TRAINED)))
+        add_test("gradient", c->name, gradients_agree_with_differences, c);
+    if (!(c->flags & STEEP))
+        add_test("bfloat16", c->name, bfloat16_is_near, c);
+    if (c->flags & FUSED)
+        add_test("fused", c->name, fused_is_near, c);
+    add_test("split", c->name, splits_agree_with_the_whole, c);
+}
+
+static int open_machine(void **state)
+{
+    (void)state;
+    para_machine_options options = para_machine_default();
+    options.devices = getenv("PARA_TEST_DEVICES");
+    para_error err = {0};
+    if (options.devices)
+        must(para_machine_open(&machine, &options, &err), err);
+    return 0;
+}
+
+static int close_machine(void **state)
+{
+    (void)state;
+    para_machine_close(machine);
+    machine = NULL;
+    return 0;
+}
+
+static int run_all(void)
+{
+    int count;
+    const struct op_case *cases = op_cases(&count);
+    for (int i = 0; i < count; i++)
+        add_case(&cases[i]);
+    add_test("refused at run time", "bad ids", bad_ids_make_the_run_fail, NULL);
+    add_test("makes no node", "dropout of nothing", dropout_of_nothing_is_its_input, NULL);
+    add_test("covered", "every op", every_op_is_covered, NULL);
+    return _cmocka_run_group_tests("ops", tests, test_count, open_machine, close_machine);
+}
+
+/* The cases with products, computed by one of those who may compute them. */
+static int run_products(const char *provider)
+{
+    para_error err;
+    if (para_provider_use(provider, &err) < 0) {
+        print_message("left out: %s\n", err.message);
+        return 0;
+    }
+    int count;
+    const struct op_case *cases = op_cases(&count);
+    test_count = 0;
+    for (int i = 0; i < count; i++)
+        if (strstr(cases[i].text, "matmul"))
+            add_case(&cases[i]);
+    return _cmocka_run_group_tests(provider, tests, test_count, NULL, NULL);
 }
 
 int main(void)
 {
-    if (4 * op_case_count + bad_case_count + 4 > MAX_TESTS)
-        return 1;
-    add_rows();
-    add_test("refused at run time", "bad ids", bad_ids_make_the_run_fail, NULL);
-    add_test("makes no node", "dropout of nothing", dropout_of_nothing_is_its_input, NULL);
-    add_test("checked", "numbers of inputs", numbers_of_inputs_are_checked, NULL);
-    add_test("covered", "every op", every_op_is_covered, NULL);
-    return _cmocka_run_group_tests("ops", tests, test_count, NULL, NULL);
+    if (getenv("PARA_TEST_FILTER"))
+        cmocka_set_test_filter(getenv("PARA_TEST_FILTER"));
+    int failed = run_all();
+    failed += run_products("own");
+    failed += run_products("openblas");
+    return failed;
 }

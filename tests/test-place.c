@@ -1,6 +1,8 @@
 /* Placing nodes on worker groups: in stages by cost, by scope, by part. */
 #include "tests/graph-text.h"
 
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "graph/op.h"
@@ -189,7 +191,7 @@ static void bad_places_are_refused(void **state)
     assert_refused(para_graph_place(&out, g, "layer.7", 0, &err), PARA_ENAME, out, &err, "no node is of that scope");
     assert_refused(para_graph_place(&out, g, "ff0=1", 0, &err), PARA_ENAME, out, &err, "no node is of that part");
     assert_refused(para_graph_place(&out, g, "embed", -1, &err), PARA_ERANGE, out, &err,
-                   "group -1, expected 0 or more");
+                   "place embed: group -1, expected 0 to 4095");
     para_graph_free(g);
     g = graph_of("x:input[4]; push(\"layer.0\"); a = gelu(x); pop(); push(\"head\"); b = gelu(a); pop();"
                  "push(\"layer.7.mlp\"); c = gelu(b); pop()");
@@ -205,6 +207,65 @@ static void bad_places_are_refused(void **state)
     para_graph_free(g);
 }
 
+/* The last group that there can be is taken, and its plan ends; the next is refused, wherever it comes from. */
+static void places_that_no_machine_has_are_refused(void **state)
+{
+    (void)state;
+    para_error err = {0};
+    para_graph *g = graph_of("x:input[4]; y = gelu(x); output(y)"), *out = NULL;
+    assert_refused(para_graph_place(&out, g, "", PARA_MAX_PLACES, &err), PARA_ERANGE, out, &err,
+                   "group 4096, expected 0 to 4095");
+    assert_refused(para_graph_place(&out, g, "", INT_MAX, &err), PARA_ERANGE, out, &err,
+                   "group 2147483647, expected 0 to 4095");
+    para_graph *placed = placed_of(g, "", PARA_MAX_PLACES - 1);
+    para_plan *p = NULL;
+    must(para_plan_new(&p, placed, 2, &err), err);
+    char *text = NULL;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    must(para_plan_explain(p, 2, file, &err), err);
+    fclose(file);
+    assert_non_null(strstr(text, "stage 4095: 1 nodes"));
+    assert_null(strstr(text, "stage 0:")); /* nothing is placed there */
+    free(text);
+    file = fopen("/dev/full", "w");
+    assert_non_null(file);
+    assert_int_equal(para_plan_explain(p, 2, file, &err), PARA_EIO);
+    assert_non_null(strstr(err.message, "writing the explanation: No space left"));
+    fclose(file);
+    para_plan_free(p);
+    p = NULL;
+    static const int wild[] = {PARA_MAX_PLACES, 300000000, INT_MAX};
+    for (size_t i = 0; i < sizeof wild / sizeof wild[0]; i++) {
+        placed->nodes[0]->place = wild[i];
+        assert_refused(para_plan_new(&p, placed, 2, &err), PARA_ERANGE, NULL, &err, "plan: y is placed on group");
+        assert_null(p);
+    }
+    para_graph_free(placed);
+    para_graph_free(g);
+}
+
+/* A layer more than there are groups. */
+static void stages_are_no_more_than_groups(void **state)
+{
+    (void)state;
+    para_graph *g = graph_open("x:input[1]"), *out = NULL;
+    para_tensor *t = graph_append(g, "y = gelu(x)");
+    for (int i = 0; i <= PARA_MAX_PLACES; i++) {
+        para_scope_push(g, "layer.%d", i);
+        t = para_gelu(g, t);
+        para_scope_pop(g);
+    }
+    para_error err = {0};
+    must(para_graph_seal(g, &err), err);
+    assert_refused(para_graph_stage(&out, g, PARA_MAX_PLACES + 1, &err), PARA_ERANGE, out, &err,
+                   "stages 4097: at most 4096 here: 4097 layers");
+    para_graph *placed = staged(g, PARA_MAX_PLACES);
+    assert_int_equal(placed->nodes[placed->n_nodes - 1]->place, PARA_MAX_PLACES - 1);
+    para_graph_free(placed);
+    para_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +275,8 @@ int main(void)
         cmocka_unit_test(scopes_are_placed_by_whole_words),
         cmocka_unit_test(parts_are_placed_by_axis),
         cmocka_unit_test(bad_places_are_refused),
+        cmocka_unit_test(places_that_no_machine_has_are_refused),
+        cmocka_unit_test(stages_are_no_more_than_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,8 +2,8 @@
 #include "tests/support.h"
 
 #include "base/philox.h"
-#include "io/pretoken.h"
 #include "base/utf8.h"
+#include "io/pretoken.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -47,42 +47,41 @@ static int tear_down(void **state)
 }
 
 /* Copy a text, each byte outside of a character replaced by U+E000, which is neither letter, number nor space, so
- * that PCRE2 takes it; origin[i] is where byte i came from, or the end. */
-static unsigned char *make_valid(const unsigned char *text, size_t bytes, size_t *valid_bytes, size_t **origin)
+ * that PCRE2 takes it; from[i] is where byte i came from, or the end. */
+static unsigned char *make_valid(const unsigned char *text, size_t bytes, size_t *valid_bytes, size_t **from)
 {
     unsigned char *valid = must_alloc(3 * bytes + 1);
-    *origin = must_alloc((3 * bytes + 1) * sizeof **origin);
+    *from = must_alloc((3 * bytes + 1) * sizeof **from);
     size_t n = 0;
     for (size_t at = 0; at < bytes;) {
         uint32_t c;
         int length = para_utf8(text + at, bytes - at, &c);
         size_t put = (size_t)para_utf8_put(valid + n, length > 0 ? c : 0xe000);
         for (size_t i = 0; i < put; i++)
-            (*origin)[n + i] = at;
+            (*from)[n + i] = at;
         n += put;
         at += length > 0 ? (size_t)length : 1;
     }
-    (*origin)[n] = bytes;
+    (*from)[n] = bytes;
     *valid_bytes = n;
     return valid;
 }
 
 static void assert_same_words(struct both *b, const unsigned char *text, size_t bytes)
 {
-    size_t valid_bytes, *origin, at = 0;
-    unsigned char *valid = make_valid(text, bytes, &valid_bytes, &origin);
+    size_t valid_bytes, *from, at = 0;
+    unsigned char *valid = make_valid(text, bytes, &valid_bytes, &from);
     const size_t *place = pcre2_get_ovector_pointer(b->match);
     for (size_t valid_at = 0; valid_at < valid_bytes; valid_at = place[1]) {
         assert_true(pcre2_match(b->code, valid, valid_bytes, valid_at, PCRE2_ANCHORED | PCRE2_NO_UTF_CHECK, b->match,
                                 NULL) > 0);
         at += para_pretoken(&b->classes, text + at, bytes - at);
-        if (at != origin[place[1]])
-            fail_msg("a word that begins at byte %zu ends at %zu, expected %zu", origin[valid_at], at,
-                     origin[place[1]]);
+        if (at != from[place[1]])
+            fail_msg("a word that begins at byte %zu ends at %zu, expected %zu", from[valid_at], at, from[place[1]]);
     }
     assert_int_equal(at, bytes);
     free(valid);
-    free(origin);
+    free(from);
 }
 
 static void assert_same_in_file(struct both *b, const char *name)

@@ -113,7 +113,7 @@ static bool says_why(const para_tensor *t, const char *axis)
 {
     char text[PARA_MAX_AXIS_NAME + 3];
     snprintf(text, sizeof text, "%s: ", axis);
-    const char *reason = t->whole ? strstr(t->whole, text) : NULL;
+    const char *reason = t->why_whole ? strstr(t->why_whole, text) : NULL;
     return reason && strlen(reason) > strlen(text) + 8;
 }
 
@@ -127,7 +127,7 @@ static void check_whole(const para_graph *cut, const char *axis)
             check_gather(cut, t, axis);
         else if (!t->producer || !says_why(t, axis))
             fail_msg("split %s: \"%s\" is left whole; its reason: %s", cut->splits, t->name,
-                     t->whole ? t->whole : "none");
+                     t->why_whole ? t->why_whole : "none");
     }
 }
 
@@ -149,7 +149,7 @@ static void check_sources(const para_graph *g, const para_graph *cut, const char
             assert_true(e->extent == small || e->extent == small + 1);
             assert_string_equal(tile->base, t->name);
             covered += para_shape_elements(&tile->shape);
-            begins += e->origin == 0;
+            begins += e->begin == 0;
             tiles++;
         }
         assert_int_equal(covered, para_shape_elements(&t->shape));
@@ -226,8 +226,8 @@ static void the_dump_says_it(void **state)
     snprintf(line, sizeof line, "\n  attention: %d of %d that have seq are cut in 2\n", attentions, attentions);
     assert_non_null(strstr(text, line));
     for (int i = 0; i < cut->n_tensors; i++)
-        if (cut->tensors[i]->whole) {
-            assert_non_null(strstr(text, cut->tensors[i]->whole));
+        if (cut->tensors[i]->why_whole) {
+            assert_non_null(strstr(text, cut->tensors[i]->why_whole));
             assert_non_null(strstr(text, cut->tensors[i]->name));
         }
     free(text);

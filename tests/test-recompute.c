@@ -303,7 +303,7 @@ static void mistakes_are_refused(void **state)
     refused(three, "layer.*", 1, false, PARA_EINVAL, "not sealed");
     refused("x:input[n=4]; y = gelu(x)", NULL, 1, true, PARA_EINVAL, "no backward part");
     refused(three, "block.*", 1, true, PARA_ENAME,
-            "recompute block.*: no forward node is in such a scope; there are in,");
+            "recompute: no forward node is in a scope \"block.*\"; there are in,");
     refused(three, "layer", -1, true, PARA_ERANGE, "-1 FLOPs per byte");
     refused(three, "layer.*.mlp", 1, true, PARA_ENAME, "layer.*.mlp");
     refused(three, "", 1, true, PARA_ENAME, "no forward node");

@@ -332,7 +332,7 @@ static void failed_write_leaves_the_old_file(void **state)
     assert_int_equal(status, PARA_EIO);
     assert_says(&err, "can't write");
 
-    char *temporary = path_join(p->folder, "x.safetensors.tmp");
+    char *temporary = path_join(p->folder, "x.safetensors.paragraph-new");
     struct stat about;
     assert_int_not_equal(stat(temporary, &about), 0);
     free(temporary);

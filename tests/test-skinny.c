@@ -1,10 +1,11 @@
 /* Products of a few rows with weights of each type, in both layouts: held to sums in double, and a row's bits don't
- * depend on the rows beside it. */
-#include "tests/support.h"
+ * depend on the rows beside it. Neither they nor products with weights of fewer bits are left to OpenBLAS. */
+#include "tests/graph-text.h"
 
 #include "base/dtype.h"
-#include "ops/convert.h"
-#include "ops/skinny.h"
+#include "kernels/convert.h"
+#include "kernels/provider.h"
+#include "kernels/skinny-int8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +13,8 @@
 
 enum { ROWS = PARA_SKINNY_ROWS, PAD = 3 };
 
-typedef void multiply(const struct para_weights_matrix *w, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy);
+typedef void multiply(const struct para_weights_matrix *w, int64_t m, const float *x, int64_t ldx, float *y,
+                      int64_t ldy);
 
 /* The weights as they are and as float32, lines of `length` PAD elements apart. */
 struct weights {
@@ -106,11 +108,97 @@ static void products_are_what_they_are_for_one_row(void **state)
         check_sizes(PARA_F32, transposed);
         check_sizes(PARA_BF16, transposed);
         check_sizes(PARA_I8, transposed);
+        para_skinny_int8_off = true;
+        check_sizes(PARA_I8, transposed);
+        para_skinny_int8_off = false;
+    }
+}
+
+/* The largest bytes by the largest elements, which sums of bytes must hold, and a row with NaN beside it. */
+static void bytes_have_room_and_nan_comes_through(void **state)
+{
+    (void)state;
+    enum { N = 70, K = 1100 };
+    for (int transposed = 0; transposed < 2; transposed++) {
+        multiply *product = transposed ? para_skinny_transposed : para_skinny_rows;
+        struct weights w = make_weights(PARA_I8, N, K, transposed ? N : K, transposed ? K : N);
+        memset(w.data, 127, (size_t)(N * w.matrix.ld));
+        memset(w.data, -128, (size_t)(K * N / 2));
+        para_convert((transposed ? N : K) * w.matrix.ld, PARA_I8, w.data, w.values);
+        float *x = must_alloc(ROWS * K * sizeof *x), *y = must_alloc(ROWS * N * sizeof *y), expected[ROWS * N];
+        for (int64_t e = 0; e < ROWS * K; e++)
+            x[e] = e < K ? 3e30f : -3e30f;
+        sum_in_double(&w, transposed, x, K, expected, N);
+        x[2 * K + 5] = NAN;
+        x[3 * K + 5] = INFINITY;
+        product(&w.matrix, 4, x, K, y, N);
+        assert_close(NULL, "the largest", y, expected, 2 * N, 1e-6);
+        for (int64_t e = 2 * N; e < 4 * N; e++)
+            assert_false(isfinite(y[e]));
+        free_weights(&w);
+        free(x);
+        free(y);
+    }
+}
+
+/* Few rows, and many by a matrix of bfloat16, in the layouts that take different ways. */
+static const char *const own_products[] = {
+    "a:input[m=16,k=700]; b:param[k=700,n=40]; y = matmul(a, b, \"k\"); output(y)",
+    "a:input[k=700,m=16]; b:param[k=700,n=40]; y = matmul(a, b, \"k\"); output(y)",
+    "a:input[h=2,m=16,d=350]; b:param[h=2,n=40,d=350]; y = matmul(a, b, \"h d\"); output(y)",
+    "a:input[m=16,k=700]; b:param[k=700,n=40]; c:param[m=16,n=40]; d = scale(c, 0); "
+    "y = matmul_add(a, b, d, \"k\", \"\"); output(y)",
+    "a:input[m=16,k=700]; b:param[k=700,n=40]; c:param[n=40,m=16]; d = scale(c, 0); "
+    "y = matmul_add(a, b, d, \"k\", \"n m\"); output(y)",
+    "a:input[m=40,k=700]; b:bf16[k=700,n=40]; y = matmul(a, b, \"k\"); output(y)",
+    "a:input[m=40,k=700]; b:bf16[n=40,k=700]; y = matmul(a, b, \"k\"); output(y)",
+    "a:input[h=2,m=40,d=350]; b:bf16[h=2,n=40,d=350]; y = matmul(a, b, \"h d\"); output(y)",
+};
+
+/* y of such a graph, computed with this provider of large products. */
+static float *product_with(const para_graph *g, const char *provider)
+{
+    para_error err = {0};
+    must(para_provider_use(provider, &err), err);
+    para_session *s = serial_session(g, false);
+    int64_t na = elements_of(g, "a"), nb = elements_of(g, "b");
+    float *a = must_alloc((size_t)na * sizeof *a), *b = must_alloc((size_t)nb * sizeof *b);
+    fill_uniform(a, na, 3, 1, -1, 1);
+    fill_uniform(b, nb, 3, 2, -1, 1);
+    for (int64_t i = 0; i < na; i++)
+        a[i] /= 3.0f; /* all bits of the mantissa */
+    set_value(s, "a", a, (size_t)na * sizeof *a);
+    must(para_session_set_weight(s, "b", b, nb, &err), err);
+    run_once(s);
+    float *y = get_floats(s, "y", elements_of(g, "y"));
+    para_session_free(s);
+    free(a);
+    free(b);
+    return y;
+}
+
+static void few_rows_and_narrow_weights_are_not_left_to_openblas(void **state)
+{
+    (void)state;
+    if (para_provider_use("openblas", NULL) < 0)
+        skip();
+    for (size_t i = 0; i < sizeof own_products / sizeof own_products[0]; i++) {
+        para_graph *g = graph_of(own_products[i]);
+        float *own = product_with(g, "own"), *other = product_with(g, "openblas");
+        int64_t n = elements_of(g, "y");
+        assert_graph(g, memcmp(own, other, (size_t)n * sizeof *own) == 0, "OpenBLAS computed it");
+        free(own);
+        free(other);
+        para_graph_free(g);
     }
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(products_are_what_they_are_for_one_row)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_are_what_they_are_for_one_row),
+        cmocka_unit_test(bytes_have_room_and_nan_comes_through),
+        cmocka_unit_test(few_rows_and_narrow_weights_are_not_left_to_openblas),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "graph/op.h"
+#include "ops/need.h"
 
 enum { GRAPHS = 2000 };
 
@@ -53,7 +54,7 @@ static void partial_sums_stand_in_part_order(void **state)
         const para_node *matmul = sum->in[p]->producer;
         assert_string_equal(matmul->part, part);
         assert_int_equal(matmul->origin, node_of(g, "y")->id);
-        assert_int_equal(matmul->in[1]->shape.dim[0].origin, 2 * p);
+        assert_int_equal(matmul->in[1]->shape.dim[0].begin, 2 * p);
         assert_string_equal(matmul->in[1]->base, "w");
     }
     assert_string_equal(sum->part, "");
@@ -85,18 +86,18 @@ static void uneven_extents_are_covered(void **state)
     static const int64_t extent[8][7] = {{0}, {7}, {4, 3}, {3, 2, 2}, {2, 2, 2, 1}};
     for (int parts = 1; parts <= 4; parts++) {
         char list[16], name[16];
-        int64_t origin = 0;
+        int64_t begin = 0;
         snprintf(list, sizeof list, "rows=%d", parts);
         para_graph *cut = split_of(g, list);
         for (int p = 0; p < parts; p++) {
             snprintf(name, sizeof name, "y[rows=%d]", p);
             const struct para_extent *e = &tensor(cut, name)->shape.dim[0];
             assert_int_equal(e->extent, extent[parts][p]);
-            assert_int_equal(e->origin, origin);
+            assert_int_equal(e->begin, begin);
             assert_int_equal(e->whole, 7);
-            origin += e->extent;
+            begin += e->extent;
         }
-        assert_int_equal(origin, 7);
+        assert_int_equal(begin, 7);
         para_graph_free(cut);
     }
     para_graph_free(g);
@@ -119,8 +120,8 @@ static void tiles_and_wholes_are_made_once(void **state)
     assert_ptr_equal(node_of(cut, "m")->in[0], gather->out[0]);
     assert_ptr_equal(gather->in[1], tensor(cut, "a[cols=1]"));
     assert_ptr_equal(node_of(cut, "p[cols=1]")->in[0], node_of(cut, "q[cols=1]")->in[0]);
-    assert_string_equal(tensor(cut, "n")->whole, "cols: a norm's statistics need the whole axis");
-    assert_null(tensor(cut, "a[cols=0]")->whole);
+    assert_string_equal(tensor(cut, "n")->why_whole, "cols: a norm's statistics need the whole axis");
+    assert_null(tensor(cut, "a[cols=0]")->why_whole);
     para_graph_free(cut);
     para_graph_free(g);
 }
@@ -139,8 +140,8 @@ static void two_axes_multiply(void **state)
         assert_int_equal(sum->n_in, 2);
         for (int p = 0; p < 2; p++) {
             const para_tensor *x = sum->in[p]->producer->in[0];
-            assert_int_equal(x->shape.dim[0].origin, 2);
-            assert_int_equal(x->shape.dim[1].origin, 3 * p);
+            assert_int_equal(x->shape.dim[0].begin, 2);
+            assert_int_equal(x->shape.dim[1].begin, 3 * p);
             assert_string_equal(x->base, "x");
         }
         assert_string_equal(cut->splits, turn ? "cols=2,rows=2" : "rows=2,cols=2");
@@ -199,13 +200,6 @@ static int like_first(const para_node *n, struct para_shape out[], para_error *e
     return para_infer_like(n, 0, out);
 }
 
-static int scalar(const para_node *n, struct para_shape out[], para_error *err)
-{
-    (void)n, (void)err;
-    out[0] = (struct para_shape){.dtype = PARA_F32};
-    return 1;
-}
-
 static enum para_role always_reduce(const para_node *n, const char *axis, int output, const char **why)
 {
     (void)n, (void)axis, (void)output, (void)why;
@@ -223,13 +217,14 @@ static enum para_role always_whole(const para_node *n, const char *axis, int out
 static void reasons_add_up(void **state)
 {
     (void)state;
-    const struct para_op stubborn = {.name = "stubborn", .infer = like_first, .role = always_whole};
+    const struct para_op stubborn = {
+        .name = "stubborn", .types = "f32 -> f32", .infer = like_first, .role = always_whole};
     para_error err = {0};
     para_graph *g = graph_open("x:input[rows=4,cols=2,deep=2]");
     para_name(para_apply(&stubborn, g, PARA_IN(g->tensors[0]), NULL), "y");
     must(para_graph_seal(g, &err), err);
     para_graph *cut = split_of(g, "cols=2,rows=3,deep=2");
-    assert_string_equal(tensor(cut, "y")->whole, "cols: it says so; rows: it says so; deep: it says so");
+    assert_string_equal(tensor(cut, "y")->why_whole, "cols: it says so; rows: it says so; deep: it says so");
     para_graph_free(cut);
     para_graph_free(g);
 }
@@ -248,8 +243,9 @@ static void assert_op_refused(const struct para_op *op, const char *text)
 static void contradictory_ops_are_refused(void **state)
 {
     (void)state;
-    const struct para_op repeated = {.name = "repeated", .infer = like_first, .role = always_reduce, .updates = {1}};
-    const struct para_op parallel = {.name = "parallel", .infer = scalar};
+    const struct para_op repeated = {
+        .name = "repeated", .types = "f32 -> f32", .infer = like_first, .role = always_reduce, .updates = {1}};
+    const struct para_op parallel = {.name = "parallel", .types = "f32 -> f32", .infer = para_infer_scalar};
     assert_op_refused(&repeated, "repeated updates \"w\" in place, which would be done once per part");
     assert_op_refused(&parallel, "says that \"rows\" is parallel, and output 0 lacks it");
 }
@@ -339,19 +335,19 @@ static void splits_change_no_result(void **state)
     }
 }
 
-/* A cache cut along its positions would be gathered, and the copy updated in its place; all the same where an earlier
+/* Caches cut along their positions would be gathered, and the copy updated in its place; all the same where an earlier
  * reader has had it gathered. */
 static void kept_values_are_not_updated_in_copies(void **state)
 {
     (void)state;
-    static const char *const reader[] = {"", "r = select(s, i, \"s\");"};
+    static const char *const reader[] = {"", "r = select(s, i, \"s\"); w = select(u, i, \"s\");"};
     static const char *const message[] = {"cache_append updates \"s\" in place and can't be cut",
                                           "y (cache_append): overwrites \"s.gather\", a copy of what \"s\" keeps"};
     for (int k = 0; k < 2; k++) {
-        char text[256];
+        char text[320];
         snprintf(text, sizeof text,
-                 "s:state[b=2,s=8,kv=2,h=2,d=3]; x:input[b=2,t=3,qkv=3,h=2,d=3]; i:count[]; %s"
-                 "y = cache_append(s, x, i)",
+                 "s:state[b=2,s=8,h=2,d=3]; u:state[b=2,s=8,h=2,d=3]; x:input[b=2,t=3,h=2,d=3]; i:count[b=2]; %s"
+                 "y = cache_append(s, u, x, x, i)",
                  reader[k]);
         para_graph *g = graph_of(text), *cut = NULL;
         para_error err = {0};

@@ -191,7 +191,7 @@ static void broken_graphs_are_refused(void **state)
 
 static void move_tile(para_graph *g)
 {
-    tensor(g, "x[cols=1]")->shape.dim[1].origin = 0;
+    tensor(g, "x[cols=1]")->shape.dim[1].begin = 0;
 }
 
 static void put_tile_into_norm(para_graph *g)
@@ -219,8 +219,8 @@ static void gather_nothing(para_graph *g)
 
 static void cut_past_the_end(para_graph *g)
 {
-    tensor(g, "n.tile[cols=1]")->shape.dim[1].origin = 3;
-    tensor(g, "m[cols=1]")->shape.dim[1].origin = 3;
+    tensor(g, "n.tile[cols=1]")->shape.dim[1].begin = 3;
+    tensor(g, "m[cols=1]")->shape.dim[1].begin = 3;
 }
 
 /* As para_graph_split() makes them by cols=2: a in tiles, n whole on its gather, m in tiles of n. */

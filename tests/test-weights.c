@@ -12,8 +12,8 @@
 
 enum { VOCAB = 61, CONTEXT = 8 };
 
-static const para_gpt2 MODEL = {.layers = 2, .heads = 4, .embd = 32, .ff = 64, .vocab = VOCAB, .context = CONTEXT,
-                                .norm_eps = 1e-5};
+static const para_gpt2 MODEL = {
+    .layers = 2, .heads = 4, .embd = 32, .ff = 64, .vocab = VOCAB, .context = CONTEXT, .norm_eps = 1e-5};
 
 static void get_bytes(para_session *s, const char *name, void *data, size_t bytes)
 {
@@ -104,7 +104,7 @@ static void weights_of_fewer_bits_are_not_trained(void **state)
     para_error err = {0};
     model.weights = PARA_BF16;
     para_graph *g = para_graph_new();
-    para_gpt2_graph made = para_gpt2_build(g, &model, 1, CONTEXT, true);
+    para_model_graph made = para_gpt2_build(g, &model, 1, CONTEXT, true);
     assert_non_null(made.loss);
     assert_int_equal(para_graph_backward(g, made.loss, &err), PARA_ESUPPORT);
     assert_non_null(strstr(err.message, "\"wte\" is bf16, expected f32"));
@@ -126,7 +126,7 @@ static para_graph *make_graph(para_dtype weights, bool cached, const char *split
     para_error err = {0};
     model.weights = weights;
     if (cached)
-        para_gpt2_build_cached(g, &model, 1, CONTEXT);
+        para_gpt2_build_cached(g, &model, &(para_caches){.batch = 1, .seq = CONTEXT, .cache = CONTEXT});
     else
         para_gpt2_build(g, &model, 2, CONTEXT, false);
     must(para_graph_seal(g, &err), err);
@@ -158,14 +158,15 @@ static void values_of(para_session *s, const char *name, para_dtype dtype, int64
         if (dtype == PARA_BF16)
             values[e] = para_of_bf16(((uint16_t *)data)[e]);
         else
-            values[e] = (float)((int8_t *)data)[e] *
-                        scale[strcmp(name, "wte") == 0 ? e / (count / scales) : e % scales];
+            values[e] =
+                (float)((int8_t *)data)[e] * scale[strcmp(name, "wte") == 0 ? e / (count / scales) : e % scales];
     free(scale);
     free(data);
 }
 
 /* Give both sessions the same weights: `few` those of fewer bits, `full` what these stand for. */
-static void set_weights(para_session *few, const para_graph *full_graph, para_session *full, const para_graph *few_graph)
+static void set_weights(para_session *few, const para_graph *full_graph, para_session *full,
+                        const para_graph *few_graph)
 {
     for (int i = 0; i < para_graph_tensor_count(full_graph); i++) {
         const para_tensor *t = para_graph_tensor(full_graph, i);

@@ -34,7 +34,7 @@ para_graph *training_graph(const para_gpt2 *model, int64_t batch, int64_t seq, b
     para_error err = {0};
     para_graph *g = para_graph_new();
     assert_non_null(g);
-    para_gpt2_graph built = para_gpt2_build(g, model, batch, seq, true);
+    para_model_graph built = para_gpt2_build(g, model, batch, seq, true);
     must(para_graph_backward(g, built.loss, &err), err);
     for (int i = 0; i < para_graph_tensor_count(g); i++)
         if (is_weight(para_graph_tensor(g, i)))
@@ -126,6 +126,7 @@ para_machine *machine_of(int workers)
 {
     para_machine_options options = para_machine_default();
     options.workers = workers;
+    options.devices = "cpu";
     para_machine *m = NULL;
     para_error err = {0};
     must(para_machine_open(&m, &options, &err), err);

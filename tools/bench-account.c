@@ -24,7 +24,7 @@ static enum phase phase_of(const struct work *w, const para_node *n)
     return origin < w->begins.optimizer ? PHASE_BACKWARD : PHASE_OPTIMIZER;
 }
 
-/* What a node computes and moves. Attention to a cache, which its graph takes as full, reads the tokens before and
+/* What a node computes and moves. Attention to caches, which its graph takes as full, reads the tokens before and
  * those of the run, of which a query sees no later ones: half of them on average. */
 static void count_node(const struct work *w, const para_node *n, double *flops, double *bytes)
 {
@@ -32,11 +32,11 @@ static void count_node(const struct work *w, const para_node *n, double *flops, 
     *bytes = para_node_bytes(n);
     if (strcmp(para_node_op(n), "attention_cached") != 0)
         return;
-    const para_tensor *cache = para_node_input(n, 1);
+    const para_tensor *keys = para_node_input(n, 1), *values = para_node_input(n, 2);
     double held = (double)(w->position + w->seq), seen = (double)w->position + 0.5 * (double)(w->seq + 1);
-    double places = (double)para_tensor_dim(cache, 1).extent;
+    double places = (double)para_tensor_dim(keys, 1).extent;
     *flops *= seen / places;
-    *bytes -= (double)para_tensor_bytes(cache) * (1 - held / places);
+    *bytes -= (double)(para_tensor_bytes(keys) + para_tensor_bytes(values)) * (1 - held / places);
 }
 
 static void add_op(struct account *a, const struct work *w, const para_node *n, enum phase phase, double ns)

@@ -23,11 +23,17 @@ static double floor_of(const struct bench *b)
     return sum;
 }
 
+/* The workers that the floor is of: those of CPUs, or those that run GPUs. */
+static int bearers(const struct bench *b)
+{
+    return b->gpus ? b->gpus : b->account.worker_count;
+}
+
 /* The time that one worker would take for an op's work at its share of the measured rates: of products or of memory,
  * whichever takes longer. */
 static double least_ns(const struct bench *b, const struct op_share *s, bool *memory)
 {
-    double workers = (double)b->account.worker_count;
+    double workers = (double)bearers(b);
     double compute = s->flops / (b->floor.sgemm_gflops / workers), traffic = s->bytes / (b->floor.memory_gbs / workers);
     *memory = traffic > compute;
     return fmax(compute, traffic);
@@ -53,10 +59,12 @@ static void print_head(const struct bench *b)
 {
     static const char *const works[] = {"training step", "one token per row", "prompt"};
     const struct work *w = &b->work;
-    int workers = b->account.worker_count;
+    int workers = para_machine_workers(b->machine);
     printf("%s, %s, batch %lld, seq %lld", w->name, works[w->kind], (long long)w->batch, (long long)w->seq);
     if (w->kind == WORK_DECODE)
         printf(" behind %lld", (long long)w->position);
+    if (b->gpus)
+        printf(", on %s", para_machine_devices(b->machine));
     printf(", %d worker%s, splits %s\n", workers, workers == 1 ? "" : "s", w->splits[0] ? w->splits : "none");
 }
 
@@ -75,6 +83,11 @@ static void print_memory(const struct bench *b)
 {
     double peak = (double)b->peak_rss, idle = (double)b->idle_rss, predicted = (double)b->work.predicted_bytes;
     double gib = 1 << 30;
+    if (b->gpus) {
+        printf("memory %10.3f GiB of main memory at most, %.3f idle; planned %.3f of the GPUs'\n", peak / gib,
+               idle / gib, predicted / gib);
+        return;
+    }
     printf("memory %10.3f GiB at most, %.3f idle, difference %.3f; planned %.3f (%+.1f%%)\n", peak / gib, idle / gib,
            (peak - idle) / gib, predicted / gib, 100 * (predicted / (peak - idle) - 1));
 }
@@ -86,7 +99,7 @@ static void print_phases(const struct bench *b)
     double all = all_task_ns(a);
     printf("\n%-26s %10s %7s %10s %10s %7s\n", "phase", "ms/worker", "share", "span ms", "floor ms", "ratio");
     for (int p = 0; p < PHASES; p++) {
-        double task = per_run_ms(a, a->task_ns[p]) / a->worker_count;
+        double task = per_run_ms(a, a->task_ns[p]) / bearers(b);
         printf("%-26s %10.3f %6.1f%% %10.3f %10.3f %7.3f\n", phase_names[p], task, 100 * a->task_ns[p] / all,
                per_run_ms(a, a->span_ns[p]), b->floor_ms[p], task / b->floor_ms[p]);
     }
@@ -114,11 +127,17 @@ static void print_workers(const struct bench *b)
     printf("\n%-26s %10s %10s %10s %10s\n", "worker", "task ms", "idle ms", "runtime ms", "wall ms");
     for (int w = 0; w < a->worker_count; w++) {
         const para_worker_time *t = &a->workers[w];
-        printf("%-26d %10.3f %10.3f %10.3f %10.3f\n", w, per_run_ms(a, t->task_ns), per_run_ms(a, t->idle_ns),
+        int gpu = para_machine_gpu_of(b->machine, w);
+        char name[32];
+        snprintf(name, sizeof name, "%s%d", gpu < 0 ? "" : "cuda:", gpu < 0 ? w : gpu);
+        if (b->gpus && gpu < 0 && t->task_ns == 0)
+            continue;
+        printf("%-26s %10.3f %10.3f %10.3f %10.3f\n", name, per_run_ms(a, t->task_ns), per_run_ms(a, t->idle_ns),
                per_run_ms(a, t->runtime_ns), wall);
-        lost += t->idle_ns + t->runtime_ns;
+        lost += b->gpus && gpu < 0 ? 0 : t->idle_ns + t->runtime_ns;
     }
-    printf("idle and runtime: %.1f%% of the workers' time\n", 100 * lost / a->run_ns / a->worker_count);
+    printf("idle and runtime: %.1f%% of the %s' time\n", 100 * lost / a->run_ns / bearers(b),
+           b->gpus ? "GPUs" : "workers");
 }
 
 /* --- JSON --- */
@@ -127,7 +146,7 @@ static void json_numbers(const char *key, const double *values, int count)
 {
     printf(",\"%s\":[", key);
     for (int i = 0; i < count; i++)
-        printf("%s%.17g", i ? "," : "", values[i]);
+        write_json_number(stdout, i ? "," : "", values[i]);
     putchar(']');
 }
 
@@ -170,7 +189,8 @@ static void json_workers(const struct account *a, const char *key, size_t offset
 {
     printf(",\"%s\":[", key);
     for (int w = 0; w < a->worker_count; w++)
-        printf("%s%.17g", w ? "," : "", per_run_ms(a, *(const double *)((const char *)&a->workers[w] + offset)));
+        write_json_number(stdout, w ? "," : "",
+                          per_run_ms(a, *(const double *)((const char *)&a->workers[w] + offset)));
     putchar(']');
 }
 
@@ -181,19 +201,24 @@ static void print_json(const struct bench *b)
     const struct account *a = &b->account;
     double step = step_of(b), floor = floor_of(b);
     fputs("{\"preset\":", stdout);
-    json_string(stdout, w->name);
+    write_json_string(stdout, w->name);
     printf(",\"work\":\"%s\",\"weights\":\"%s\",\"batch\":%lld,\"seq\":%lld,\"position\":%lld,\"splits\":",
            works[w->kind], b->o->weights, (long long)w->batch, (long long)w->seq, (long long)w->position);
-    json_string(stdout, w->splits);
-    printf(",\"workers\":%d,\"step_ms\":%.17g,\"floor_ms\":%.17g,\"ratio\":%.17g,\"tokens_per_s\":%.17g",
-           a->worker_count, step, floor, step / floor, (double)(w->batch * w->seq) / step * 1e3);
+    write_json_string(stdout, w->splits);
+    printf(",\"workers\":%d,\"devices\":", para_machine_workers(b->machine));
+    write_json_string(stdout, para_machine_devices(b->machine));
+    write_json_number(stdout, ",\"step_ms\":", step);
+    write_json_number(stdout, ",\"floor_ms\":", floor);
+    write_json_number(stdout, ",\"ratio\":", step / floor);
+    write_json_number(stdout, ",\"tokens_per_s\":", (double)(w->batch * w->seq) / step * 1e3);
     printf(",\"peak_rss_bytes\":%zu,\"idle_rss_bytes\":%zu,\"predicted_bytes\":%zu", b->peak_rss, b->idle_rss,
            w->predicted_bytes);
-    printf(",\"sgemm_gflops\":%.17g,\"memory_gbs\":%.17g,\"read_gbs\":%.17g", b->floor.sgemm_gflops,
-           b->floor.memory_gbs, b->floor.read_gbs);
+    write_json_number(stdout, ",\"sgemm_gflops\":", b->floor.sgemm_gflops);
+    write_json_number(stdout, ",\"memory_gbs\":", b->floor.memory_gbs);
+    write_json_number(stdout, ",\"read_gbs\":", b->floor.read_gbs);
     json_phases(b);
     json_ops(b);
-    printf(",\"wall_ms\":%.17g", per_run_ms(a, a->run_ns));
+    write_json_number(stdout, ",\"wall_ms\":", per_run_ms(a, a->run_ns));
     json_workers(a, "task_ms", offsetof(para_worker_time, task_ns));
     json_workers(a, "idle_ms", offsetof(para_worker_time, idle_ns));
     json_workers(a, "runtime_ms", offsetof(para_worker_time, runtime_ns));

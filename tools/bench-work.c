@@ -12,19 +12,21 @@ const char *const phase_names[PHASES] = {"forward", "backward", "optimizer"};
 
 /* --- making --- */
 
-static int make_graph(struct work *w, const struct bench_options *o, int workers)
+static int make_graph(struct work *w, const struct bench_options *o, int workers, bool fuse)
 {
     static const enum graph_use uses[] = {
         [WORK_TRAIN] = GRAPH_TRAINING, [WORK_DECODE] = GRAPH_CACHED, [WORK_PROMPT] = GRAPH_CACHED};
     para_adamw_options adamw = para_adamw_default();
     adamw.clip = 1.0;
     adamw.weight_decay = 0.1;
-    struct graph_wish wish = {.model = &w->model,
+    struct graph_wish wish = {.model = w->model,
                               .batch = w->kind == WORK_TRAIN ? w->batch : 1,
                               .seq = w->kind == WORK_TRAIN ? w->seq : 1,
+                              .cache = w->sizes.context,
                               .use = uses[w->kind],
                               .workers = workers,
                               .adamw = &adamw,
+                              .fuse = fuse,
                               .split = &o->split,
                               .memory = w->kind == WORK_TRAIN ? &o->memory : NULL,
                               .phases = &w->begins};
@@ -32,7 +34,8 @@ static int make_graph(struct work *w, const struct bench_options *o, int workers
     if (wish.batch == w->batch && wish.seq == w->seq)
         return EXIT_DONE;
     /* Cut as for one token of one row, as generate does. */
-    struct split_options chosen = {.split = w->splits, .stages = o->split.stages};
+    struct split_options chosen = {
+        .split = w->splits, .stages = o->split.stages, .precision = o->split.precision, .fuse = o->split.fuse};
     para_graph_free(w->graph);
     w->graph = NULL;
     wish.batch = w->batch;
@@ -53,12 +56,20 @@ static int predict(struct work *w, int workers)
     return EXIT_DONE;
 }
 
-static int make_session(struct work *w, para_machine *machine)
+static int make_session(struct work *w, para_machine *machine, bool profile)
 {
     para_error err;
     para_session_options options = para_session_default();
-    options.profile = true;
+    options.profile = profile;
     return para_session_new(&w->session, w->graph, machine, &options, &err) < 0 ? broken(&err) : EXIT_DONE;
+}
+
+static size_t gpu_bytes(const struct work *w, const para_machine *machine)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < para_machine_gpu_workers(machine); i++)
+        bytes += para_session_gpu_bytes(w->session, para_machine_gpu_of(machine, para_machine_workers(machine) + i));
+    return bytes;
 }
 
 static int32_t *draw_ids(const struct work *w, uint64_t stream)
@@ -66,17 +77,22 @@ static int32_t *draw_ids(const struct work *w, uint64_t stream)
     size_t count = (size_t)(w->batch * w->seq);
     int32_t *ids = calloc(count, sizeof *ids);
     for (size_t i = 0; ids && i < count; i++)
-        ids[i] = (int32_t)(para_draw(1, stream, i) % (uint32_t)w->model.vocab);
+        ids[i] = (int32_t)(para_draw(1, stream, i) % (uint32_t)w->sizes.vocab);
     return ids;
 }
 
 static int make_data(struct work *w)
 {
-    size_t logits = (size_t)(w->batch * w->model.vocab);
+    size_t logits = (size_t)(w->batch * w->sizes.vocab);
     w->tokens = draw_ids(w, 0);
     w->targets = draw_ids(w, 1);
     w->logits = w->kind == WORK_TRAIN ? NULL : calloc(logits, sizeof *w->logits);
-    return w->tokens && w->targets && (w->logits || w->kind == WORK_TRAIN)
+    w->rows = calloc(2 * (size_t)w->batch, sizeof *w->rows);
+    for (int64_t b = 0; b < w->batch && w->rows; b++) {
+        w->rows[b] = (int32_t)w->position;
+        w->rows[w->batch + b] = (int32_t)w->seq - 1;
+    }
+    return w->tokens && w->targets && w->rows && (w->logits || w->kind == WORK_TRAIN)
                ? EXIT_DONE
                : out_of_memory("tokens and logits", (double)(logits * sizeof *w->logits));
 }
@@ -86,29 +102,39 @@ static int choose(struct work *w, const struct bench_options *o)
     struct model_options own = o->model;
     own.preset = own.preset ? own.preset : "gpt2-124m";
     TRY(model_from_options(&w->model, &own));
-    w->model.weights = weights_type(o->weights);
+    para_model_set_weights(w->model, weights_type(o->weights));
+    w->sizes = para_model_measure(w->model);
     model_name(&own, w->name);
     w->kind = o->decode ? WORK_DECODE : o->prompt ? WORK_PROMPT : WORK_TRAIN;
     w->batch = o->batch ? o->batch : w->kind == WORK_TRAIN ? 4 : 1;
     w->seq = w->kind == WORK_TRAIN ? o->seq : w->kind == WORK_PROMPT ? o->prompt : 1;
     if (w->kind == WORK_DECODE)
         w->position = o->position >= 0                    ? o->position
-                      : USUAL_POSITION < w->model.context ? USUAL_POSITION
-                                                          : w->model.context - 1;
-    if (w->position + w->seq > w->model.context)
+                      : USUAL_POSITION < w->sizes.context ? USUAL_POSITION
+                                                          : w->sizes.context - 1;
+    if (w->position + w->seq > w->sizes.context)
         return misused("%lld tokens behind %lld: the context is %lld", (long long)w->seq, (long long)w->position,
-                       (long long)w->model.context);
+                       (long long)w->sizes.context);
     return EXIT_DONE;
 }
 
 int work_open(struct work *w, const struct bench_options *o, para_machine *machine)
 {
-    int workers = para_machine_workers(machine);
+    int workers = machine_tile_workers(machine);
     TRY(choose(w, o));
-    TRY(make_graph(w, o, workers));
+    TRY(make_graph(w, o, workers, machine_fuses(machine)));
     TRY(predict(w, workers));
-    TRY(make_session(w, machine));
+    TRY(make_session(w, machine, !para_machine_gpu_workers(machine)));
+    if (para_machine_gpu_workers(machine))
+        w->predicted_bytes = gpu_bytes(w, machine);
     return make_data(w);
+}
+
+int work_profile(struct work *w, para_machine *machine)
+{
+    para_session_free(w->session);
+    w->session = NULL;
+    return make_session(w, machine, true);
 }
 
 void work_close(struct work *w)
@@ -118,6 +144,8 @@ void work_close(struct work *w)
     free(w->tokens);
     free(w->targets);
     free(w->logits);
+    free(w->rows);
+    para_model_free(w->model);
 }
 
 /* --- doing --- */
@@ -125,12 +153,12 @@ void work_close(struct work *w)
 static int set_inputs(struct work *w, para_error *err)
 {
     size_t bytes = (size_t)(w->batch * w->seq) * sizeof *w->tokens;
-    int32_t position = (int32_t)w->position, last = (int32_t)w->seq - 1;
+    size_t row_bytes = (size_t)w->batch * sizeof *w->rows;
     int status = para_session_set(w->session, "tokens", w->tokens, bytes, err);
     if (status == 0 && w->kind == WORK_TRAIN)
         return para_session_set(w->session, "targets", w->targets, bytes, err);
-    status = status ? status : para_session_set(w->session, "position", &position, sizeof position, err);
-    return status ? status : para_session_set(w->session, "last", &last, sizeof last, err);
+    status = status ? status : para_session_set(w->session, "position", w->rows, row_bytes, err);
+    return status ? status : para_session_set(w->session, "last", w->rows + w->batch, row_bytes, err);
 }
 
 static int get_outputs(struct work *w, para_error *err)
@@ -138,7 +166,7 @@ static int get_outputs(struct work *w, para_error *err)
     float loss;
     if (w->kind == WORK_TRAIN)
         return para_session_get(w->session, "loss", &loss, sizeof loss, err);
-    return para_session_get(w->session, "logits", w->logits, (size_t)(w->batch * w->model.vocab) * sizeof *w->logits,
+    return para_session_get(w->session, "logits", w->logits, (size_t)(w->batch * w->sizes.vocab) * sizeof *w->logits,
                             err);
 }
 
@@ -152,59 +180,45 @@ int work_do(struct work *w)
 
 /* --- the floor --- */
 
-/* Parameters of the matrices of all layers, and of the head, which is tied to the token table. */
-static double layer_parameters(const para_gpt2 *m)
-{
-    double width = (double)m->embd;
-    return (double)m->layers * (4 * width * width + 2 * width * (double)m->ff);
-}
-
-static double head_parameters(const para_gpt2 *m)
-{
-    return (double)m->vocab * (double)m->embd;
-}
-
-/* All parameters: those, the position table, biases (3 + 1 + 1 widths and ff) and norms (4 widths a layer, 2 at last).
- */
-static double all_parameters(const para_gpt2 *m)
-{
-    double width = (double)m->embd;
-    return layer_parameters(m) + head_parameters(m) + (double)m->context * width +
-           (double)m->layers * (9 * width + (double)m->ff) + 2 * width;
-}
-
-/* Bytes of the parameters that matrix products read, in the type in which the graph keeps them. */
+/* Bytes of the parameters that matrix products read, in the type in which the graph keeps them: not vectors, nor a
+ * table of positions. */
 static double product_bytes(const para_graph *g)
 {
     double bytes = 0;
     for (int i = 0; i < para_graph_tensor_count(g); i++) {
         const para_tensor *t = para_graph_tensor(g, i);
-        const char *name = para_tensor_base(t);
-        if (para_tensor_kind(t) == PARA_PARAMETER && para_tensor_rank(t) > 1 && strcmp(name, "wpe") != 0)
+        bool matrix = para_tensor_rank(t) > 1 && strcmp(para_tensor_dim(t, 0).axis, "context") != 0;
+        if (para_tensor_kind(t) == PARA_PARAMETER && matrix)
             bytes += (double)para_tensor_bytes(t);
     }
     return bytes;
 }
 
+/* Multiplying queries by keys and their weights by values, of which the causal mask hides half; forward. */
+static double attention_flops(const struct work *w)
+{
+    const para_model_sizes *s = &w->sizes;
+    return 2 * (double)s->layers * (double)(s->heads * s->head_dim) * (double)w->seq * (double)w->seq;
+}
+
 static double train_flops(const struct work *w)
 {
-    double batch = (double)w->batch, seq = (double)w->seq;
-    return 6 * (layer_parameters(&w->model) + head_parameters(&w->model)) * batch * seq +
-           6 * (double)w->model.layers * (double)w->model.embd * seq * seq * batch;
+    double products = 6 * (double)(w->sizes.layer_parameters + w->sizes.head_parameters) * (double)w->seq;
+    return (double)w->batch * (products + 3 * attention_flops(w));
 }
 
 /* The head makes the logits of one token of each row. */
 static double prompt_flops(const struct work *w)
 {
-    double batch = (double)w->batch, seq = (double)w->seq;
-    return batch * (2 * layer_parameters(&w->model) * seq + 2 * head_parameters(&w->model) +
-                    2 * (double)w->model.layers * (double)w->model.embd * seq * seq);
+    double products = 2 * (double)w->sizes.layer_parameters * (double)w->seq + 2 * (double)w->sizes.head_parameters;
+    return (double)w->batch * (products + attention_flops(w));
 }
 
 /* Keys and values of the tokens before, in every layer and row. */
 static double cache_bytes(const struct work *w)
 {
-    return (double)(w->batch * w->model.layers * w->position * 2 * w->model.embd) * sizeof(float);
+    const para_model_sizes *s = &w->sizes;
+    return (double)(w->batch * s->layers * w->position * 2 * s->kv_heads * s->head_dim) * sizeof(float);
 }
 
 void work_floor_ms(const struct work *w, const para_floor *f, double floor_ms[PHASES])
@@ -214,7 +228,7 @@ void work_floor_ms(const struct work *w, const para_floor *f, double floor_ms[PH
     if (w->kind == WORK_TRAIN) {
         floor_ms[PHASE_FORWARD] = train_flops(w) / 3 / per_ms;
         floor_ms[PHASE_BACKWARD] = train_flops(w) / 3 * 2 / per_ms;
-        floor_ms[PHASE_OPTIMIZER] = 28 * all_parameters(&w->model) / (f->memory_gbs * 1e6);
+        floor_ms[PHASE_OPTIMIZER] = 28 * (double)w->sizes.parameters / (f->memory_gbs * 1e6);
     } else if (w->kind == WORK_DECODE) {
         floor_ms[PHASE_FORWARD] = (product_bytes(w->graph) + cache_bytes(w)) / (f->read_gbs * 1e6);
     } else {

@@ -22,7 +22,8 @@ extern const char *const phase_names[PHASES];
 /* What is done again and again: a training step, one more token for each row, or a prompt's tokens. */
 struct work {
     enum work_kind kind;
-    para_gpt2 model;
+    para_model *model;
+    para_model_sizes sizes;
     char name[MODEL_NAME]; /* of the model */
     int64_t batch, seq, position;
     char splits[SPLIT_TEXT];
@@ -30,12 +31,15 @@ struct work {
     para_graph *graph;
     para_session *session;
     int32_t *tokens, *targets; /* (batch, seq) */
+    int32_t *rows;             /* each row's position, then the last token of each */
     float *logits;             /* (batch, vocab); NULL in training */
-    size_t predicted_bytes;    /* what the plan says that the session adds to the process's memory */
+    size_t predicted_bytes;    /* what the plan says that the session adds to the process's memory, or takes of GPUs' */
 };
 
 int work_open(struct work *w, const struct bench_options *o, para_machine *machine);
 void work_close(struct work *w);
+/* Begin anew with a session that keeps each node's times. */
+int work_profile(struct work *w, para_machine *machine);
 /* Set the inputs, run, read the outputs. */
 int work_do(struct work *w);
 /* The least time of each phase at the machine's own rates: doc/design.md, the floor. */
@@ -65,6 +69,7 @@ int account_add(struct account *a, const struct work *w);
 struct bench {
     const struct bench_options *o;
     para_machine *machine;
+    int gpus; /* that the machine is opened with; 0: the work is the CPU workers' */
     struct work work;
     struct account account;
     double *step_ms; /* of repeat x steps, ascending at the end */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-enum { WARM_UP_STEPS = 2 };
+enum { WARM_UP_STEPS = 2, WARM_UP_GPU_STEPS = 4, ACCOUNT_STEPS = 3 }; /* a GPU captures its second step */
 
 static const struct option bench_table[] = {
     {"decode", OPTION_FLAG, offsetof(struct bench_options, decode), NULL,
@@ -57,7 +57,26 @@ static int take_steps(struct bench *b, int64_t steps)
         double began = now_s();
         TRY(work_do(&b->work));
         b->step_ms[b->steps++] = 1e3 * (now_s() - began);
-        TRY(account_add(&b->account, &b->work));
+        if (!b->gpus)
+            TRY(account_add(&b->account, &b->work));
+    }
+    return EXIT_DONE;
+}
+
+/* The rates of what the work runs on: all CPU workers, or all of the machine's GPUs, each measured alone. */
+static int measure_rates(struct bench *b, para_floor *out)
+{
+    para_error err;
+    if (!b->gpus)
+        return para_machine_floor(b->machine, out, &err) < 0 ? broken(&err) : EXIT_DONE;
+    *out = (para_floor){0};
+    for (int w = para_machine_workers(b->machine); w < b->account.worker_count; w++) {
+        para_gpu_floor f;
+        if (para_machine_gpu_floor(b->machine, para_machine_gpu_of(b->machine, w), &f, &err) < 0)
+            return broken(&err);
+        out->sgemm_gflops += f.f32_gflops;
+        out->memory_gbs += f.memory_gbs;
+        out->read_gbs += f.memory_gbs;
     }
     return EXIT_DONE;
 }
@@ -68,10 +87,8 @@ static int alternate(struct bench *b, int64_t steps, double *rates)
     int64_t repeat = b->o->repeat;
     double *gflops = rates, *memory = rates + repeat, *read = rates + 2 * repeat;
     for (int64_t r = 0; r < repeat; r++) {
-        para_error err;
         para_floor f;
-        if (para_machine_floor(b->machine, &f, &err) < 0)
-            return broken(&err);
+        TRY(measure_rates(b, &f));
         gflops[r] = f.sgemm_gflops;
         memory[r] = f.memory_gbs;
         read[r] = f.read_gbs;
@@ -84,11 +101,29 @@ static int alternate(struct bench *b, int64_t steps, double *rates)
     return EXIT_DONE;
 }
 
+static int warm_up(struct bench *b)
+{
+    for (int i = 0; i < (b->gpus ? WARM_UP_GPU_STEPS : WARM_UP_STEPS); i++)
+        TRY(work_do(&b->work));
+    return EXIT_DONE;
+}
+
+/* GPUs are slower where each kernel's time is taken: some more runs, of another session, tell these. */
+static int account_alone(struct bench *b)
+{
+    TRY(work_profile(&b->work, b->machine));
+    TRY(warm_up(b));
+    for (int i = 0; i < ACCOUNT_STEPS; i++) {
+        TRY(work_do(&b->work));
+        TRY(account_add(&b->account, &b->work));
+    }
+    return EXIT_DONE;
+}
+
 static int measure(struct bench *b)
 {
     int64_t steps = b->o->steps ? b->o->steps : b->o->decode ? 30 : 3;
-    for (int i = 0; i < WARM_UP_STEPS; i++)
-        TRY(work_do(&b->work));
+    TRY(warm_up(b));
     b->peak_rss = peak_rss(); /* before the floor's own memory */
     size_t count = (size_t)(b->o->repeat * (steps + 3));
     double *numbers = calloc(count, sizeof *numbers);
@@ -96,6 +131,8 @@ static int measure(struct bench *b)
         return out_of_memory("the measurements", (double)(count * sizeof *numbers));
     b->step_ms = numbers;
     int code = alternate(b, steps, numbers + b->o->repeat * steps);
+    if (code == EXIT_DONE && b->gpus)
+        code = account_alone(b);
     if (code == EXIT_DONE) {
         work_floor_ms(&b->work, &b->floor, b->floor_ms);
         bench_report(b);
@@ -106,23 +143,16 @@ static int measure(struct bench *b)
 
 static int write_profile(const struct bench *b, struct new_file *file)
 {
-    const struct work *w = &b->work;
-    struct profiled_run last = {.command = "bench",
-                                .model = w->name,
-                                .splits = w->splits,
-                                .recompute = b->o->memory.recompute,
-                                .stages = b->o->split.stages,
-                                .workers = para_machine_workers(b->machine),
-                                .graph = w->graph,
-                                .session = w->session};
-    return profile_file_write(file, &last);
+    para_profile_origin origin = {.command = "bench", .model = b->work.name, .recompute = b->o->memory.recompute};
+    return profile_file_write(file, b->work.session, &origin);
 }
 
 static int bench(struct bench *b, struct new_file *profile)
 {
     TRY(machine_open(&b->machine, &b->o->machine));
     b->idle_rss = peak_rss();
-    TRY(account_open(&b->account, para_machine_workers(b->machine)));
+    b->gpus = para_machine_gpu_workers(b->machine);
+    TRY(account_open(&b->account, machine_all_workers(b->machine)));
     TRY(work_open(&b->work, b->o, b->machine));
     TRY(measure(b));
     return write_profile(b, profile);
@@ -150,7 +180,7 @@ static int run(const void *parsed)
 static const struct option_group bench_groups[] = {
     {"Options", bench_table, 0},
     {"Model", model_option_table, offsetof(struct bench_options, model)},
-    {"Parallelism", split_option_table, offsetof(struct bench_options, split)},
+    {"Computation", split_option_table, offsetof(struct bench_options, split)},
     {"Memory", memory_option_table, offsetof(struct bench_options, memory)},
     {"Machine", machine_option_table, offsetof(struct bench_options, machine)},
     {0},
@@ -169,15 +199,18 @@ const struct command command_bench = {
         "the cache read once; a prompt's products.\n\n"
         "Medians are printed, then where the time goes: by phase of a training step (kernel time per worker, and the "
         "span in which any of its kernels ran), by op, with its share of the measured rate that bounds it (more than "
-        "all of it where caches serve), and by worker: kernels, idle, runtime, which add up to the wall time. "
+        "all of it where caches serve), and by worker: kernels, idle, runtime, which add up to the wall time. On GPUs "
+        "the "
+        "floor is theirs, and where the time goes is told of some more runs, in which kernels are timed one by one. "
         "Attention to caches is counted by what they hold. Memory is the process's peak in training, its "
-        "peak before the graph was made, and what the plan says.\n\n"
+        "peak before the graph was made, and what the plan says; on GPUs the plan tells what is taken of theirs.\n\n"
         "JSON keys: preset (and the sizes that change it), work, weights, batch, seq, position, splits, workers, "
+        "devices, "
         "step_ms, "
         "floor_ms, ratio, tokens_per_s, peak_rss_bytes (before the floor is measured), idle_rss_bytes, "
         "predicted_bytes, sgemm_gflops, memory_gbs, read_gbs; arrays by phase: phases, phase_task_ms (of all workers), "
         "phase_span_ms, phase_floor_ms; by op and phase: ops, op_ms (of all workers), op_gflops, op_gbs (per worker), "
-        "op_peak_share; by worker: task_ms, idle_ms, runtime_ms, of wall_ms.\n\n" PROFILE_TEXT,
+        "op_peak_share; by worker: task_ms, idle_ms, runtime_ms, of wall_ms.",
     .groups = bench_groups,
     .defaults = &bench_defaults,
     .bytes = sizeof bench_defaults,

@@ -3,7 +3,6 @@
 #include "tools/source.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 static const char NOMINAL_RATES[] = "nominal rates: 60 GFLOP/s and 8 GB/s per worker";
 
@@ -19,7 +18,7 @@ static const struct option plan_table[] = {
     {"path", OPTION_FLAG, offsetof(struct plan_options, path), NULL, "list the nodes of the critical path", 0, 0,
      false},
     {"workers", OPTION_COUNT, offsetof(struct plan_options, workers), "N",
-     "plan for N workers; 0 takes one per processor here", 0, 65536, false},
+     "plan for N workers; 0 takes as many as train would here", 0, 65536, false},
     {"json", OPTION_FLAG, offsetof(struct plan_options, json), NULL,
      "print JSON: one object, and one more per node with --path", 0, 0, false},
     {0},
@@ -66,16 +65,20 @@ static void print_json(const struct study *s)
     const para_plan_summary *m = &s->summary;
     const para_parallelism *p = &s->parallelism;
     printf("{\"splits\":");
-    json_string(stdout, s->splits);
+    write_json_string(stdout, s->splits);
     printf(",\"workers\":%d,\"tasks\":%d,\"edges\":%d,\"buffers\":%d,\"parameter_bytes\":%zu,\"state_bytes\":%zu,"
            "\"input_bytes\":%zu,\"intermediate_bytes\":%zu,\"intermediate_bytes_live\":%zu,"
            "\"intermediate_bytes_unshared\":%zu,\"scratch_bytes\":%zu,\"peak_bytes\":%zu,\"resident_bytes\":%zu,",
            s->workers, m->tasks, m->edges, m->buffers, m->parameter_bytes, m->state_bytes, m->input_bytes,
            m->intermediate_bytes, m->intermediate_bytes_live, m->intermediate_bytes_unshared, m->scratch_bytes,
            m->peak_bytes, m->resident_bytes);
-    printf("\"flops\":%.17g,\"bytes\":%.17g,\"work_ns\":%.17g,\"critical_ns\":%.17g,\"bound_ns\":%.17g,"
-           "\"average_width\":%.17g,\"peak_width\":%d,\"path_length\":%d}\n",
-           m->flops, m->bytes, p->work, p->critical, bound_ns(s), p->average_width, p->peak_width, p->path_length);
+    write_json_number(stdout, "\"flops\":", m->flops);
+    write_json_number(stdout, ",\"bytes\":", m->bytes);
+    write_json_number(stdout, ",\"work_ns\":", p->work);
+    write_json_number(stdout, ",\"critical_ns\":", p->critical);
+    write_json_number(stdout, ",\"bound_ns\":", bound_ns(s));
+    write_json_number(stdout, ",\"average_width\":", p->average_width);
+    printf(",\"peak_width\":%d,\"path_length\":%d}\n", p->peak_width, p->path_length);
 }
 
 /* In the words of para_plan_explain(), which says more. */
@@ -101,12 +104,14 @@ static void print_path(const struct study *s, bool json)
         double cost = s->cost_ns[s->path[i]];
         if (json) {
             printf("{\"node\":%d,\"op\":", s->path[i]);
-            json_string(stdout, para_node_op(n));
+            write_json_string(stdout, para_node_op(n));
             fputs(",\"name\":", stdout);
-            json_string(stdout, para_node_name(n));
+            write_json_string(stdout, para_node_name(n));
             fputs(",\"part\":", stdout);
-            json_string(stdout, para_node_part(n));
-            printf(",\"begin_ns\":%.17g,\"cost_ns\":%.17g}\n", begin, cost);
+            write_json_string(stdout, para_node_part(n));
+            write_json_number(stdout, ",\"begin_ns\":", begin);
+            write_json_number(stdout, ",\"cost_ns\":", cost);
+            puts("}");
         } else {
             printf("%12.3f us  +%10.3f us  %-24s %s\n", begin * 1e-3, cost * 1e-3, para_node_op(n), para_node_name(n));
         }
@@ -139,7 +144,7 @@ static int run(const void *parsed)
     if (o->explain && o->json)
         return misused("--explain is for reading; it doesn't go with --json");
     if (s.workers == 0)
-        s.workers = (int)sysconf(_SC_NPROCESSORS_ONLN);
+        s.workers = para_default_workers();
     if (!own.source.split.split)
         own.source.split.split = own.source.graph ? "none" : "auto";
     TRY(source_graph(&g, &own.source, s.workers, s.splits));

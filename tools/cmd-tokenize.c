@@ -11,7 +11,7 @@ struct tokenize_options {
 
 static const struct option tokenize_table[] = {
     {"tokenizer", OPTION_TEXT, offsetof(struct tokenize_options, tokenizer), "DIR",
-     "folder with vocab.json and merges.txt, at most 65536 tokens", 0, 0, true},
+     "folder with vocab.json and merges.txt, or the word bytes, at most 65536 tokens", 0, 0, true},
     {"data", OPTION_FILES, offsetof(struct tokenize_options, data), "FILE", "text, encoded file by file", 0, 0, true},
     {"o", OPTION_TEXT, offsetof(struct tokenize_options, output), "OUT.tok16",
      "the file to write: little-endian uint16 ids", 0, 0, true},
@@ -24,10 +24,13 @@ static const struct option tokenize_table[] = {
 static void report(const struct tokenize_options *o, const struct encoding *sum, double seconds)
 {
     double rate = seconds > 0 ? (double)sum->bytes / seconds : 0;
-    if (o->json)
-        printf("{\"files\":%d,\"bytes\":%lld,\"tokens\":%lld,\"seconds\":%.17g,\"bytes_per_s\":%.17g}\n", o->data.count,
-               (long long)sum->bytes, (long long)sum->tokens, seconds, rate);
-    else
+    if (o->json) {
+        printf("{\"files\":%d,\"bytes\":%lld,\"tokens\":%lld", o->data.count, (long long)sum->bytes,
+               (long long)sum->tokens);
+        write_json_number(stdout, ",\"seconds\":", seconds);
+        write_json_number(stdout, ",\"bytes_per_s\":", rate);
+        puts("}");
+    } else
         printf("%lld bytes, %lld tokens, %.3f bytes per token, %.1f MB/s\n", (long long)sum->bytes,
                (long long)sum->tokens, sum->tokens ? (double)sum->bytes / (double)sum->tokens : 0, rate * 1e-6);
 }

@@ -1,46 +1,20 @@
 /* paragraph train: train a GPT-2 on text, save it, resume it. */
 #include "tools/commands.h"
+#include "tools/signals.h"
 #include "tools/train.h"
 
 #include <math.h>
-#include <signal.h>
 #include <string.h>
-
-static volatile sig_atomic_t stop_asked;
-
-static const int STOP_SIGNALS[] = {SIGINT, SIGTERM};
-enum { STOP_SIGNAL_COUNT = sizeof STOP_SIGNALS / sizeof STOP_SIGNALS[0] };
-static bool caught[STOP_SIGNAL_COUNT];
-
-/* A second signal, the same or the other, ends the program at once. */
-static void ask_stop(int number)
-{
-    (void)number;
-    for (int i = 0; i < STOP_SIGNAL_COUNT; i++)
-        if (caught[i])
-            signal(STOP_SIGNALS[i], SIG_DFL);
-    stop_asked = 1;
-}
-
-/* A signal that was ignored when the program began, as SIGINT of a job in the background, stays so. */
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = ask_stop, .sa_flags = SA_RESTART}, before;
-    sigemptyset(&action.sa_mask);
-    for (int i = 0; i < STOP_SIGNAL_COUNT; i++) {
-        caught[i] = sigaction(STOP_SIGNALS[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN;
-        if (caught[i])
-            sigaction(STOP_SIGNALS[i], &action, NULL);
-    }
-}
 
 /* Save the run as it is, the tokenizer's files with it. */
 static int save_to(struct train *t, const char *folder)
 {
     para_error err;
-    if (para_checkpoint_save(folder, &t->model, t->graph, t->session, &t->trainer, &err) < 0)
-        return broken(&err);
-    return vocabulary_copy(&t->vocabulary, folder);
+    signals_hold(); /* a second signal waits until the folder is whole */
+    int status = para_checkpoint_save(folder, t->model, t->graph, t->session, &t->trainer, &err);
+    int code = status < 0 ? broken(&err) : vocabulary_copy(&t->vocabulary, folder);
+    signals_release();
+    return code;
 }
 
 static int save(struct train *t)
@@ -60,9 +34,14 @@ static int validate(struct train *t)
         return EXIT_DONE;
     progress_validation(&t->progress, t->trainer.step, result.loss);
     if (t->o->json) {
-        printf("{\"step\":%lld,\"val_loss\":%.17g}\n", (long long)t->trainer.step, result.loss);
+        printf("{\"step\":%lld", (long long)t->trainer.step);
+        write_json_number(stdout, ",\"val_loss\":", result.loss);
+        puts("}");
         fflush(stdout);
     }
+    if (!isfinite(result.loss))
+        return failed("step %lld: the validation loss is %g; what was saved before stays", (long long)t->trainer.step,
+                      shown(result.loss));
     if (t->trainer.best_loss >= 0 && result.loss >= t->trainer.best_loss)
         return EXIT_DONE;
     t->trainer.best_loss = result.loss;
@@ -75,10 +54,24 @@ struct outcome {
     double tokens_per_s;
 };
 
-/* What is no number has no sign worth telling. */
-static double shown(float value)
+/* Such a step changes nothing, so it can be repeated to see where it went wrong. */
+static int not_finite(struct train *t, const struct outcome *s)
 {
-    return isnan(value) ? (double)NAN : (double)value;
+    para_error err;
+    const para_tensor *first;
+    const para_node *node;
+    message("step %lld: the loss is %g and the gradients' norm %g; what was saved before stays; a lower --lr or --clip "
+            "may help",
+            (long long)t->trainer.step + 1, shown((double)s->loss), shown((double)s->grad_norm));
+    if (para_session_find_nonfinite(t->session, &first, &err) < 0)
+        return broken(&err);
+    if (!first)
+        return failed("a second run of the step has finite values alone, as only a fault of machine or program can do");
+    node = para_tensor_producer(first);
+    if (!node)
+        return failed("%s has values that aren't finite before the step", para_tensor_name(first));
+    return failed("the first node with a result that isn't finite is %s, op %s", para_node_name(node),
+                  para_node_op(node));
 }
 
 static int step(struct train *t, struct outcome *out)
@@ -97,11 +90,10 @@ static int step(struct train *t, struct outcome *out)
         para_session_get(t->session, PARA_LR, &out->lr, sizeof out->lr, &err) < 0 ||
         para_session_get(t->session, PARA_GRAD_NORM, &out->grad_norm, sizeof out->grad_norm, &err) < 0)
         return broken(&err);
+    if (!isfinite(out->loss) || !isfinite(out->grad_norm))
+        return not_finite(t, out);
     t->trainer.step++;
     out->tokens_per_s = (double)(o->batch * t->seq) / (now_s() - begin_s);
-    if (!isfinite(out->loss) || !isfinite(out->grad_norm))
-        return failed("step %lld: the loss is %g and the gradients' norm %g; a lower --lr or --clip may help",
-                      (long long)t->trainer.step, shown(out->loss), shown(out->grad_norm));
     return EXIT_DONE;
 }
 
@@ -110,8 +102,12 @@ static void report(struct train *t, const struct outcome *s)
     progress_step(&t->progress, t->trainer.step, s->loss);
     if (!t->o->json)
         return;
-    printf("{\"step\":%lld,\"loss\":%.9g,\"lr\":%.9g,\"grad_norm\":%.9g,\"tokens_per_s\":%.17g}\n",
-           (long long)t->trainer.step, (double)s->loss, (double)s->lr, (double)s->grad_norm, s->tokens_per_s);
+    printf("{\"step\":%lld", (long long)t->trainer.step);
+    json_float(stdout, ",\"loss\":", s->loss);
+    json_float(stdout, ",\"lr\":", s->lr);
+    json_float(stdout, ",\"grad_norm\":", s->grad_norm);
+    write_json_number(stdout, ",\"tokens_per_s\":", s->tokens_per_s);
+    puts("}");
     fflush(stdout);
 }
 
@@ -123,7 +119,7 @@ static bool is_due(int64_t step, int64_t every)
 static int loop(struct train *t)
 {
     const struct train_options *o = t->o;
-    while (t->trainer.step < o->steps && !stop_asked) {
+    while (t->trainer.step < o->steps && !*t->stop) {
         struct outcome outcome;
         TRY(step(t, &outcome));
         report(t, &outcome);
@@ -142,15 +138,9 @@ static int write_profile(struct train *t)
     const char *folder = o->resume ? o->resume : o->init;
     char name[MODEL_NAME];
     model_name(&o->model, name);
-    struct profiled_run last = {.command = "train",
-                                .model = folder ? folder : name,
-                                .splits = t->splits,
-                                .recompute = o->memory.recompute,
-                                .stages = o->split.stages,
-                                .workers = para_machine_workers(t->machine),
-                                .graph = t->graph,
-                                .session = t->session};
-    return profile_file_write(&t->profile, &last);
+    para_profile_origin origin = {
+        .command = "train", .model = folder ? folder : name, .recompute = o->memory.recompute};
+    return profile_file_write(&t->profile, t->session, &origin);
 }
 
 static int finish(struct train *t)
@@ -160,9 +150,7 @@ static int finish(struct train *t)
     TRY(save(t));
     TRY(write_profile(t));
     if (done < all && o->out)
-        return failed("stopped after step %lld of %lld; --resume %s goes on, given its data, batch, steps and rates "
-                      "again, not the model's sizes",
-                      done, all, o->out);
+        return failed("stopped after step %lld of %lld; --resume %s goes on, given its data again", done, all, o->out);
     if (done < all)
         return failed("stopped after step %lld of %lld; nothing is saved without --out", done, all);
     if (o->out)
@@ -174,9 +162,12 @@ static int finish(struct train *t)
 
 static int train(struct train *t)
 {
+    if (t->o->out)
+        TRY(lock_take(&t->out_lock, "--out", t->o->out));
+    if (t->o->best)
+        TRY(lock_take(&t->best_lock, "--best", t->o->best));
     TRY(train_begin(t));
-    t->evaluator.stop = &stop_asked;
-    catch_signals();
+    t->stop = t->evaluator.stop = signals_listen();
     t->progress = progress_begin("step", t->trainer.step, t->o->steps, t->o->batch * t->seq);
     int code = loop(t);
     progress_end(&t->progress);
@@ -185,8 +176,9 @@ static int train(struct train *t)
 
 static int run(const void *parsed)
 {
-    struct train t = {.o = parsed};
-    TRY(train_check(t.o));
+    struct train_options own = *(const struct train_options *)parsed;
+    struct train t = {.o = &own};
+    TRY(train_check(&own));
     TRY(profile_file_open(&t.profile, t.o->profile));
     int code = train(&t);
     train_close(&t);
@@ -200,13 +192,15 @@ const struct command command_train = {
         "Train a model to predict the next token: bytes, a tokenizer's, or the ids of *.tok16 files. The learning rate "
         "rises for warmup steps, then falls to min-lr at the last step. Windows depend on the seed and the step's "
         "number alone, so that a resumed run has the losses of one never stopped.\n\n"
-        "Interrupted (Ctrl-C or SIGTERM), it finishes its step, saves if there is --out, says where it stopped, and "
-        "exits with 1; a second signal ends it at once, and what was saved before stays. Progress goes to standard "
-        "error.\n\n"
+        "Asked to end (Ctrl-C, SIGTERM, SIGHUP, SIGXCPU, SIGUSR1, SIGUSR2, or a reader that is gone), it finishes its "
+        "step, saves if there is --out, says where it stopped, and exits with 1; a second Ctrl-C or SIGTERM ends it at "
+        "once, or once the save that it is at is done, and what was saved before stays. A signal that was ignored when "
+        "it began stays so. Progress goes to standard error.\n\n"
         "JSON keys: step, loss, lr, grad_norm, tokens_per_s for a step; step, val_loss for an "
-        "evaluation.\n\n" PROFILE_TEXT,
+        "evaluation.",
     .groups = train_groups,
     .defaults = &train_defaults,
     .bytes = sizeof train_defaults,
+    .given = offsetof(struct train_options, given),
     .run = run,
 };

@@ -7,10 +7,13 @@
 extern const struct command command_info;
 extern const struct command command_tokenize;
 extern const struct command command_train;
+extern const struct command command_classify;
 extern const struct command command_eval;
 extern const struct command command_generate;
 extern const struct command command_dump;
+extern const struct command command_view;
 extern const struct command command_plan;
+extern const struct command command_compare;
 extern const struct command command_bench;
 
 #endif

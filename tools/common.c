@@ -1,18 +1,48 @@
 /* Shared by the commands: messages, machine, model, graph. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* vasprintf */
+#endif
 #include "tools/common.h"
-
-#include "base/utf8.h"
+#include "tools/signals.h"
 
 #include <math.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+/* Copy a text with its control characters, by which a terminal could be told something, as \x1b; NULL without memory.
+ */
+static char *escape(const char *text)
+{
+    char *copy = malloc(4 * strlen(text) + 1), *to = copy;
+    for (const char *c = text; copy && *c; c++)
+        to += (unsigned char)*c < ' ' || *c == 0x7f ? sprintf(to, "\\x%02x", (unsigned char)*c) : (*to = *c, 1);
+    if (copy)
+        *to = '\0';
+    return copy;
+}
+
+/* One line, and one write of it, whatever stands in names of files and tensors. */
 static void print_message(const char *format, va_list arguments)
 {
-    fputs("paragraph: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    char *text = NULL, *line = NULL;
+    va_list again;
+    va_copy(again, arguments);
+    if (vasprintf(&text, format, arguments) >= 0)
+        line = escape(text);
+    else
+        text = NULL;
+    if (line) {
+        fprintf(stderr, "paragraph: %s\n", line);
+    } else {
+        fputs("paragraph: ", stderr);
+        vfprintf(stderr, format, again);
+        fputc('\n', stderr);
+    }
+    va_end(again);
+    free(line);
+    free(text);
 }
 
 void message(const char *format, ...)
@@ -58,29 +88,9 @@ int out_of_memory(const char *what, double bytes)
     return failed("memory ran out: %s takes %.3f GiB", what, bytes / (1 << 30));
 }
 
-void json_bytes(FILE *out, const void *bytes, size_t count)
+double shown(double value)
 {
-    const unsigned char *s = bytes, *end = s + count;
-    fputc('"', out);
-    while (s < end) {
-        uint32_t c;
-        int length = para_utf8(s, (size_t)(end - s), &c);
-        if (length <= 0)
-            fputs("\\ufffd", out);
-        else if (*s == '"' || *s == '\\')
-            fprintf(out, "\\%c", *s);
-        else if (*s < 0x20 || *s == 0x7f)
-            fprintf(out, "\\u%04x", *s);
-        else
-            fwrite(s, (size_t)length, 1, out);
-        s += length > 0 ? length : 1;
-    }
-    fputc('"', out);
-}
-
-void json_string(FILE *out, const char *string)
-{
-    json_bytes(out, string, strlen(string));
+    return isnan(value) ? (double)NAN : value;
 }
 
 double now_s(void)
@@ -93,8 +103,13 @@ double now_s(void)
 /* --- machine --- */
 
 const struct option machine_option_table[] = {
-    {"workers", OPTION_COUNT, offsetof(struct machine_options, workers), "N", "CPU workers; 0 takes one per core", 0,
-     65536, false},
+    {"workers", OPTION_COUNT, offsetof(struct machine_options, workers), "N",
+     "CPU workers; 0 takes one per core that the process may use, within its quota", 0, 65536, false},
+    {"devices", OPTION_TEXT, offsetof(struct machine_options, devices), "LIST",
+     "cpu, cuda (every GPU), cuda:0,cuda:1 or cpu,cuda:0: what runs the graph; by default every GPU, or cpu where "
+     "there "
+     "is none",
+     0, 0, false},
     {"scheduler", OPTION_TEXT, offsetof(struct machine_options, scheduler), "NAME",
      "StarPU scheduler, in place of STARPU_SCHED or prio", 0, 0, false},
     {"verbose", OPTION_FLAG, offsetof(struct machine_options, verbose), NULL, "let StarPU talk on standard error", 0, 0,
@@ -108,65 +123,129 @@ int machine_open(para_machine **out, const struct machine_options *options)
     para_machine_options own = para_machine_default();
     own.workers = (int)options->workers;
     own.scheduler = options->scheduler;
+    own.devices = options->devices;
     own.verbose = options->verbose;
-    return para_machine_open(out, &own, &err) < 0 ? broken(&err) : EXIT_DONE;
+    signals_hold(); /* StarPU's files may go to a temporary folder while it starts */
+    int status = para_machine_open(out, &own, &err);
+    signals_release();
+    if (status < 0)
+        return broken(&err);
+    if (!options->devices && para_machine_gpu_workers(*out))
+        message("running on %s", para_machine_devices(*out));
+    return EXIT_DONE;
+}
+
+bool machine_fuses(const para_machine *m)
+{
+    return strstr(para_machine_devices(m), "cuda") != NULL;
+}
+
+int machine_all_workers(const para_machine *m)
+{
+    return para_machine_workers(m) + para_machine_gpu_workers(m);
+}
+
+int machine_tile_workers(const para_machine *m)
+{
+    return para_machine_gpu_workers(m) ? 1 : para_machine_workers(m);
 }
 
 /* --- model --- */
+
+enum { LAYERS, HEADS, EMBD, FF, CONTEXT };
+static const char *const size_names[MODEL_SIZES] = {"layers", "heads", "embd", "ff", "context"};
+
+#define SIZE(which) offsetof(struct model_options, size[which])
 
 const struct option model_option_table[] = {
     {"preset", OPTION_TEXT, offsetof(struct model_options, preset), "P",
      "a model by name: tiny, gpt2-124m, gpt2-355m; the options below change it (without it: tiny, or, for bench, "
      "gpt2-124m)",
      0, 0, false},
-    {"layers", OPTION_COUNT, offsetof(struct model_options, layers), "N", "number of layers", 1, 10000, false},
-    {"heads", OPTION_COUNT, offsetof(struct model_options, heads), "N", "attention heads", 1, 10000, false},
-    {"embd", OPTION_COUNT, offsetof(struct model_options, embd), "N", "width, a multiple of heads", 1, 1000000, false},
-    {"ff", OPTION_COUNT, offsetof(struct model_options, ff), "N",
-     "width of the feed-forward part; 4 x embd if embd alone is given", 1, 10000000, false},
-    {"context", OPTION_COUNT, offsetof(struct model_options, context), "N", "longest sequence", 1, 10000000, false},
+    {"layers", OPTION_COUNT, SIZE(LAYERS), "N", "number of layers", 1, 10000, false},
+    {"heads", OPTION_COUNT, SIZE(HEADS), "N", "attention heads", 1, 10000, false},
+    {"embd", OPTION_COUNT, SIZE(EMBD), "N", "width, a multiple of heads", 1, 1000000, false},
+    {"ff", OPTION_COUNT, SIZE(FF), "N", "width of the feed-forward part; 4 x embd if embd alone is given", 1, 10000000,
+     false},
+    {"context", OPTION_COUNT, SIZE(CONTEXT), "N", "longest sequence", 1, 10000000, false},
     {0},
 };
 
 bool model_options_given(const struct model_options *o)
 {
-    return o->preset || o->layers || o->heads || o->embd || o->ff || o->context;
+    bool given = o->preset;
+    for (int i = 0; i < MODEL_SIZES; i++)
+        given = given || o->size[i];
+    return given;
 }
 
-int model_from_options(para_gpt2 *out, const struct model_options *o)
+static int set_sizes(para_model *m, const struct model_options *o, para_error *err)
+{
+    int64_t size[MODEL_SIZES];
+    memcpy(size, o->size, sizeof size);
+    if (!size[FF])
+        size[FF] = 4 * size[EMBD];
+    for (int i = 0; i < MODEL_SIZES; i++)
+        if (size[i] && para_model_set_size(m, size_names[i], size[i], err) < 0)
+            return err->code;
+    return para_model_check(m, err);
+}
+
+int model_from_options(para_model **out, const struct model_options *o)
 {
     para_error err;
-    para_gpt2 m;
-    if (para_gpt2_preset(&m, o->preset ? o->preset : "tiny", &err) < 0)
+    para_model *m;
+    if (para_model_preset(&m, o->preset ? o->preset : "tiny", &err) < 0)
         return refused("--preset: ", &err);
-    m.layers = o->layers ? o->layers : m.layers;
-    m.heads = o->heads ? o->heads : m.heads;
-    m.ff = o->ff ? o->ff : o->embd ? 4 * o->embd : m.ff;
-    m.embd = o->embd ? o->embd : m.embd;
-    m.context = o->context ? o->context : m.context;
-    if (para_gpt2_check(&m, &err) < 0)
+    if (set_sizes(m, o, &err) < 0) {
+        para_model_free(m);
         return refused("", &err);
+    }
     *out = m;
+    return EXIT_DONE;
+}
+
+static void list_sizes(int64_t out[MODEL_SIZES], const para_model *m)
+{
+    para_model_sizes s = para_model_measure(m);
+    out[LAYERS] = s.layers;
+    out[HEADS] = s.heads;
+    out[EMBD] = s.embd;
+    out[FF] = s.ff;
+    out[CONTEXT] = s.context;
+}
+
+/* A preset describes all sizes, options that go without one those that they give. */
+int model_is_described(bool *out, const para_model *model, const struct model_options *o)
+{
+    int64_t has[MODEL_SIZES], told[MODEL_SIZES];
+    memcpy(told, o->size, sizeof told);
+    *out = true;
+    if (o->preset) {
+        para_model *described;
+        TRY(model_from_options(&described, o));
+        list_sizes(told, described);
+        *out = strcmp(para_model_family(described), para_model_family(model)) == 0;
+        para_model_free(described);
+    }
+    list_sizes(has, model);
+    for (int i = 0; i < MODEL_SIZES; i++)
+        *out = *out && (!told[i] || told[i] == has[i]);
     return EXIT_DONE;
 }
 
 void model_name(const struct model_options *o, char name[MODEL_NAME])
 {
-    const struct {
-        const char *name;
-        int64_t value;
-    } sizes[] = {{"layers", o->layers}, {"heads", o->heads}, {"embd", o->embd}, {"ff", o->ff}, {"context", o->context}};
     size_t used = (size_t)snprintf(name, MODEL_NAME, "%.32s", o->preset ? o->preset : "tiny");
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-        if (sizes[i].value)
-            used +=
-                (size_t)snprintf(name + used, MODEL_NAME - used, ", %s %lld", sizes[i].name, (long long)sizes[i].value);
+    for (int i = 0; i < MODEL_SIZES; i++)
+        if (o->size[i])
+            used += (size_t)snprintf(name + used, MODEL_NAME - used, ", %s %lld", size_names[i], (long long)o->size[i]);
 }
 
-int model_from_folder(para_gpt2 *out, const char *folder)
+int model_from_folder(para_model **out, const char *folder)
 {
     para_error err;
-    return para_checkpoint_config(folder, out, &err) < 0 ? broken(&err) : EXIT_DONE;
+    return para_model_open(out, folder, &err) < 0 ? broken(&err) : EXIT_DONE;
 }
 
 para_dtype weights_type(const char *word)
@@ -174,10 +253,10 @@ para_dtype weights_type(const char *word)
     return word[0] == 'b' ? PARA_BF16 : word[0] == 'i' ? PARA_I8 : PARA_F32;
 }
 
-int model_to_read(para_gpt2 *out, const char *folder, const char *weights)
+int model_to_read(para_model **out, const char *folder, const char *weights)
 {
     TRY(model_from_folder(out, folder));
-    out->weights = weights_type(weights);
+    para_model_set_weights(*out, weights_type(weights));
     return EXIT_DONE;
 }
 
@@ -189,7 +268,12 @@ const struct option split_option_table[] = {
      "vocab, context; auto: by a rule that knows the graph and the number of workers; none: not at all",
      0, 0, false},
     {"stages", OPTION_COUNT, offsetof(struct split_options, stages), "N",
-     "place the layers on the workers in N stages, balanced by cost; with --split batch=M a pipeline", 1, 65536, false},
+     "place the layers on the workers in N stages, balanced by cost; with --split batch=M a pipeline", 1,
+     PARA_MAX_PLACES, false},
+    {"precision", OPTION_CHOICE, offsetof(struct split_options, precision), "f32|bf16",
+     "compute in float32, or in bfloat16 with sums, parameters and moments of float32", 0, 0, false},
+    {"fuse", OPTION_FLAG, offsetof(struct split_options, fuse), NULL,
+     "let one node stand for several that an op computes in one, as is always done on GPUs", 0, 0, false},
     {0},
 };
 
@@ -218,6 +302,9 @@ int graph_recompute(para_graph **g, const struct memory_options *options)
     return EXIT_DONE;
 }
 
+/* The most that the rule of --split auto cuts for. */
+enum { RULE_CORES = 1024 };
+
 static int split_graph(para_graph **g, const char *list, int workers, char *chosen)
 {
     para_error err;
@@ -226,13 +313,26 @@ static int split_graph(para_graph **g, const char *list, int workers, char *chos
     if (!list || strcmp(list, "none") == 0)
         list = "";
     else if (strcmp(list, "auto") == 0 && workers > 0) {
-        snprintf(by_rule, sizeof by_rule, "auto:%d", workers);
+        snprintf(by_rule, sizeof by_rule, "auto:%d", workers < RULE_CORES ? workers : RULE_CORES);
         list = by_rule;
     }
     if (para_graph_split_list(&cut, *g, list, chosen, SPLIT_TEXT, &err) < 0)
         return refused("--", &err);
     para_graph_free(*g);
     *g = cut;
+    return EXIT_DONE;
+}
+
+static int set_precision(para_graph **g, const char *precision)
+{
+    para_error err;
+    para_graph *made;
+    if (!precision || strcmp(precision, "f32") == 0)
+        return EXIT_DONE;
+    if (para_graph_precision(&made, *g, PARA_BF16, &err) < 0)
+        return refused("--", &err);
+    para_graph_free(*g);
+    *g = made;
     return EXIT_DONE;
 }
 
@@ -258,26 +358,51 @@ static int accumulate_graph(para_graph **g)
     return EXIT_DONE;
 }
 
+static int fuse_graph(para_graph **g)
+{
+    para_error err;
+    para_graph *fused;
+    if (para_graph_fuse(&fused, *g, &err) < 0)
+        return refused("", &err);
+    para_graph_free(*g);
+    *g = fused;
+    return EXIT_DONE;
+}
+
 int graph_cut(para_graph **g, const struct split_options *options, int workers, char *chosen)
 {
     char unused[SPLIT_TEXT];
+    TRY(set_precision(g, options->precision));
     TRY(split_graph(g, options->split, workers, chosen ? chosen : unused));
     if (options->stages > 1)
         TRY(stage_graph(g, options->stages));
     bool cut = options->stages > 1 || (options->split && strcmp(options->split, "none") != 0);
-    return options->as_written && !cut ? EXIT_DONE : accumulate_graph(g);
+    if (!options->as_written || cut)
+        TRY(accumulate_graph(g));
+    return options->fuse ? fuse_graph(g) : EXIT_DONE;
+}
+
+/* score = logit of the target - log of the sum of exp. */
+static void add_scores(para_graph *g, const para_model_graph *made, const struct graph_wish *wish)
+{
+    para_tensor *targets = para_input(g, "targets", PARA_I32, PARA_DIMS({"batch", wish->batch}, {"seq", wish->seq}));
+    para_tensor *all = para_logsumexp(g, made->logits, "vocab");
+    para_tensor *score = para_add(g, para_select(g, made->logits, targets, "vocab"), para_scale(g, all, -1));
+    para_output(para_name(score, "scores"));
 }
 
 static int build(para_graph *g, const struct graph_wish *wish, para_error *err)
 {
-    bool loss = wish->use != GRAPH_LOGITS;
-    para_gpt2_graph made = wish->use == GRAPH_CACHED ? para_gpt2_build_cached(g, wish->model, wish->batch, wish->seq)
-                                                     : para_gpt2_build(g, wish->model, wish->batch, wish->seq, loss);
+    bool training = wish->use == GRAPH_TRAINING;
+    para_caches caches = {.batch = wish->batch, .seq = wish->seq, .cache = wish->cache, .prefix = wish->prefix};
+    para_model_graph made = wish->use == GRAPH_CACHED
+                                ? para_model_build_cached(g, wish->model, &caches)
+                                : para_model_build(g, wish->model, wish->batch, wish->seq, training);
     struct graph_phases phases = {para_graph_node_count(g), para_graph_node_count(g)};
     int status = 0;
-    if (wish->use == GRAPH_LOSS_AND_LOGITS && made.logits)
-        para_output(made.logits);
-    if (wish->use == GRAPH_TRAINING && made.loss) {
+    if (wish->use == GRAPH_SCORES && made.logits)
+        add_scores(g, &made, wish);
+    if (training && made.loss) {
         status = para_graph_backward(g, made.loss, err);
         phases.optimizer = para_graph_node_count(g);
         status = status < 0 ? status : para_graph_adamw(g, wish->adamw, err);
@@ -294,6 +419,7 @@ int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen)
     if (!g)
         return out_of_memory("a graph", 0);
     int code = build(g, wish, &err) < 0 ? refused("", &err) : graph_cut(&g, wish->split, wish->workers, chosen);
+    code = code || !wish->fuse || wish->split->fuse ? code : fuse_graph(&g);
     code = code ? code : graph_recompute(&g, wish->memory);
     if (code == EXIT_DONE)
         *out = g;

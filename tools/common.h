@@ -6,6 +6,7 @@
 #include <paragraph.h>
 #include <paragraph/data.h>
 
+#include "tools/json.h"
 #include "tools/options.h"
 
 #include <stdio.h>
@@ -35,9 +36,8 @@ int broken(const para_error *err);
 /* Say what there is no memory for, and how much it takes. */
 int out_of_memory(const char *what, double bytes);
 
-/* Print bytes as a JSON string, quoted; what isn't UTF-8 becomes U+FFFD. */
-void json_bytes(FILE *out, const void *bytes, size_t count);
-void json_string(FILE *out, const char *string);
+/* A number as it is shown: what is no number has no sign worth telling. */
+double shown(double value);
 
 /* Seconds of a clock that doesn't jump. */
 double now_s(void);
@@ -45,32 +45,44 @@ double now_s(void);
 struct machine_options {
     int64_t workers;
     const char *scheduler;
+    const char *devices;
     bool verbose;
 };
 extern const struct option machine_option_table[];
 int machine_open(para_machine **out, const struct machine_options *options);
+/* Whether graphs are fused for it: it was opened with a GPU. */
+bool machine_fuses(const para_machine *m);
+/* The CPU workers and those that run a GPU each, which are numbered after them. */
+int machine_all_workers(const para_machine *m);
+/* The workers that --split auto cuts for: of CPUs, but where there are GPUs one, which gains nothing by tiles. */
+int machine_tile_workers(const para_machine *m);
 
 /* A model by preset, changed by single numbers; 0 and NULL mean not given. */
-enum { MODEL_NAME = 160 };
+enum { MODEL_NAME = 160, MODEL_SIZES = 5 };
 struct model_options {
     const char *preset;
-    int64_t layers, heads, embd, ff, context;
+    int64_t size[MODEL_SIZES];
 };
 extern const struct option model_option_table[];
 bool model_options_given(const struct model_options *options);
-int model_from_options(para_gpt2 *out, const struct model_options *options);
+/* Make the model that they describe; the caller frees it. */
+int model_from_options(para_model **out, const struct model_options *options);
+/* Whether what is given describes a model that there is already. */
+int model_is_described(bool *out, const para_model *model, const struct model_options *options);
 /* "tiny, layers 2, embd 16": the preset and what changes it. */
 void model_name(const struct model_options *options, char name[MODEL_NAME]);
-/* Read the model of a checkpoint folder. */
-int model_from_folder(para_gpt2 *out, const char *folder);
+/* Read the model of a checkpoint folder; the caller frees it. */
+int model_from_folder(para_model **out, const char *folder);
 /* The same for reading alone, with weights of the type that an option's word names. */
 #define WEIGHTS_WORDS "f32|bf16|int8"
-int model_to_read(para_gpt2 *out, const char *folder, const char *weights);
+int model_to_read(para_model **out, const char *folder, const char *weights);
 para_dtype weights_type(const char *word);
 
 struct split_options {
     const char *split;
     int64_t stages;
+    const char *precision; /* NULL: f32 */
+    bool fuse;
     bool as_written; /* a graph that is neither split nor placed stays as it is: its sums don't accumulate */
 };
 extern const struct option split_option_table[];
@@ -81,7 +93,9 @@ struct memory_options {
 };
 extern const struct option memory_option_table[];
 
-enum graph_use { GRAPH_LOGITS, GRAPH_CACHED, GRAPH_LOSS, GRAPH_LOSS_AND_LOGITS, GRAPH_TRAINING };
+/* Of scores: the input "targets" (batch, seq), -1 for none, and the output "scores" alike, the natural logarithm of
+ * each target's probability. */
+enum graph_use { GRAPH_LOGITS, GRAPH_CACHED, GRAPH_SCORES, GRAPH_TRAINING };
 
 /* The first node of the backward pass and of the optimizer in a graph as written; its number of nodes where it has
  * none.
@@ -92,12 +106,14 @@ struct graph_phases {
 
 /* The graph of a model for some use; `adamw` for training alone. */
 struct graph_wish {
-    const para_gpt2 *model;
+    const para_model *model;
     int64_t batch, seq;
+    int64_t cache, prefix; /* of GRAPH_CACHED, as in para_caches */
     enum graph_use use;
     const para_adamw_options *adamw;
     const struct split_options *split;
     const struct memory_options *memory; /* for training alone; NULL: repeat nothing */
+    bool fuse;                           /* for a machine that machine_fuses(), whatever `split` says */
     int workers;                         /* that --split auto cuts for; 0: the library's static rule */
     struct graph_phases *phases;         /* filled; may be NULL */
 };
@@ -106,7 +122,7 @@ struct graph_wish {
 int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen);
 /* Repeat parts of *g, which is replaced, in its backward pass. */
 int graph_recompute(para_graph **g, const struct memory_options *options);
-/* Split and place *g, which is replaced. */
+/* Choose the precision of *g, split, place and fuse it; it is replaced. */
 int graph_cut(para_graph **g, const struct split_options *options, int workers, char *chosen);
 
 #endif

@@ -69,6 +69,8 @@ static void complete_command(FILE *out, const struct command *c)
             if (o->kind == OPTION_FILES)
                 fprintf(out, "        if [[ $last == %s%s && $word != -* ]]; then %s; fi\n", dashes(o), o->name,
                         FILE_VALUE);
+    if (c->operands)
+        fprintf(out, "        if [[ $word != -* ]]; then %s; fi\n", FILE_VALUE);
     fputs("        options=\"--help", out);
     for (const struct option_group *g = c->groups; g->options; g++)
         for (const struct option *o = g->options; o->name; o++)

@@ -1,89 +1,116 @@
-/* Evaluation: batches of windows in order; the last batch's missing windows aren't counted. */
+/* Evaluation: batches of windows in order. */
 #include "tools/evaluate.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { NOT_COUNTED = -100 };
-
-int evaluator_open(struct evaluator *e, const para_gpt2 *model, int64_t batch, int64_t seq,
-                   const struct split_options *split, bool logits, para_machine *machine, para_session *share)
+int64_t windows_count(const struct windows *w)
 {
-    para_error err;
-    para_gpt2 still = *model;
-    still.dropout = still.attn_dropout = 0;
-    *e = (struct evaluator){.batch = batch, .seq = seq, .vocab = model->vocab};
-    struct graph_wish wish = {.model = &still,
-                              .batch = batch,
-                              .seq = seq,
-                              .split = split,
-                              .workers = para_machine_workers(machine),
-                              .use = logits ? GRAPH_LOSS_AND_LOGITS : GRAPH_LOSS};
-    TRY(graph_make(&e->graph, &wish, NULL));
-    para_session_options options = para_session_default();
-    options.share = share;
-    options.no_draws = true;
-    if (para_session_new(&e->session, e->graph, machine, &options, &err) < 0)
-        return broken(&err);
-    size_t places = (size_t)(batch * seq), rows = logits ? places * (size_t)model->vocab : 0;
-    e->tokens = calloc(places, sizeof *e->tokens);
-    e->targets = calloc(places, sizeof *e->targets);
-    e->rows = logits ? calloc(rows, sizeof *e->rows) : NULL;
-    if (e->tokens && e->targets && (e->rows || !logits))
-        return EXIT_DONE;
-    return out_of_memory("a batch with its logits", (double)(2 * places * sizeof *e->tokens + rows * sizeof *e->rows));
+    int64_t scored = w->tokens - 1, later = scored - w->seq;
+    if (w->whole ? later < 0 : scored < 1)
+        return 0;
+    return later <= 0 ? 1 : 1 + later / w->stride + (!w->whole && later % w->stride != 0);
+}
+
+struct window windows_at(const struct windows *w, int64_t i)
+{
+    int64_t first = i == 0 ? 1 : 1 + w->seq + (i - 1) * w->stride;
+    int64_t end = i == 0 ? 1 + w->seq : first + w->stride;
+    end = end < w->tokens ? end : w->tokens;
+    return (struct window){end > w->seq ? end - w->seq - 1 : 0, first, end};
+}
+
+int64_t windows_scored(const struct windows *w)
+{
+    int64_t count = windows_count(w);
+    return count > 0 ? windows_at(w, count - 1).end - 1 : 0;
+}
+
+int evaluator_open(struct evaluator *e, const struct scorer_wish *wish, int64_t stride, bool whole, bool logits)
+{
+    *e = (struct evaluator){.stride = stride, .whole = whole};
+    struct scorer_wish own = *wish;
+    own.one_length = true;
+    TRY(scorer_open(&e->scorer, &own));
+    size_t rows = (size_t)wish->batch, tokens = rows * (size_t)(wish->longest + 1);
+    size_t floats = logits ? tokens * (size_t)para_model_measure(wish->model).vocab : 0;
+    e->texts = calloc(rows, sizeof *e->texts);
+    e->tokens = calloc(tokens, sizeof *e->tokens);
+    e->scores = calloc(tokens, sizeof *e->scores);
+    e->logits = logits ? calloc(floats, sizeof *e->logits) : NULL;
+    return e->texts && e->tokens && e->scores && (e->logits || !logits)
+               ? EXIT_DONE
+               : out_of_memory("a batch with its logits", (double)((2 * tokens + floats) * sizeof *e->logits));
 }
 
 void evaluator_close(struct evaluator *e)
 {
-    para_session_free(e->session);
-    para_graph_free(e->graph);
+    scorer_close(&e->scorer);
     free(e->tokens);
-    free(e->targets);
-    free(e->rows);
+    free(e->scores);
+    free(e->logits);
+    free(e->texts);
     *e = (struct evaluator){0};
 }
 
-/* Run one batch of which the first `windows` count; returns its mean loss in *loss. */
-static int run_batch(struct evaluator *e, const para_dataset *data, int64_t number, int64_t windows, float *loss)
+/* Write the logits that gave the scores of a batch. */
+static int write_logits(struct evaluator *e, int64_t count)
 {
     para_error err;
-    size_t places = (size_t)(e->batch * e->seq);
-    if (para_dataset_batch(data, e->batch, e->seq, number, 0, true, e->tokens, e->targets, &err) < 0)
+    size_t vocab = (size_t)para_model_measure(e->scorer.wish.model).vocab;
+    int64_t seq = e->scorer.wish.longest;
+    size_t bytes = (size_t)(e->scorer.wish.batch * seq) * vocab * sizeof *e->logits;
+    if (para_session_get(scorer_session(&e->scorer), "logits", e->logits, bytes, &err) < 0)
         return broken(&err);
-    for (size_t i = (size_t)(windows * e->seq); i < places; i++)
-        e->targets[i] = NOT_COUNTED;
-    if (para_session_set(e->session, "tokens", e->tokens, places * sizeof *e->tokens, &err) < 0 ||
-        para_session_set(e->session, "targets", e->targets, places * sizeof *e->targets, &err) < 0 ||
-        para_session_run(e->session, &err) < 0 || para_session_get(e->session, "loss", loss, sizeof *loss, &err) < 0)
-        return broken(&err);
-    if (!e->rows)
-        return EXIT_DONE;
-    size_t row = (size_t)e->vocab, rows = (size_t)(windows * e->seq);
-    if (para_session_get(e->session, "logits", e->rows, places * row * sizeof *e->rows, &err) < 0)
-        return broken(&err);
-    return fwrite(e->rows, row * sizeof *e->rows, rows, e->logits) == rows ? EXIT_DONE
-                                                                           : failed("the logits can't be written");
+    for (int64_t r = 0; r < count; r++) {
+        const struct scored_text *t = &e->texts[r];
+        size_t rows = (size_t)(t->count - t->first);
+        const float *from = e->logits + (size_t)(r * seq + t->first - 1) * vocab;
+        if (fwrite(from, vocab * sizeof *from, rows, e->logits_file->stream) != rows)
+            return failed("%s: can't be written: %s", e->logits_file->path, strerror(errno));
+    }
+    return EXIT_DONE;
+}
+
+/* Score windows `begin` to `begin` + count - 1; adds to *sum. */
+static int run_batch(struct evaluator *e, const para_dataset *data, const struct windows *w, int64_t begin,
+                     int64_t count, double *sum)
+{
+    para_error err;
+    for (int64_t r = 0; r < count; r++) {
+        struct window at = windows_at(w, begin + r);
+        int32_t *tokens = e->tokens + r * (w->seq + 1);
+        if (para_dataset_read(data, at.begin, at.end - at.begin, tokens, &err) < 0)
+            return broken(&err);
+        e->texts[r] =
+            (struct scored_text){tokens, at.end - at.begin, at.first - at.begin, e->scores + r * (w->seq + 1)};
+    }
+    TRY(scorer_run(&e->scorer, e->texts, count));
+    for (int64_t r = 0; r < count; r++)
+        for (int64_t i = 0; i < e->texts[r].count - e->texts[r].first; i++)
+            *sum -= e->texts[r].scores[i];
+    return e->logits ? write_logits(e, count) : EXIT_DONE;
 }
 
 int evaluator_run(struct evaluator *e, const para_dataset *data, struct evaluation *out)
 {
-    int64_t windows = para_dataset_windows(data, e->seq), done = 0;
+    struct windows w = {para_dataset_tokens(data), e->scorer.wish.longest, e->stride, e->whole};
+    int64_t windows = windows_count(&w), batch = e->scorer.wish.batch;
     double sum = 0;
     *out = (struct evaluation){0};
     if (windows == 0)
         return failed("the text has %lld tokens, expected at least %lld for a window and its target",
-                      (long long)para_dataset_tokens(data), (long long)e->seq + 1);
-    for (int64_t number = 0; number * e->batch < windows; number++) {
-        int64_t left = windows - number * e->batch, counted = left < e->batch ? left : e->batch;
-        float loss;
+                      (long long)w.tokens, (long long)(w.whole ? w.seq : 1) + 1);
+    for (int64_t done = 0; done < windows;) {
+        int64_t count = windows - done < batch ? windows - done : batch;
         if (e->stop && *e->stop)
             return EXIT_DONE;
-        TRY(run_batch(e, data, number, counted, &loss));
-        sum += (double)loss * (double)counted;
-        done += counted;
+        TRY(run_batch(e, data, &w, done, count, &sum));
+        done += count;
         if (e->progress)
-            progress_step(e->progress, done, sum / (double)done);
+            progress_step(e->progress, done, sum / (double)(windows_at(&w, done - 1).end - 1));
     }
-    *out = (struct evaluation){sum / (double)windows, windows * e->seq};
+    *out = (struct evaluation){sum / (double)windows_scored(&w), windows_scored(&w)};
     return EXIT_DONE;
 }

@@ -54,7 +54,8 @@ static void help_text(const struct option *o, const char *fields, char *out, siz
 /* "paragraph train --data FILE... [options]" */
 static void synopsis(const struct command *c, char *out, size_t bytes)
 {
-    size_t used = (size_t)snprintf(out, bytes, "paragraph %s", c->name);
+    size_t used = (size_t)snprintf(out, bytes, "paragraph %s%s%s", c->name, c->operands ? " " : "",
+                                   c->operands ? c->operands : "");
     for (const struct option_group *g = c->groups; g->options; g++)
         for (const struct option *o = g->options; o->name; o++) {
             char text[64];

@@ -3,13 +3,19 @@
 #include "tools/common.h"
 #include "tools/help.h"
 #include "tools/near.h"
+#include "tools/signals.h"
 
+#include "base/spare.h"
+
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command *const commands[] = {
-    &command_info, &command_tokenize, &command_train, &command_eval, &command_generate,
-    &command_dump, &command_plan,     &command_bench, NULL,
+    &command_info, &command_tokenize, &command_train, &command_eval,  &command_classify, &command_generate,
+    &command_dump, &command_view,     &command_plan,  &command_bench, &command_compare,  NULL,
 };
 
 static const struct command *find_command(const char *name)
@@ -105,11 +111,41 @@ static void log_line(void *user, int level, const char *line)
         message("%s", line);
 }
 
+/* Descriptors 0 to 2 that were closed when the program began would be those of the next files opened. What they get
+ * here takes the place and can't be used: a needed standard output fails; messages vanish. */
+static bool fill_descriptors(void)
+{
+    static const int unusable[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", unusable[fd]) != fd)
+            return false;
+    return true;
+}
+
+static int finish_output(int code)
+{
+    bool before = ferror(stdout), now = fflush(stdout) != 0;
+    if (code != EXIT_DONE || (!before && !now))
+        return code;
+    return failed("standard output can't be written%s%s", now ? ": " : "", now ? strerror(errno) : "");
+}
+
+/* A thread of OpenBLAS's own that doesn't get its memory waits for it, and OpenBLAS's end for the thread: where there
+ * is none to be had, the program ends without. */
+static int leave(int code)
+{
+    int cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    if (para_spare_blocks(cores, PARA_BLAS_BYTES) == cores)
+        return code;
+    fflush(NULL);
+    _exit(code);
+}
+
 int main(int argc, char *argv[])
 {
+    if (!fill_descriptors())
+        return EXIT_FAILED;
+    signals_begin();
     para_log_set(log_line, NULL);
-    int code = dispatch(argc, argv);
-    if (fflush(stdout) != 0 || ferror(stdout))
-        code = code == EXIT_DONE ? failed("standard output can't be written") : code;
-    return code;
+    return leave(finish_output(dispatch(argc, argv)));
 }

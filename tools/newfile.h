@@ -1,5 +1,5 @@
-/* A file that stands whole or not at all: written beside its place, put there at the end. What is no plain file, as
- * /dev/stdout, is written in place. */
+/* A file that stands whole or not at all: written beside its place, put there at the end, with the mode and owner of
+ * the file that it replaces. What is no plain file, as /dev/stdout, is written in place. */
 #ifndef TOOLS_NEWFILE_H
 #define TOOLS_NEWFILE_H
 
@@ -7,6 +7,7 @@
 
 struct new_file {
     const char *path;
+    char *target;    /* the path, links followed */
     char *temporary; /* NULL: written in place */
     FILE *stream;    /* NULL: not open */
 };

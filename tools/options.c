@@ -13,8 +13,8 @@ struct words {
     char *options;
     int argc;
     char *const *argv;
-    int next;
-    uint64_t given[OPTION_GROUPS]; /* bits by group: the rows seen */
+    int next, operands;
+    struct options_given given;
 };
 
 struct match {
@@ -131,9 +131,9 @@ static int parse_option(struct words *w, const char *word)
     if (!find(w, word, length, &m))
         return unknown_option(w, word, length);
     const struct option *o = m.option;
-    if (w->given[m.group] >> m.row & 1)
+    if (w->given.rows[m.group] >> m.row & 1)
         return misused("%s%s is given twice", dashes(o), o->name);
-    w->given[m.group] |= UINT64_C(1) << m.row;
+    w->given.rows[m.group] |= UINT64_C(1) << m.row;
     if (o->kind == OPTION_FLAG && equals)
         return misused("%s%s takes no value", dashes(o), o->name);
     if (o->kind == OPTION_FLAG)
@@ -153,9 +153,17 @@ static int check_required(const struct words *w)
     for (int g = 0; g < OPTION_GROUPS && groups[g].options; g++)
         for (int i = 0; i < OPTION_ROWS && groups[g].options[i].name; i++) {
             const struct option *o = &groups[g].options[i];
-            if (o->required && !(w->given[g] >> i & 1))
+            if (o->required && !(w->given.rows[g] >> i & 1))
                 return misused("%s needs %s%s %s", w->command->name, dashes(o), o->name, o->value);
         }
+    return 0;
+}
+
+static int take_operand(struct words *w, const char *word)
+{
+    if (w->operands == w->command->n_operands)
+        return misused("\"%s\" belongs to no option", word);
+    ((const char **)(void *)(w->options + w->command->operand))[w->operands++] = word;
     return 0;
 }
 
@@ -169,9 +177,12 @@ static int parse_words(struct words *w, bool *help)
             return 0;
         }
         if (word[0] != '-' || !word[1])
-            return misused("\"%s\" belongs to no option", word);
-        TRY(parse_option(w, word));
+            TRY(take_operand(w, word));
+        else
+            TRY(parse_option(w, word));
     }
+    if (w->operands < w->command->n_operands)
+        return misused("%s needs %s", w->command->name, w->command->operands);
     return check_required(w);
 }
 
@@ -179,7 +190,18 @@ int options_parse(const struct command *command, void *options, int argc, char *
 {
     struct words w = {.command = command, .options = options, .argc = argc, .argv = argv};
     int code = parse_words(&w, help);
+    if (command->given)
+        memcpy((char *)options + command->given, &w.given, sizeof w.given);
     if (code)
         message("see: paragraph %s --help", command->name);
     return code;
+}
+
+struct option_place option_find(const struct option_group *groups, const struct options_given *given, const char *name)
+{
+    for (int g = 0;; g++)
+        for (int i = 0; groups[g].options[i].name; i++)
+            if (strcmp(groups[g].options[i].name, name) == 0)
+                return (struct option_place){&groups[g].options[i], groups[g].offset + groups[g].options[i].offset,
+                                             given->rows[g] >> i & 1};
 }

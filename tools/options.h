@@ -41,17 +41,34 @@ struct option_group {
     size_t offset;                /* of the group's struct in the command's */
 };
 
+/* Which options there were, by group, a bit for each row. */
+struct options_given {
+    uint64_t rows[OPTION_GROUPS];
+};
+
 struct command {
     const char *name, *summary;
-    const char *text; /* what it does and prints; paragraphs have an empty line between them */
+    const char *text;     /* what it does and prints; paragraphs have an empty line between them */
+    const char *operands; /* what help calls the words that belong to no option, "A B"; NULL: there are none */
+    size_t operand;       /* where in the struct of options they go, const char *[n_operands] */
+    int n_operands;       /* how many there must be */
     const struct option_group *groups;
     const void *defaults; /* of the struct that options are parsed into */
     size_t bytes;         /* of that struct */
+    size_t given;         /* where in it struct options_given stands; 0: nobody asks */
     int (*run)(const void *options);
 };
 
 /* Fill *options, which has the defaults, from the words after the command's name. Returns 0, or EXIT_USAGE after a
  * message that names the option and what was expected. *help is set if --help stands among the words. */
 int options_parse(const struct command *command, void *options, int argc, char *const argv[], bool *help);
+
+/* An option of a command by its name, which it has, in what was parsed. */
+struct option_place {
+    const struct option *option;
+    size_t offset; /* of its field in the command's struct */
+    bool given;
+};
+struct option_place option_find(const struct option_group *groups, const struct options_given *given, const char *name);
 
 #endif

@@ -7,15 +7,15 @@
 #include <stdint.h>
 
 struct progress {
-    const char *unit;    /* "step" */
+    const char *noun;    /* what is counted: "step" */
     bool terminal, open; /* open: the terminal's line has no newline yet */
-    int64_t first, last; /* units done at the begin, and to be done in all */
-    int64_t tokens;      /* of a unit */
+    int64_t first, last; /* done at the begin, and to be done in all */
+    int64_t tokens;      /* of each */
     double began_s, shown_s;
 };
 
-struct progress progress_begin(const char *unit, int64_t first, int64_t last, int64_t tokens);
-/* Show the state after `done` units, if it is time to, and always after the last. */
+struct progress progress_begin(const char *noun, int64_t first, int64_t last, int64_t tokens);
+/* Show the state after `done` of them, if it is time to, and always after the last. */
 void progress_step(struct progress *p, int64_t done, double loss);
 /* Print a line that stays. */
 void progress_validation(struct progress *p, int64_t done, double loss);

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { DEFAULT_BATCH = 12, MAX_AXES = 16 };
+enum { DEFAULT_BATCH = 12 };
 
 const struct option source_option_table[] = {
     {"graph", OPTION_TEXT, offsetof(struct source_options, graph), "FILE", "a graph that dump --format json wrote", 0,
@@ -20,15 +20,15 @@ const struct option source_option_table[] = {
     {0},
 };
 
-/* Step past what may stand before a JSON value; false if what stands there begins no object. */
+/* Step past what may stand before a JSON value, once, so that the file may be a pipe; false if what stands there begins
+ * no object. */
 static bool begins_object(FILE *file)
 {
     int c;
     do
         c = getc(file);
     while (c == ' ' || c == '\t' || c == '\n' || c == '\r');
-    rewind(file);
-    return c == '{';
+    return ungetc(c, file) == '{';
 }
 
 static int load(para_graph **out, const char *path)
@@ -37,68 +37,29 @@ static int load(para_graph **out, const char *path)
     FILE *file = fopen(path, "r");
     if (!file)
         return failed("%s: can't be opened: %s", path, strerror(errno));
-    bool suits = begins_object(file);
-    int status = suits ? para_graph_load_json(out, file, path, &err) : 0;
+    bool suits = begins_object(file), unread = ferror(file);
+    int reason = errno, status = suits ? para_graph_load_json(out, file, path, &err) : 0;
     fclose(file);
+    if (unread)
+        return failed("%s: can't be read: %s", path, strerror(reason));
     if (!suits)
         return failed("%s: not a graph that dump --format json wrote", path);
     return status < 0 ? broken(&err) : EXIT_DONE;
-}
-
-/* An axis, and where its tiles begin as far as they are known: in ascending order, each once. */
-struct tiles {
-    const char *axis;
-    int64_t last;
-    int parts;
-};
-
-/* Count the tiles of each axis that is cut: a graph's tensors have them in order. */
-static void list_splits(const para_graph *g, char list[SPLIT_TEXT])
-{
-    struct tiles tiles[MAX_AXES];
-    int count = 0;
-    size_t used = 0;
-    list[0] = '\0';
-    for (int i = 0; i < para_graph_tensor_count(g); i++) {
-        const para_tensor *t = para_graph_tensor(g, i);
-        for (int d = 0; d < para_tensor_rank(t); d++) {
-            para_dim dim = para_tensor_dim(t, d);
-            int k = 0;
-            if (dim.extent == para_tensor_whole(t, d))
-                continue;
-            while (k < count && strcmp(tiles[k].axis, dim.axis) != 0)
-                k++;
-            if (k == count && count < MAX_AXES)
-                tiles[count++] = (struct tiles){dim.axis, -1, 0};
-            if (k < count && para_tensor_begin(t, d) > tiles[k].last) {
-                tiles[k].last = para_tensor_begin(t, d);
-                tiles[k].parts++;
-            }
-        }
-    }
-    for (int k = 0; k < count && used < SPLIT_TEXT; k++)
-        used +=
-            (size_t)snprintf(list + used, SPLIT_TEXT - used, "%s%.32s=%d", k ? "," : "", tiles[k].axis, tiles[k].parts);
 }
 
 /* Load a graph file and cut it further, by default not at all. */
 static int graph_from_file(para_graph **out, const struct source_options *o, char *splits)
 {
     para_graph *g;
-    char had[SPLIT_TEXT], chosen[SPLIT_TEXT];
     TRY(load(&g, o->graph));
-    list_splits(g, had);
-    int code = graph_cut(&g, &o->split, 0, chosen);
+    int code = graph_cut(&g, &o->split, 0, NULL);
     code = code ? code : graph_recompute(&g, &o->memory);
     if (code == EXIT_DONE)
         *out = g;
     else
         para_graph_free(g);
-    if (code == EXIT_DONE && splits) {
-        const char *comma = had[0] && chosen[0] ? "," : "";
-        if (snprintf(splits, SPLIT_TEXT, "%s%s%s", had, comma, chosen) >= SPLIT_TEXT)
-            splits[SPLIT_TEXT - 1] = '\0';
-    }
+    if (code == EXIT_DONE && splits && snprintf(splits, SPLIT_TEXT, "%s", para_graph_splits(g)) >= SPLIT_TEXT)
+        splits[SPLIT_TEXT - 1] = '\0';
     return code;
 }
 
@@ -115,7 +76,7 @@ static int check(const struct source_options *o)
 
 int source_graph(para_graph **out, const struct source_options *o, int workers, char *splits)
 {
-    para_gpt2 model;
+    para_model *model;
     TRY(check(o));
     if (o->graph)
         return graph_from_file(out, o, splits);
@@ -123,13 +84,15 @@ int source_graph(para_graph **out, const struct source_options *o, int workers, 
     para_adamw_options adamw = para_adamw_default();
     adamw.clip = 1.0;
     adamw.weight_decay = 0.1;
-    struct graph_wish wish = {.model = &model,
+    struct graph_wish wish = {.model = model,
                               .batch = o->batch ? o->batch : DEFAULT_BATCH,
-                              .seq = o->seq ? o->seq : model.context,
+                              .seq = o->seq ? o->seq : para_model_measure(model).context,
                               .adamw = &adamw,
                               .use = o->train ? GRAPH_TRAINING : GRAPH_LOGITS,
                               .workers = workers,
                               .split = &o->split,
                               .memory = &o->memory};
-    return graph_make(out, &wish, splits);
+    int code = graph_make(out, &wish, splits);
+    para_model_free(model);
+    return code;
 }

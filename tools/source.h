@@ -17,7 +17,7 @@ struct source_options {
 #define SOURCE_GROUPS(type, member)                                                                                    \
     {"Graph", source_option_table, offsetof(type, member)},                                                            \
         {"Model", model_option_table, offsetof(type, member.model)},                                                   \
-        {"Parallelism", split_option_table, offsetof(type, member.split)},                                             \
+        {"Computation", split_option_table, offsetof(type, member.split)},                                             \
     {                                                                                                                  \
         "Memory", memory_option_table, offsetof(type, member.memory)                                                   \
     }

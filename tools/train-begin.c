@@ -1,37 +1,37 @@
 /* What a training run needs before its first step. */
 #include "tools/train.h"
 
+#include "base/spare.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-enum { BYTES_VOCAB = 256, DEFAULT_SEED = 1, MOST_WARMUP = 100 };
+enum { BYTES_VOCAB = 256, DEFAULT_SEED = 1 };
 
 /* A model that comes from a folder may be described again, if the description fits. */
 static int check_description(const struct train *t, const char *folder)
 {
-    const struct model_options *o = &t->o->model;
-    const para_gpt2 *m = &t->model;
-    para_gpt2 given;
-    if (!model_options_given(o))
+    bool fits;
+    TRY(model_is_described(&fits, t->model, &t->o->model));
+    if (fits)
         return EXIT_DONE;
-    if (o->preset) {
-        TRY(model_from_options(&given, o));
-    } else {
-        given = *m;
-        given.layers = o->layers ? o->layers : m->layers;
-        given.heads = o->heads ? o->heads : m->heads;
-        given.embd = o->embd ? o->embd : m->embd;
-        given.ff = o->ff ? o->ff : m->ff;
-        given.context = o->context ? o->context : m->context;
-    }
-    if (given.layers == m->layers && given.heads == m->heads && given.embd == m->embd && given.ff == m->ff &&
-        given.context == m->context)
-        return EXIT_DONE;
+    para_model_sizes m = para_model_measure(t->model);
     return misused(
         "the model comes from %s %s: %lld layers, %lld heads, %lld wide, ff %lld, context %lld; --preset and "
         "sizes must say the same or be left out",
-        t->o->resume ? "--resume" : "--init", folder, (long long)m->layers, (long long)m->heads, (long long)m->embd,
-        (long long)m->ff, (long long)m->context);
+        t->o->resume ? "--resume" : "--init", folder, (long long)m.layers, (long long)m.heads, (long long)m.embd,
+        (long long)m.ff, (long long)m.context);
+}
+
+/* Change what a run may change of its model. */
+static int set_model(struct train *t, int64_t vocab)
+{
+    para_error err;
+    double dropout = t->o->dropout;
+    if ((vocab > 0 && para_model_set_size(t->model, "vocab", vocab, &err) < 0) ||
+        (dropout >= 0 && para_model_set_dropout(t->model, dropout, &err) < 0))
+        return refused("", &err);
+    return EXIT_DONE;
 }
 
 /* A new model has the tokenizer's vocabulary; with bytes, and unless all data are token ids, that is 256, whatever the
@@ -47,17 +47,11 @@ static int find_model(struct train *t)
     bool ids = true;
     for (int i = 0; i < o->data.count; i++)
         ids = ids && data_is_ids(o->data.paths[i]);
-    if (!folder && t->vocabulary.folder)
-        t->model.vocab = para_tokenizer_vocab(t->vocabulary.tokenizer);
-    else if (!folder && !ids)
-        t->model.vocab = BYTES_VOCAB;
+    int64_t vocab = t->vocabulary.folder ? para_tokenizer_vocab(t->vocabulary.tokenizer) : ids ? 0 : BYTES_VOCAB;
+    TRY(set_model(t, folder ? 0 : vocab));
     if (t->vocabulary.folder)
-        TRY(vocabulary_check(&t->vocabulary, &t->model, folder));
-    if (o->dropout >= 0) {
-        t->model.dropout = o->dropout;
-        t->model.attn_dropout = 0;
-    }
-    t->seq = o->seq ? o->seq : t->model.context;
+        TRY(vocabulary_check(&t->vocabulary, t->model, folder));
+    t->seq = o->seq ? o->seq : para_model_measure(t->model).context;
     return EXIT_DONE;
 }
 
@@ -83,57 +77,38 @@ static int check_length(const struct train *t, const para_dataset *data, const c
 static int open_data(struct train *t)
 {
     const struct train_options *o = t->o;
-    TRY(data_open(&t->all, &o->data, &t->vocabulary, &t->model));
+    TRY(data_open(&t->all, &o->data, &t->vocabulary, t->model));
     if (o->val_fraction > 0)
         TRY(hold_out(t, o->val_fraction));
     else
         t->data = t->all;
     if (o->val)
-        TRY(data_open(&t->val, &(struct option_files){&o->val, 1}, &t->vocabulary, &t->model));
+        TRY(data_open(&t->val, &(struct option_files){&o->val, 1}, &t->vocabulary, t->model));
     TRY(check_length(t, t->data, "training"));
     return t->val ? check_length(t, t->val, "validation") : EXIT_DONE;
-}
-
-static para_schedule schedule(const struct train_options *o)
-{
-    int64_t tenth = o->steps / 10;
-    para_schedule s = {.kind = PARA_SCHEDULE_CONSTANT, .lr = o->lr, .steps = o->steps};
-    if (strcmp(o->schedule, "constant") != 0)
-        s.kind = strcmp(o->schedule, "linear") == 0 ? PARA_SCHEDULE_LINEAR : PARA_SCHEDULE_COSINE;
-    s.min_lr = o->min_lr >= 0 ? o->min_lr : o->lr / 10;
-    s.warmup = o->warmup >= 0 ? o->warmup : tenth < MOST_WARMUP ? tenth : MOST_WARMUP;
-    return s;
-}
-
-static para_adamw_options adamw_options(const struct train_options *o)
-{
-    para_adamw_options a = para_adamw_default();
-    a.schedule = schedule(o);
-    a.beta1 = o->beta1;
-    a.beta2 = o->beta2;
-    a.weight_decay = o->weight_decay;
-    a.clip = o->clip;
-    return a;
 }
 
 static int build_graph(struct train *t)
 {
     const struct train_options *o = t->o;
-    para_adamw_options adamw = adamw_options(o);
-    struct graph_wish wish = {.model = &t->model,
+    para_adamw_options adamw = train_adamw(o);
+    struct graph_wish wish = {.model = t->model,
                               .batch = o->batch,
                               .seq = t->seq,
                               .use = GRAPH_TRAINING,
-                              .workers = para_machine_workers(t->machine),
+                              .workers = machine_tile_workers(t->machine),
                               .adamw = &adamw,
+                              .fuse = machine_fuses(t->machine),
                               .split = &o->split,
                               .memory = &o->memory};
     TRY(graph_make(&t->graph, &wish, t->splits));
-    message("gpt2: %lld layers, %lld heads, %lld wide, ff %lld, context %lld, vocabulary %lld",
-            (long long)t->model.layers, (long long)t->model.heads, (long long)t->model.embd, (long long)t->model.ff,
-            (long long)t->model.context, (long long)t->model.vocab);
-    message("graph: %d nodes, splits %s, %lld stage%s", para_graph_node_count(t->graph),
-            t->splits[0] ? t->splits : "none", (long long)o->split.stages, o->split.stages == 1 ? "" : "s");
+    para_model_sizes m = para_model_measure(t->model);
+    message("%s: %lld layers, %lld heads, %lld wide, ff %lld, context %lld, vocabulary %lld",
+            para_model_family(t->model), (long long)m.layers, (long long)m.heads, (long long)m.embd, (long long)m.ff,
+            (long long)m.context, (long long)m.vocab);
+    const char *precision = o->split.precision ? o->split.precision : "f32";
+    message("graph: %d nodes, splits %s, %lld stage%s, %s", para_graph_node_count(t->graph),
+            t->splits[0] ? t->splits : "none", (long long)o->split.stages, o->split.stages == 1 ? "" : "s", precision);
     return EXIT_DONE;
 }
 
@@ -192,6 +167,34 @@ static int load(struct train *t)
     return EXIT_DONE;
 }
 
+/* What a save opens at once must still be there to be opened after hours. */
+static int check_files(const struct train_options *o)
+{
+    enum { FILES_OF_A_SAVE = 8 };
+    if (!o->out && !o->best)
+        return EXIT_DONE;
+    int had = para_spare_files(FILES_OF_A_SAVE);
+    return had == FILES_OF_A_SAVE
+               ? EXIT_DONE
+               : failed("%s: a save opens up to %d files, but %d more can be opened: %s (see ulimit -n)",
+                        o->out ? "--out" : "--best", FILES_OF_A_SAVE, had, strerror(errno));
+}
+
+/* Of whole windows, with the run's own parameters. */
+static int open_evaluator(struct train *t)
+{
+    const struct train_options *o = t->o;
+    struct split_options chosen = {
+        .split = t->splits, .stages = o->split.stages, .precision = o->split.precision, .fuse = o->split.fuse};
+    struct scorer_wish wish = {.model = t->model,
+                               .share = t->session,
+                               .batch = o->batch,
+                               .longest = t->seq,
+                               .split = &chosen,
+                               .machine = t->machine};
+    return evaluator_open(&t->evaluator, &wish, t->seq, true, false);
+}
+
 int train_begin(struct train *t)
 {
     const struct train_options *o = t->o;
@@ -200,17 +203,23 @@ int train_begin(struct train *t)
     TRY(machine_open(&t->machine, &o->machine));
     TRY(build_graph(t));
     TRY(load(t));
-    struct split_options chosen = {.split = t->splits, .stages = o->split.stages};
+    train_record(t);
+    TRY(check_files(o));
+    if (!o->out)
+        message("%s is saved: there is no --out%s%s", o->best ? "the best model alone" : "nothing",
+                o->resume ? ", as with the folder of --resume, --out " : "", o->resume ? o->resume : "");
     if (t->val)
-        TRY(evaluator_open(&t->evaluator, &t->model, o->batch, t->seq, &chosen, false, t->machine, t->session));
-    size_t places = (size_t)(o->batch * t->seq);
-    t->tokens = calloc(places, sizeof *t->tokens);
-    t->targets = calloc(places, sizeof *t->targets);
-    return t->tokens && t->targets ? EXIT_DONE : out_of_memory("a batch", 8.0 * (double)places);
+        TRY(open_evaluator(t));
+    size_t count = (size_t)(o->batch * t->seq);
+    t->tokens = calloc(count, sizeof *t->tokens);
+    t->targets = calloc(count, sizeof *t->targets);
+    return t->tokens && t->targets ? EXIT_DONE : out_of_memory("a batch", 8.0 * (double)count);
 }
 
 void train_close(struct train *t)
 {
+    lock_release(&t->out_lock);
+    lock_release(&t->best_lock);
     profile_file_abandon(&t->profile);
     evaluator_close(&t->evaluator);
     para_session_free(t->session);
@@ -221,6 +230,7 @@ void train_close(struct train *t)
     para_dataset_free(t->val);
     para_dataset_free(t->all);
     vocabulary_close(&t->vocabulary);
+    para_model_free(t->model);
     free(t->tokens);
     free(t->targets);
 }

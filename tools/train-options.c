@@ -1,18 +1,19 @@
 /* Options of training, and what of them can be checked at once. */
 #include "tools/train.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH = 4096, TRAINER_BYTES = 4096 };
+enum { PATH = 4096 };
 
 #define FIELD(name) offsetof(struct train_options, name)
 
 static const struct option data_table[] = {
     {"data", OPTION_FILES, FIELD(data), "FILE", "text, or little-endian uint16 token ids if named *.tok16", 0, 0, true},
     {"tokenizer", OPTION_TEXT, FIELD(tokenizer), "DIR",
-     "folder with vocab.json and merges.txt, which go along with the model (default: those of --init or --resume, or "
+     "folder with vocab.json and merges.txt, or the word bytes, which go along with the model (default: those of "
+     "--init or --resume, or "
      "bytes if there are none)",
      0, 0, false},
     {"val", OPTION_TEXT, FIELD(val), "FILE", "text held out for validation", 0, 0, false},
@@ -35,7 +36,12 @@ static const struct option data_table[] = {
 static const struct option start_table[] = {
     {"init", OPTION_TEXT, FIELD(init), "DIR", "begin with this folder's model", 0, 0, false},
     {"resume", OPTION_TEXT, FIELD(resume), "DIR",
-     "go on with the run saved here: give its data, batch, steps and rates again, not the model's sizes", 0, 0, false},
+     "go on with the run saved here, given its data: the model is the folder's, and so are steps, batch, seq, order "
+     "and "
+     "rates that aren't given; those that are and differ are told",
+     0, 0, false},
+    {"reschedule", OPTION_FLAG, FIELD(reschedule), NULL,
+     "with --resume: take steps and rates that are given even where the learning rate jumps by them", 0, 0, false},
     {0},
 };
 
@@ -68,7 +74,7 @@ const struct option_group train_groups[] = {
     {"Begin", start_table, 0},
     {"Model", model_option_table, FIELD(model)},
     {"Steps", optimizer_table, 0},
-    {"Parallelism", split_option_table, FIELD(split)},
+    {"Computation", split_option_table, FIELD(split)},
     {"Memory", memory_option_table, FIELD(memory)},
     {"Machine", machine_option_table, FIELD(machine)},
     {0},
@@ -89,42 +95,19 @@ const struct train_options train_defaults = {.batch = 12,
                                              .order = "random",
                                              .split = {.split = "auto", .stages = 1}};
 
-/* A number of a folder's trainer.json, here as text without its end; NULL if the file doesn't say. */
-static const char *trainer_number(const char *folder, const char *key, char text[TRAINER_BYTES])
-{
-    char path[PATH];
-    snprintf(path, sizeof path, "%s/trainer.json", folder);
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return NULL;
-    text[fread(text, 1, TRAINER_BYTES - 1, file)] = '\0';
-    fclose(file);
-    const char *number = strstr(text, key);
-    number = number ? strchr(number, ':') : NULL;
-    return number ? number + 1 : NULL;
-}
-
-/* The steps that the run saved in a folder has done; negative if that can't be told. */
-static long long steps_done(const char *folder)
-{
-    char text[TRAINER_BYTES];
-    const char *step = trainer_number(folder, "\"step\"", text);
-    return step ? strtoll(step, NULL, 10) : -1;
-}
-
 /* Whether a folder has the best model so far of the run saved in another: both know the same best loss. */
 static bool is_best_of(const char *folder, const char *run)
 {
-    char here[TRAINER_BYTES], there[TRAINER_BYTES];
-    const char *own = trainer_number(folder, "\"best_loss\"", here), *best = trainer_number(run, "\"best_loss\"", there);
-    return own && best && strtod(own, NULL) >= 0 && strtod(own, NULL) == strtod(best, NULL);
+    para_trainer here, there;
+    return para_checkpoint_trainer(folder, &here, NULL) == 0 && para_checkpoint_trainer(run, &there, NULL) == 0 &&
+           here.best_loss >= 0 && here.best_loss == there.best_loss;
 }
 
 /* Whether a folder, or what a crash left of it under another name, has a model. */
 static bool holds_model(const char *folder)
 {
     static const char *const names[] = {"/model.safetensors", "/model.safetensors.index.json",
-                                        ".paragraph-old/model.safetensors"};
+                                        ".paragraph-next/model.safetensors"};
     bool found = false;
     for (size_t i = 0; i < sizeof names / sizeof names[0] && !found; i++) {
         char path[PATH];
@@ -142,11 +125,11 @@ static int check_folder(const struct train_options *o, const char *option, const
     snprintf(lead, sizeof lead, "%s: ", option);
     bool own = o->overwrite || (o->resume && (same_folder(o->resume, folder) || is_best_of(folder, o->resume)));
     if (!own && holds_model(folder)) {
-        long long steps = steps_done(folder);
-        if (steps < 0)
+        para_trainer trainer;
+        if (para_checkpoint_trainer(folder, &trainer, NULL) < 0)
             return misused("%s%s holds a model; --overwrite replaces it", lead, folder);
         return misused("%s%s holds a model of %lld steps; --resume %s goes on, --overwrite replaces it", lead, folder,
-                       steps, folder);
+                       (long long)trainer.step, folder);
     }
     return para_checkpoint_check(folder, &err) < 0 ? refused(lead, &err) : EXIT_DONE;
 }
@@ -160,11 +143,26 @@ static int check_numbers(const struct train_options *o)
     return EXIT_DONE;
 }
 
-int train_check(const struct train_options *o)
+/* Whether one folder lies in another, whichever are there yet: each is replaced whole, and holds files alone. */
+static bool lies_in(const char *inner, const char *outer)
+{
+    char path[PATH];
+    if (snprintf(path, sizeof path, "%s", inner) >= (int)sizeof path)
+        return false;
+    for (char *slash; (slash = strrchr(path, '/')) && slash > path;) {
+        *slash = '\0';
+        if (strcmp(path, outer) == 0 || same_folder(path, outer))
+            return true;
+    }
+    return false;
+}
+
+int train_check(struct train_options *o)
 {
     bool validates = o->val || o->val_fraction > 0;
     if (o->init && o->resume)
         return misused("--init begins a run and --resume goes on with one; give one of them");
+    TRY(train_recall(o));
     TRY(check_numbers(o));
     if (o->val && o->val_fraction > 0)
         return misused("--val and --val-fraction both give the text held out; give one of them");
@@ -174,6 +172,8 @@ int train_check(const struct train_options *o)
         return misused("--save-every needs --out");
     if (o->out && o->best && (strcmp(o->out, o->best) == 0 || same_folder(o->out, o->best)))
         return misused("--out and --best are both %s, expected two folders", o->out);
+    if (o->out && o->best && (lies_in(o->out, o->best) || lies_in(o->best, o->out)))
+        return misused("--out %s and --best %s lie one in the other, expected them side by side", o->out, o->best);
     if (o->out)
         TRY(check_folder(o, "--out", o->out));
     return o->best ? check_folder(o, "--best", o->best) : EXIT_DONE;

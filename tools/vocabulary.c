@@ -10,8 +10,11 @@
 
 enum { BYTES_VOCAB = 256, IDS_OF_16_BITS = 65536, READ_BYTES = 1 << 20 };
 
-static const char *const FILES[] = {"vocab.json", "merges.txt"};
-enum { FILE_COUNT = sizeof FILES / sizeof FILES[0] };
+/* A tokenizer's files. The first two it must have; the others go along if they are there. */
+static const char *const FILES[] = {
+    "vocab.json",    "merges.txt", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json",
+    "tokenizer.json"};
+enum { NEEDED_FILES = 2, FILE_COUNT = sizeof FILES / sizeof FILES[0] };
 
 /* FOLDER/NAME, to be freed; NULL when memory runs out. */
 static char *join(const char *folder, const char *name)
@@ -27,7 +30,7 @@ static char *join(const char *folder, const char *name)
 static bool has_tokenizer(const char *folder)
 {
     bool found = false;
-    for (int i = 0; i < FILE_COUNT && !found; i++) {
+    for (int i = 0; i < NEEDED_FILES && !found; i++) {
         char *path = join(folder, FILES[i]);
         found = path && access(path, F_OK) == 0;
         free(path);
@@ -38,7 +41,8 @@ static bool has_tokenizer(const char *folder)
 int vocabulary_open(struct vocabulary *v, const char *given, const char *folder)
 {
     para_error err;
-    *v = (struct vocabulary){.folder = given ? given : folder && has_tokenizer(folder) ? folder : NULL};
+    bool bytes = given && strcmp(given, "bytes") == 0 && access(given, F_OK) != 0;
+    *v = (struct vocabulary){.folder = bytes ? NULL : given ? given : folder && has_tokenizer(folder) ? folder : NULL};
     return para_tokenizer_open(&v->tokenizer, v->folder, &err) < 0 ? broken(&err) : EXIT_DONE;
 }
 
@@ -48,9 +52,9 @@ void vocabulary_close(struct vocabulary *v)
     *v = (struct vocabulary){0};
 }
 
-int vocabulary_check(const struct vocabulary *v, const para_gpt2 *model, const char *folder)
+int vocabulary_check(const struct vocabulary *v, const para_model *model, const char *folder)
 {
-    long long has = para_tokenizer_vocab(v->tokenizer), vocab = model->vocab;
+    long long has = para_tokenizer_vocab(v->tokenizer), vocab = para_model_measure(model).vocab;
     if (v->folder && has > vocab)
         return failed("%s: the tokenizer has %lld tokens, the model a vocabulary of %lld; expected no more than that",
                       v->folder, has, vocab);
@@ -101,7 +105,7 @@ int vocabulary_copy(const struct vocabulary *v, const char *folder)
         if (!to || (v->folder && !from))
             code = out_of_memory("a file's name", 0);
         else
-            code = from ? copy_file(from, to) : drop_file(to);
+            code = from && (i < NEEDED_FILES || access(from, F_OK) == 0) ? copy_file(from, to) : drop_file(to);
         free(from);
         free(to);
     }
@@ -168,61 +172,20 @@ bool data_is_ids(const char *path)
     return length >= 6 && strcmp(path + length - 6, ".tok16") == 0;
 }
 
-/* Encode a text into a temporary file, whose path *out, to be freed, may be set after a failure too. */
-static int encode_aside(char **out, const char *path, const struct vocabulary *v)
-{
-    const char *folder = getenv("TMPDIR");
-    struct encoding sum = {0};
-    *out = join(folder && *folder ? folder : "/tmp", "paragraph-XXXXXX.tok16");
-    int file = *out ? mkstemps(*out, (int)strlen(".tok16")) : -1;
-    FILE *stream = file >= 0 ? fdopen(file, "wb") : NULL;
-    if (!stream)
-        return failed("%s: can't be made, for the ids of %s: %s", *out ? *out : "a temporary file", path,
-                      strerror(errno));
-    int code = vocabulary_encode(v, path, false, stream, &sum);
-    if (fclose(stream) != 0 && code == EXIT_DONE)
-        code = failed("%s: can't be written, for the ids of %s: %s", *out, path, strerror(errno));
-    return code;
-}
-
-/* Encode each text into a temporary file, which goes once it is read. */
-static int open_encoded(para_dataset **out, const struct option_files *files, const struct vocabulary *v,
-                        const para_gpt2 *model)
+int data_open(para_dataset **out, const struct option_files *files, const struct vocabulary *v, const para_model *model)
 {
     para_error err;
-    int code = EXIT_DONE;
-    char **aside = calloc((size_t)files->count, sizeof *aside);
-    const char **paths = calloc((size_t)files->count, sizeof *paths);
-    if (!aside || !paths)
-        code = out_of_memory("the names of data files", 16.0 * files->count);
-    for (int i = 0; i < files->count && code == EXIT_DONE; i++) {
-        if (!data_is_ids(files->paths[i]))
-            code = encode_aside(&aside[i], files->paths[i], v);
-        paths[i] = aside[i] ? aside[i] : files->paths[i];
-    }
-    if (code == EXIT_DONE && para_dataset_open(out, paths, files->count, model->vocab, &err) < 0)
-        code = broken(&err);
-    for (int i = 0; aside && i < files->count; i++) {
-        if (aside[i])
-            unlink(aside[i]);
-        free(aside[i]);
-    }
-    free(aside);
-    free(paths);
-    return code;
-}
-
-int data_open(para_dataset **out, const struct option_files *files, const struct vocabulary *v, const para_gpt2 *model)
-{
-    para_error err;
+    int64_t vocab = para_model_measure(model).vocab;
+    if (v->folder && para_dataset_encode(out, files->paths, files->count, v->tokenizer, vocab, &err) < 0)
+        return broken(&err);
     if (v->folder)
-        return open_encoded(out, files, v, model);
+        return EXIT_DONE;
     for (int i = 0; i < files->count; i++)
-        if (!data_is_ids(files->paths[i]) && model->vocab != BYTES_VOCAB)
+        if (!data_is_ids(files->paths[i]) && vocab != BYTES_VOCAB)
             return failed("%s: is read as bytes, for which the model's vocabulary is %lld, expected %d (or --tokenizer "
                           "DIR, or token ids in a file named *.tok16)",
-                          files->paths[i], (long long)model->vocab, BYTES_VOCAB);
-    return para_dataset_open(out, files->paths, files->count, model->vocab, &err) < 0 ? broken(&err) : EXIT_DONE;
+                          files->paths[i], (long long)vocab, BYTES_VOCAB);
+    return para_dataset_open(out, files->paths, files->count, vocab, &err) < 0 ? broken(&err) : EXIT_DONE;
 }
 
 bool same_folder(const char *a, const char *b)

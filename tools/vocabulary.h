@@ -17,9 +17,9 @@ struct vocabulary {
 int vocabulary_open(struct vocabulary *v, const char *given, const char *folder);
 void vocabulary_close(struct vocabulary *v);
 /* Check that the model, which was read from `folder`, has all of the tokenizer's ids. */
-int vocabulary_check(const struct vocabulary *v, const para_gpt2 *model, const char *folder);
-/* Put copies of vocab.json and merges.txt into a folder, unless they came from there; without a tokenizer, remove
- * those that are there. */
+int vocabulary_check(const struct vocabulary *v, const para_model *model, const char *folder);
+/* Put copies of vocab.json, merges.txt and what else a tokenizer has into a folder, unless they came from there;
+ * without a tokenizer, remove those that are there. */
 int vocabulary_copy(const struct vocabulary *v, const char *folder);
 
 /* How much text became how many ids. */
@@ -31,7 +31,8 @@ struct encoding {
 int vocabulary_encode(const struct vocabulary *v, const char *path, bool specials, FILE *out, struct encoding *sum);
 
 /* Open files as one sequence of ids: *.tok16 as they are, others encoded. */
-int data_open(para_dataset **out, const struct option_files *files, const struct vocabulary *v, const para_gpt2 *model);
+int data_open(para_dataset **out, const struct option_files *files, const struct vocabulary *v,
+              const para_model *model);
 bool data_is_ids(const char *path);
 
 /* Whether two paths lead to one folder. */

@@ -4,11 +4,16 @@
 #define PARAGRAPH_DATA_H
 
 #include <paragraph/models.h>
+#include <paragraph/optim.h>
 #include <paragraph/session.h>
+#include <paragraph/tokenizer.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/** @defgroup safetensors Safetensors files
+ * @{ */
 
 /** A safetensors file, mapped read only; every offset, size, shape and type is checked when it is opened. */
 typedef struct para_safetensors para_safetensors;
@@ -23,7 +28,8 @@ typedef struct para_entry {
     size_t bytes;     /**< of `data` */
 } para_entry;
 
-/** Open and check a file. Errors name the file, the tensor, and what was expected. */
+/** Open and check a file. A tensor of a type that Paragraph lacks is left out, and logged. Returns 0, PARA_EIO,
+ * PARA_EFORMAT or PARA_ENOMEM; errors name the file, the tensor, and what was expected. */
 PARA_API int para_safetensors_open(para_safetensors **out, const char *path, para_error *err);
 /** Unmap and free a file and its entries; NULL is welcome. */
 PARA_API void para_safetensors_close(para_safetensors *f);
@@ -33,53 +39,122 @@ PARA_API int para_safetensors_count(const para_safetensors *f);
 PARA_API para_entry para_safetensors_entry(const para_safetensors *f, int i);
 /** Find a tensor by name: its number, or -1. */
 PARA_API int para_safetensors_find(const para_safetensors *f, const char *name);
-/** Write a file whole: to `path`.tmp, synced, then renamed. Entries are written in the order given. */
+/** Write a file whole: to `path`.paragraph-new, synced, then renamed, so that `path` is the old file or the new one.
+ * Entries are written in the order given. Returns 0, PARA_EINVAL or PARA_ERANGE for entries that no file can
+ * have, PARA_EIO or PARA_ENOMEM. */
 PARA_API int para_safetensors_write(const char *path, const para_entry *entries, int count, para_error *err);
+
+/** @} */
+
+/** @defgroup dataset Token data
+ * @{ */
 
 /** A sequence of token ids. */
 typedef struct para_dataset para_dataset;
 
 /** Read files into one sequence: names ending in .tok16 as little-endian uint16 ids, others as text by bytes.
- * Ids must be below `vocab`. */
-PARA_API int para_dataset_open(para_dataset **out, const char *const paths[], int count, int64_t vocab, para_error *err);
+ * Returns 0, PARA_EIO, PARA_EFORMAT (an odd number of bytes), PARA_ERANGE, naming the file and where, for an id that
+ * isn't below `vocab`, or PARA_ENOMEM. The caller frees *out. A sequence may be read by several threads. */
+PARA_API int para_dataset_open(para_dataset **out, const char *const paths[], int count, int64_t vocab,
+                               para_error *err);
+/** The same, but texts become the ids of a tokenizer of at most 65536 tokens, special ones read as text. */
+PARA_API int para_dataset_encode(para_dataset **out, const char *const paths[], int count, const para_tokenizer *t,
+                                 int64_t vocab, para_error *err);
 /** Free a sequence or a view; NULL is welcome. */
 PARA_API void para_dataset_free(para_dataset *d);
 /** Return the number of tokens. */
 PARA_API int64_t para_dataset_tokens(const para_dataset *d);
-/** Make a view of tokens begin to end - 1; it must be freed before `d`. */
+/** Make a view of tokens begin to end - 1; it must be freed before `d`. Returns 0, PARA_ERANGE or PARA_ENOMEM. */
 PARA_API int para_dataset_part(para_dataset **out, const para_dataset *d, int64_t begin, int64_t end, para_error *err);
+/** Copy tokens begin to begin + count - 1 to `ids`. Returns 0, or PARA_ERANGE if there are fewer. */
+PARA_API int para_dataset_read(const para_dataset *d, int64_t begin, int64_t count, int32_t *ids, para_error *err);
 /** Fill `tokens` and `targets` (batch x seq each; targets are the tokens one later) with the windows of step
  * number `step`: random starts drawn from (seed, step, row), or, if `sequential`, windows from the start in
- * order, stride seq, wrapping. Returns PARA_ERANGE if the sequence is shorter than seq + 1. */
-PARA_API int para_dataset_batch(const para_dataset *d, int64_t batch, int64_t seq, int64_t step, uint64_t seed, bool sequential,
-                                int32_t *tokens, int32_t *targets, para_error *err);
-/** Number of whole windows of seq + 1 tokens at stride seq: what an evaluation reads. */
+ * order, stride seq, wrapping. Returns 0; PARA_EINVAL for a batch or seq less than 1 or a negative step;
+ * PARA_ERANGE if the sequence is shorter than seq + 1. */
+PARA_API int para_dataset_batch(const para_dataset *d, int64_t batch, int64_t seq, int64_t step, uint64_t seed,
+                                bool sequential, int32_t *tokens, int32_t *targets, para_error *err);
+/** Return the number of whole windows of seq + 1 tokens at stride seq: what an evaluation reads. */
 PARA_API int64_t para_dataset_windows(const para_dataset *d, int64_t seq);
 
-/** What a checkpoint says of the run beside the tensors. */
+/** @} */
+
+/** @defgroup choices Multiple choice
+ * @{ */
+
+/** Questions of multiple choice: a text, endings of it, and which of them is right. */
+typedef struct para_choices para_choices;
+
+/** One question; the strings live as long as the questions. */
+typedef struct para_choice {
+    int64_t line;               /**< of the file, from 1 */
+    const char *context;        /**< what the endings continue; not empty */
+    const char *const *endings; /**< `count` of them, none empty */
+    int count;                  /**< at least 2 */
+    int label;                  /**< the number of the right ending */
+} para_choice;
+
+/** Read JSON lines as HellaSwag has them (Zellers et al., 2019): "ctx" or "prompt", a string; "endings", strings; and
+ * "label", the right one's number, which may be a string of digits; other keys are passed over, and so are lines of
+ * white space. Returns 0, PARA_EIO, PARA_EFORMAT, naming file, line and key, or PARA_ENOMEM. The caller frees *out. */
+PARA_API int para_choices_open(para_choices **out, const char *path, para_error *err);
+/** Free questions; NULL is welcome. */
+PARA_API void para_choices_free(para_choices *c);
+/** Return how many questions there are, at least 1. */
+PARA_API int64_t para_choices_count(const para_choices *c);
+/** Return question number `i`, from 0, which lives as long as `c`; NULL if there is none. */
+PARA_API const para_choice *para_choices_item(const para_choices *c, int64_t i);
+
+/** @} */
+
+/** @defgroup checkpoint Checkpoints
+ * @{ */
+
+/** What a checkpoint says of the run beside the tensors. From `batch` on it is how the run was trained last, which a
+ * run that goes on may be held against; all zero where nobody said. */
 typedef struct para_trainer {
-    int64_t step;       /**< steps done */
-    uint64_t seed;      /**< of initial values, windows and dropout */
-    double best_loss;   /**< best validation loss so far; negative: none */
+    int64_t step;             /**< steps done */
+    uint64_t seed;            /**< of initial values, windows and dropout */
+    double best_loss;         /**< best validation loss so far; negative: none */
+    int64_t batch;            /**< windows of a step; 0: it and what follows aren't known */
+    int64_t seq;              /**< tokens of a window */
+    bool sequential;          /**< windows in order, not at random; as para_dataset_batch() takes it */
+    para_adamw_options adamw; /**< rates, and the schedule with its steps */
 } para_trainer;
 
-/** Save a session's GPT-2 as a Hugging Face style folder, config.json and model.safetensors, and, with `trainer`,
+/** Save a session's model as a Hugging Face style folder, config.json and model.safetensors, and, with `trainer`,
  * optimizer.safetensors and trainer.json. Written to a temporary folder beside `dir`, synced, then put in place:
- * a crash at any instant leaves the old folder or the new one. Splits don't show in the files. */
-PARA_API int para_checkpoint_save(const char *dir, const para_gpt2 *model, const para_graph *g, para_session *s,
+ * a crash at any instant leaves the old folder or the new one. Splits don't show in the files. Returns 0; PARA_EINVAL
+ * or PARA_EIO, naming the file; PARA_ENAME for a parameter that the family's files have no name for; PARA_ESUPPORT
+ * for int8 weights; PARA_ERANGE if, with `trainer`, a parameter isn't finite; PARA_ENOMEM. On failure `dir` is what it
+ * was, and the message says where the new folder is, if there is one. Between runs only. */
+PARA_API int para_checkpoint_save(const char *dir, const para_model *model, const para_graph *g, para_session *s,
                                   const para_trainer *trainer, para_error *err);
 /** Check, before hours of work, that para_checkpoint_save() can write `dir`: that its parent takes a new folder and
  * that `dir`, if it exists, is a folder of files alone. Returns PARA_EINVAL or PARA_EIO, saying what is wrong. */
 PARA_API int para_checkpoint_check(const char *dir, para_error *err);
-/** Read config.json of a folder, and hold its sizes against the weights, if they are there. Errors name the field or
- * the tensor and what was expected. */
-PARA_API int para_checkpoint_config(const char *dir, para_gpt2 *out, para_error *err);
+/** Read trainer.json of a folder. Returns 0, PARA_EIO (if there is none), PARA_EFORMAT or PARA_ENOMEM. */
+PARA_API int para_checkpoint_trainer(const char *dir, para_trainer *out, para_error *err);
+/** Make the model that config.json of a folder describes, and hold its sizes against the weights, if they are there.
+ * Returns 0, PARA_EIO, PARA_EFORMAT, PARA_ESHAPE or PARA_ENOMEM; errors name the field or the tensor and what was
+ * expected. The caller frees *out. */
+PARA_API int para_model_open(para_model **out, const char *dir, para_error *err);
+/** List the tokens that end a text: eos_token_id of config.json and generation_config.json, a number or a list in
+ * either. *ids, to be freed by para_tokens_free(), holds *count; NULL for none. Returns 0, PARA_EIO, PARA_EFORMAT or
+ * PARA_ENOMEM. */
+PARA_API int para_checkpoint_ends(const char *dir, int32_t **ids, int64_t *count, para_error *err);
 /** Load a folder's parameters into a session and, if `trainer` isn't NULL, its optimizer states and trainer.json
  * (PARA_EIO if absent). Weights are in model.safetensors or in the files of model.safetensors.index.json, float32,
  * float16 or bfloat16, and become the graph's type as para_session_set_weight() has it; names may or may not begin with
- * "transformer.". A failure before the first tensor is read
- * leaves the session as it was. */
-PARA_API int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer, para_error *err);
+ * the family's prefix, "transformer." of GPT-2. Returns 0; PARA_EIO; PARA_EFORMAT, which is also of a tensor
+ * that is missing, of another type, or has no value in the graph; PARA_ESHAPE; PARA_ESUPPORT where the file means
+ * another model; PARA_ENOMEM; errors name the file and the tensor. A failure before the first tensor is read leaves the
+ * session as it was. Between runs only.
+ */
+PARA_API int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer,
+                                  para_error *err);
+
+/** @} */
 
 #ifdef __cplusplus
 }

@@ -4,7 +4,10 @@
  * A graph is open while it is built and const once sealed. Builder calls return a tensor, or NULL with the
  * error kept in the graph; NULL inputs pass through, so a chain of calls is checked once, at para_graph_seal().
  * Tensors belong to their graph and live as long as it does. A graph is not for several threads while it is
- * open; a sealed one is read only and may be shared. */
+ * open; a sealed one is read only and may be shared.
+ *
+ * The order of passes: backward, optimizer, precision, split, spread or stage, accumulate, fuse, recompute, plan.
+ * (Precision, spread and fuse don't exist yet.) The first two append to an open graph, the others take a sealed one. */
 #ifndef PARAGRAPH_GRAPH_H
 #define PARAGRAPH_GRAPH_H
 
@@ -15,6 +18,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/** @defgroup build Building a graph
+ * @{ */
 
 /** Values and the nodes that make them. */
 typedef struct para_graph para_graph;
@@ -40,10 +46,11 @@ typedef struct para_dim {
 
 /** What a tensor is to its graph. */
 typedef enum para_kind {
-    PARA_INPUT,       /**< set by the user before the first run, and again where it changes */
-    PARA_PARAMETER,   /**< trained; kept between runs */
-    PARA_STATE,       /**< kept between runs and updated in place: moments, step numbers */
-    PARA_INTERMEDIATE /**< made by a node */
+    PARA_INPUT,        /**< set by the user before the first run, and again where it changes */
+    PARA_PARAMETER,    /**< trained; kept between runs */
+    PARA_STATE,        /**< kept between runs and updated in place: moments, step numbers */
+    PARA_INTERMEDIATE, /**< made by a node */
+    PARA_COPY          /**< a parameter in bfloat16, written by whoever writes the parameter; kept between runs */
 } para_kind;
 
 /** How a parameter or a state begins. Draws are counter-based: they depend on the seed, the tensor's number
@@ -69,8 +76,8 @@ PARA_API para_tensor *para_input(para_graph *g, const char *name, para_dtype dty
 /** Add a parameter, float32, with its initial value. The name, with the open scopes before it, must be new. */
 PARA_API para_tensor *para_param(para_graph *g, const char *name, const para_dim *dims, para_init init);
 
-/** Add a parameter of type float32, bfloat16 or int8; its initial values are rounded to the nearest of the type, int8 to
- * -127 to 127. Values of fewer bits save memory and time where weights are read, not trained: para_embedding() takes
+/** Add a parameter of type float32, bfloat16 or int8; its initial values are rounded to the nearest of the type, int8
+ * to -127 to 127. Values of fewer bits save memory and time where weights are read, not trained: para_embedding() takes
  * such tables and para_matmul() such second operands. para_session_set_weight() fills them from float32. */
 PARA_API para_tensor *para_param_as(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims,
                                     para_init init);
@@ -99,9 +106,9 @@ PARA_API void para_graph_fail(para_graph *g, const para_error *err);
  *
  * Gradient nodes inherit the scope and the axis names of the node they come from. After it, para_grad() finds
  * the gradients. Returns 0; PARA_ESHAPE if `loss` is not a float32 scalar; PARA_ESUPPORT, naming the node, for
- * an op without a gradient on the way, or for a parameter that isn't float32; PARA_EINVAL if the graph is sealed or has its gradients already. It comes
- * before the optimizer and before para_graph_seal(). A failure is kept in an open graph, as a builder call's is:
- * para_graph_seal() refuses it, and it is good for para_graph_free() alone. */
+ * an op without a gradient on the way, or for a parameter that isn't float32; PARA_EINVAL if the graph is sealed or has
+ * its gradients already. It comes before the optimizer and before para_graph_seal(). A failure is kept in an open
+ * graph, as a builder call's is: para_graph_seal() refuses it, and it is good for para_graph_free() alone. */
 PARA_API int para_graph_backward(para_graph *g, para_tensor *loss, para_error *err);
 
 /** Return the gradient of a parameter, or of any tensor on the way, after para_graph_backward(); else NULL. A copy
@@ -113,8 +120,28 @@ PARA_API para_tensor *para_grad(const para_graph *g, const para_tensor *t);
  * still open or a node updates a value that it also reads; what para_graph_verify() finds. */
 PARA_API int para_graph_seal(para_graph *g, para_error *err);
 
-/** Check every rule that a legal graph keeps; passes are followed by it in tests. */
+/** Check every rule that a legal graph keeps, as sealing does. Returns 0, or what is wrong: PARA_EINVAL, PARA_ESHAPE,
+ * PARA_EAXIS, PARA_ERANGE; or PARA_ENOMEM. */
 PARA_API int para_graph_verify(const para_graph *g, para_error *err);
+
+/** @} */
+
+/** @defgroup passes Passes from graph to graph
+ * @{ */
+
+/** Compute in bfloat16.
+ *
+ * Activations and their gradients become bfloat16; sums, statistics, the loss and the gradients of parameters stay
+ * float32, as do parameters and the optimizer's states: what a checkpoint holds, and para_session_get() gives, doesn't
+ * change. Nodes read a parameter in a copy of bfloat16, PARA_COPY, which is written whenever the parameter is: by
+ * initial values, by para_session_set() and by updates. Outputs and inputs keep their types. An op that knows float32
+ * alone gets casts.
+ *
+ * It comes after backward and optimizer and before splits. `dtype` is PARA_BF16, or PARA_F32, which copies the graph.
+ * `g` is read only and must be sealed; *out is sealed and the caller frees it. Returns 0; PARA_EINVAL for another type,
+ * or if `g` is split; PARA_ESUPPORT if an op that updates a parameter can't write such a copy; PARA_ENOMEM. On failure
+ * *out is untouched. Source: Micikevicius et al., "Mixed precision training", 2018. */
+PARA_API int para_graph_precision(para_graph **out, const para_graph *g, para_dtype dtype, para_error *err);
 
 /** Repeat forward nodes in the backward part, so that less is kept from the one to the other.
  *
@@ -125,8 +152,8 @@ PARA_API int para_graph_verify(const para_graph *g, para_error *err);
  * with infinity whole units are repeated, with 8 norms, activations, dropout and sums, but no products.
  *
  * Repeated nodes draw and compute the same bits: results are those of `g`, bit by bit. They don't begin before the
- * backward pass has come to where they stand (PARA_AFTER). Come after splits, placing and para_graph_accumulate(),
- * whose choices then don't depend on it. `g` is read only and must be sealed; *out is sealed and the caller frees it.
+ * backward pass has come to where they stand (PARA_AFTER). It comes late in the order of passes (above), so
+ * that others' choices don't depend on it. `g` is read only and must be sealed; *out is sealed and the caller frees it.
  * Returns 0; PARA_EINVAL if `g` has no backward part; PARA_ENAME if no forward node is in such a scope; PARA_ERANGE if
  * flops_per_byte is negative; PARA_ENOMEM. On failure *out is untouched.
  * Source: Chen et al., "Training deep nets with sublinear memory cost", 2016. */
@@ -154,10 +181,13 @@ PARA_API int para_graph_split(para_graph **out, const para_graph *g, const char 
 PARA_API int para_graph_split_list(para_graph **out, const para_graph *g, const char *list, char *chosen,
                                    size_t chosen_bytes, para_error *err);
 
+/** Worker groups are numbered 0 to PARA_MAX_PLACES - 1: more than any one machine has workers. */
+enum { PARA_MAX_PLACES = 4096 };
+
 /** Give each node a worker group, 0 to `stages` - 1, so that contiguous runs of scopes ("layer.3") are
  * balanced by cost. Gradient and optimizer nodes go with the scope they inherit; nodes outside of any scope go to the
  * last group. `g` must be sealed; *out is a sealed copy, which the caller frees. Returns PARA_ERANGE, listing them, if
- * stages < 1 or more than there are scopes. */
+ * stages < 1 or more than there are scopes, or than PARA_MAX_PLACES. */
 PARA_API int para_graph_stage(para_graph **out, const para_graph *g, int stages, para_error *err);
 
 /** Let sums accumulate in place: where a term's op can add to an earlier term (a matrix product with beta = 1, the
@@ -165,15 +195,30 @@ PARA_API int para_graph_stage(para_graph **out, const para_graph *g, int stages,
  * goes into adding it later. Terms that the next node waits for, and terms of different worker groups, stay apart, so
  * that no chain by itself makes the longest path longer. Sums may round differently, and the same on each run.
  *
- * It comes after splits and placing: the ops it makes can't be split over what they sum up. `g` must be sealed; *out is
- * sealed and the caller frees it. Returns 0, PARA_EINVAL if `g` is open, PARA_ENOMEM. */
+ * In the order of passes (above) it comes after splits and placing: the ops it makes can't be split over what they sum
+ * up. `g` must be sealed; *out is sealed and the caller frees it. Returns 0, PARA_EINVAL if `g` is open, PARA_ENOMEM.
+ */
 PARA_API int para_graph_accumulate(para_graph **out, const para_graph *g, para_error *err);
+
+/** Let one node stand for several that an op computes in one pass over memory: a product with its bias and what
+ * follows, the gradients of a weight and its bias, the loss of a head with its gradients. It is for GPUs; for CPUs such
+ * ops have plain kernels alone. Sums are rounded less often than apart. Values that lie between aren't made any more,
+ * but for outputs, which stay.
+ *
+ * In the order of passes (above) it comes after accumulation: fused nodes can't be split along all axes. `g` must be
+ * sealed; *out is sealed and the caller frees it. Returns 0, PARA_EINVAL if `g` is open, PARA_ENOMEM. */
+PARA_API int para_graph_fuse(para_graph **out, const para_graph *g, para_error *err);
 
 /** Place nodes on worker group `group`: those in the scope `what` ("layer.3"; "" is all), or, where it has an equals
  * sign, those of that part ("heads=1"). `g` must be sealed; *out is a sealed copy, which the caller frees. With as many
  * workers as groups or more, a group is a run of neighbouring workers; with fewer, groups take them in turn. Returns
- * PARA_ENAME if no node is meant, PARA_ERANGE if group < 0. */
+ * PARA_ENAME if no node is meant, PARA_ERANGE if `group` is not 0 to PARA_MAX_PLACES - 1. */
 PARA_API int para_graph_place(para_graph **out, const para_graph *g, const char *what, int group, para_error *err);
+
+/** @} */
+
+/** @defgroup read Reading a graph
+ * @{ */
 
 /** Walk nodes in program order, which is a topological order: first, then next until NULL. */
 PARA_API const para_node *para_graph_first(const para_graph *g);
@@ -188,11 +233,14 @@ PARA_API int para_graph_tensor_count(const para_graph *g);
 /** Return the tensor of an id, NULL if there is none. */
 PARA_API const para_tensor *para_graph_tensor(const para_graph *g, int id);
 
+/** Return the splits made so far, in order, "batch=2,heads=2", or ""; it lives as long as the graph. */
+PARA_API const char *para_graph_splits(const para_graph *g);
+
 /** Find a tensor by its full name, for example "layer.0.attn.qkv.weight"; NULL if there is none. In a split
  * graph, tiles have names of their own: "wte[vocab=0]". */
 PARA_API const para_tensor *para_graph_find(const para_graph *g, const char *name);
 
-/** Return the place of a node in its graph. */
+/** Return the id of a node: its index in program order, from 0 on. */
 PARA_API int para_node_id(const para_node *n);
 /** Return the full name, scopes included; it lives as long as the graph. */
 PARA_API const char *para_node_name(const para_node *n);
@@ -205,7 +253,8 @@ PARA_API const char *para_node_scope(const para_node *n);
 PARA_API const char *para_node_part(const para_node *n);
 /** Return the id of the node of the graph as written from which splits made this one; its own id if none. */
 PARA_API int para_node_origin(const para_node *n);
-/** Tell whether the node comes after the forward pass: a gradient's, one that is repeated for gradients, the optimizer's. */
+/** Tell whether the node comes after the forward pass: a gradient's, one that is repeated for gradients, the
+ * optimizer's. */
 PARA_API bool para_node_backward(const para_node *n);
 /** Return the worker group of a node, -1 if it has none. */
 PARA_API int para_node_place(const para_node *n);
@@ -217,12 +266,12 @@ PARA_API double para_node_bytes(const para_node *n);
 PARA_API int para_node_inputs(const para_node *n);
 /** Return the number of results. */
 PARA_API int para_node_outputs(const para_node *n);
-/** Return operand number `i`. */
+/** Return operand number `i`; NULL if there is none. */
 PARA_API const para_tensor *para_node_input(const para_node *n, int i);
-/** Return result number `i`. */
+/** Return result number `i`; NULL if there is none. */
 PARA_API const para_tensor *para_node_output(const para_node *n, int i);
 
-/** Return the place of a tensor in its graph. */
+/** Return the id of a tensor: its index among the graph's tensors, from 0 on. */
 PARA_API int para_tensor_id(const para_tensor *t);
 /** Return the full name, scopes included; it lives as long as the graph. */
 PARA_API const char *para_tensor_name(const para_tensor *t);
@@ -234,7 +283,8 @@ PARA_API para_kind para_tensor_kind(const para_tensor *t);
 PARA_API para_dtype para_tensor_dtype(const para_tensor *t);
 /** Return the number of dimensions. */
 PARA_API int para_tensor_rank(const para_tensor *t);
-/** Return dimension `i` (the axis's name lives as long as the graph); extents are the tile's. */
+/** Return dimension `i` (the axis's name lives as long as the graph); extents are the tile's. Of a dimension that the
+ * tensor lacks, this and the next two give NULL and 0. */
 PARA_API para_dim para_tensor_dim(const para_tensor *t, int i);
 /** Return the whole extent of dimension `i`, of which the tile has a part. */
 PARA_API int64_t para_tensor_whole(const para_tensor *t, int i);
@@ -247,27 +297,58 @@ PARA_API size_t para_tensor_bytes(const para_tensor *t);
 /** Return the node that makes the value; NULL for inputs, and for parameters and states as they begin. */
 PARA_API const para_node *para_tensor_producer(const para_tensor *t);
 
+/** @} */
+
+/** @defgroup dump Dumps and graph files
+ * @{ */
+
 /** Write the graph for reading: a line per value and node, with shapes, parts, and, for every value that a
  * split had to leave whole, the reason. Scopes below depth `fold` are folded to one line, and so are
- * their parameters and states; 0 folds nothing. */
+ * their parameters and states; 0 folds nothing. Returns 0, PARA_ERANGE for a negative `fold`, or PARA_ENOMEM. PARA_EIO
+ * if `out` can't be written, here and below. */
 PARA_API int para_graph_dump_text(const para_graph *g, FILE *out, int fold, para_error *err);
 
 /** Write the graph as Graphviz DOT, one cluster per scope, nodes outlined by worker group where they are placed; an
  * edge has a label where the shape changes. `fold` as above. */
 PARA_API int para_graph_dump_dot(const para_graph *g, FILE *out, int fold, para_error *err);
 
-/** Write the graph as JSON, all of it, in a stable order: load then dump gives the same bytes. */
+/** Write the graph as a drawing, SVG in one file of its own: scopes in each other, data from above to below, forward,
+ * backward and updating nodes apart, in light or dark as the reader's system is; pointing at a box tells its values.
+ * `fold` 0 draws every node. Any other folds scopes of that depth and what lies below them, the parts that splits made
+ * of one node ("gelu x64"), and, of scopes that are equal but for a number, all but the first ("layer x12"). Names may
+ * hold any bytes: those that are no visible text are drawn as signs. Errors as above. */
+PARA_API int para_graph_dump_svg(const para_graph *g, FILE *out, int fold, para_error *err);
+
+/** Write the graph as a page for a browser, HTML in one file of its own that asks for nothing else: the drawing, in
+ * which scopes are folded and unfolded; search; and of each node its values, its cost at nominal rates and what it
+ * waits for. Without scripts it shows the folded drawing. Names as above; the same graph gives the same bytes. Returns
+ * 0, PARA_EINVAL if para_deps_new() refuses the graph, or PARA_ENOMEM. */
+PARA_API int para_graph_dump_html(const para_graph *g, FILE *out, para_error *err);
+
+/** Write the graph as JSON, all of it, in a stable order: load then dump gives the same bytes. Returns 0,
+ * PARA_EINVAL for a name that isn't UTF-8, or PARA_ENOMEM. */
 PARA_API int para_graph_dump_json(const para_graph *g, FILE *out, para_error *err);
 
 /** Read a graph that para_graph_dump_json() wrote; *out is sealed and the caller frees it. `name` is put
- * before messages. Returns PARA_EFORMAT with the place and what was expected; PARA_ESUPPORT without jansson. */
+ * before messages. Returns PARA_EFORMAT, naming the entry and what was expected; PARA_ESUPPORT without jansson. */
 PARA_API int para_graph_load_json(para_graph **out, FILE *in, const char *name, para_error *err);
+
+/** The room that para_graph_digest() takes. */
+enum { PARA_DIGEST_TEXT = 65 };
+/** Write what tells a sealed graph from all others: SHA-256 of the bytes that para_graph_dump_json() writes, as 64
+ * hexadecimal digits. Fails as that does. */
+PARA_API int para_graph_digest(const para_graph *g, char digest[PARA_DIGEST_TEXT], para_error *err);
+
+/** @} */
+
+/** @defgroup deps Dependencies
+ * @{ */
 
 /** Why one node must wait for another. */
 typedef enum para_edge_kind {
-    PARA_RAW, /**< it reads what the other wrote */
-    PARA_WAR, /**< it overwrites what the other reads */
-    PARA_WAW, /**< it overwrites what the other wrote */
+    PARA_RAW,  /**< it reads what the other wrote */
+    PARA_WAR,  /**< it overwrites what the other reads */
+    PARA_WAW,  /**< it overwrites what the other wrote */
     PARA_AFTER /**< the graph asks for it, as recomputation does, which must not begin early */
 } para_edge_kind;
 
@@ -279,18 +360,16 @@ typedef struct para_edge {
                               `from` makes */
 } para_edge;
 
-/** The most nodes that para_deps_new() analyzes, and so the most of a graph that is planned, drawn or run. */
-enum { PARA_DEPS_MAX_NODES = 131072 };
-
 /** The dependencies of a graph's nodes, after transitive reduction. */
 typedef struct para_deps para_deps;
 
-/** Analyze values and storage, of up to PARA_DEPS_MAX_NODES nodes: the analysis takes n^2 / 8 bytes for n nodes, which
- * is 2 GiB at the limit, 2 MiB for 4,000 nodes, and they are kept for para_deps_reaches(). `buffers` gives each
- * tensor's buffer number where a memory plan shares them (-1: a buffer of its own); NULL takes the graph's own
- * storage, where an update shares its old version's. Returns PARA_EINVAL if a node would read a value after it was
- * overwritten, or if buffers can't be shared so: two values that are there before the run, a node's result with its
- * operand, a new version without its old one; PARA_ERANGE for more nodes. Free with para_deps_free(). */
+/** Analyze values and storage. `buffers` gives each tensor's buffer number where several share one (-1: a buffer of
+ * its own); NULL takes the graph's own storage, where an update shares its old version's. Every edge is a
+ * real conflict, and none follows from others but in graphs of some ten thousand nodes that stand in no order to most
+ * others, where the search for a path gives up in time. Memory grows with the graph, by about a KiB a node. Returns
+ * PARA_EINVAL if a node would read a value after it was overwritten, or if buffers can't be shared so: two values that
+ * are there before the run, a node's result with its operand, a new version without its old one. Free with
+ * para_deps_free(). */
 PARA_API int para_deps_new(para_deps **out, const para_graph *g, const int *buffers, para_error *err);
 /** Free dependencies; NULL is welcome. */
 PARA_API void para_deps_free(para_deps *d);
@@ -299,7 +378,7 @@ PARA_API void para_deps_free(para_deps *d);
 PARA_API const para_edge *para_deps_of(const para_deps *d, int node, int *count);
 /** Return the node's level: 0 without predecessors, else one more than its deepest predecessor's. */
 PARA_API int para_deps_level(const para_deps *d, int node);
-/** Tell whether `to` must wait, directly or not, for `from`. */
+/** Tell whether `to` must wait, directly or not, for `from`. One thread at a time may ask about a `d`. */
 PARA_API bool para_deps_reaches(const para_deps *d, int from, int to);
 /** Return the number of edges. */
 PARA_API int para_deps_edge_count(const para_deps *d);
@@ -317,6 +396,8 @@ typedef struct para_parallelism {
  * entries are enough). */
 PARA_API int para_deps_measure(const para_deps *d, const double *cost, para_parallelism *out, int *path,
                                para_error *err);
+
+/** @} */
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
 /** @file
- * Models as graph builders. They use nothing but the public calls; an own model is written the same way. */
+ * Models as graph builders, by family. Builders use nothing but the public calls; an own model is written the same way.
+ */
 #ifndef PARAGRAPH_MODELS_H
 #define PARAGRAPH_MODELS_H
 
@@ -9,35 +10,107 @@
 extern "C" {
 #endif
 
+/** @defgroup models Models of any family
+ * @{ */
+
+/** A model: a family, such as GPT-2, and its configuration, the numbers that tell one model of it from another. It
+ * holds no weights. A model is changed by one thread at a time. */
+typedef struct para_model para_model;
+
+/** Make a model from a preset: "tiny" (a GPT-2 of 4 layers, 4 heads, 128 wide, context 64, 256 bytes), "gpt2-124m",
+ * "gpt2-355m". para_model_open() reads one from a folder. Returns 0; PARA_ENAME, listing the presets, for others;
+ * PARA_ENOMEM. The caller frees *out. */
+PARA_API int para_model_preset(para_model **out, const char *name, para_error *err);
+/** Make a copy, to be freed. Returns 0 or PARA_ENOMEM. */
+PARA_API int para_model_copy(para_model **out, const para_model *model, para_error *err);
+/** Free a model; NULL is welcome. */
+PARA_API void para_model_free(para_model *model);
+
+/** Return the family's name: "gpt2". */
+PARA_API const char *para_model_family(const para_model *model);
+
+/** A model in numbers that mean the same in every family. */
+typedef struct para_model_sizes {
+    int64_t layers;           /**< number of layers */
+    int64_t heads;            /**< attention heads: of queries */
+    int64_t kv_heads;         /**< of keys and values */
+    int64_t head_dim;         /**< width of a head */
+    int64_t embd;             /**< width */
+    int64_t ff;               /**< width of the feed-forward part */
+    int64_t vocab;            /**< number of token ids */
+    int64_t context;          /**< longest sequence */
+    int64_t layer_parameters; /**< parameters of the matrices of all layers */
+    int64_t head_parameters;  /**< of the matrix that makes the logits, be it tied to the token table or not */
+    int64_t parameters;       /**< all, each once */
+} para_model_sizes;
+
+/** Return the sizes of a model that passes para_model_check(). */
+PARA_API para_model_sizes para_model_measure(const para_model *model);
+
+/** Set one size that the family's configuration has, by its name in para_model_sizes: of GPT-2 layers, heads, embd, ff,
+ * vocab or context. Whether it suits the others, para_model_check() tells. Returns 0, or PARA_ENAME, listing the
+ * family's, for other names. */
+PARA_API int para_model_set_size(para_model *model, const char *name, int64_t value, para_error *err);
+/** Set the probability of dropout in training, at least 0 and less than 1; attention weights are left whole. Returns 0,
+ * or PARA_ESUPPORT for more than 0 if the family has no dropout. */
+PARA_API int para_model_set_dropout(para_model *model, double probability, para_error *err);
+/** Set the type of the matrices: PARA_F32, or, to read rather than train them, PARA_BF16 or PARA_I8. */
+PARA_API void para_model_set_weights(para_model *model, para_dtype type);
+
+/** Check every number, as building and saving do. Returns 0, PARA_ERANGE or PARA_EINVAL; err says which number and what
+ * was expected. */
+PARA_API int para_model_check(const para_model *model, para_error *err);
+
+/** What building a model made; targets and loss are NULL without `training`. */
+typedef struct para_model_graph {
+    para_tensor *tokens;  /**< input "tokens", int32 (batch, seq) */
+    para_tensor *targets; /**< input "targets", int32 (batch, seq); -100 is not counted */
+    para_tensor *logits;  /**< "logits" (batch, seq, vocab); an output without `training` */
+    para_tensor *loss;    /**< output "loss", scalar */
+} para_model_graph;
+
+/** Build a model in an open graph for `batch` windows of `seq` tokens (at most the context). Scopes are "embed",
+ * "layer.N" and "head"; parameters are named as the family's builder says: para_gpt2_build(). Errors are kept in the
+ * graph. */
+PARA_API para_model_graph para_model_build(para_graph *g, const para_model *model, int64_t batch, int64_t seq,
+                                           bool training);
+/** What a graph that makes text keeps of each row's tokens between runs, and how many it takes. */
+typedef struct para_caches {
+    int64_t batch;  /**< rows, each a text */
+    int64_t seq;    /**< new tokens of each row, a run */
+    int64_t cache;  /**< how many tokens each row's own caches hold; 0: its one row is read into the prefix */
+    int64_t prefix; /**< how many tokens caches hold that all rows read, the beginning of all texts; 0: none */
+    int64_t rows;   /**< how many rows the own caches have, of which each of the batch is told one; 0: as the batch */
+} para_caches;
+
+/** Build a model for making text: new tokens in, the keys and values of earlier ones kept in caches, as
+ * para_gpt2_build_cached() describes it. Errors are kept in the graph. */
+PARA_API para_model_graph para_model_build_cached(para_graph *g, const para_model *model, const para_caches *caches);
+
+/** @} */
+
+/** @defgroup gpt2 GPT-2
+ * @{ */
+
 /** GPT-2 (Radford et al., 2019): pre-norm decoder, learned positions, gelu, tied head. */
 typedef struct para_gpt2 {
-    int64_t layers;  /**< number of layers */
-    int64_t heads;   /**< attention heads; they divide embd */
-    int64_t embd;    /**< width */
-    int64_t ff;      /**< width of the feed-forward part */
-    int64_t vocab;   /**< number of token ids */
-    int64_t context; /**< longest sequence */
-    double dropout;  /**< of embeddings and of both residual branches, while training; 0: none */
-    double norm_eps; /**< added to the variance in norms */
+    int64_t layers;      /**< number of layers */
+    int64_t heads;       /**< attention heads; they divide embd */
+    int64_t embd;        /**< width */
+    int64_t ff;          /**< width of the feed-forward part */
+    int64_t vocab;       /**< number of token ids */
+    int64_t context;     /**< longest sequence */
+    double dropout;      /**< of both residual branches, while training; 0: none */
+    double embd_dropout; /**< of embeddings, while training; 0: none */
+    double norm_eps;     /**< added to the variance in norms */
     double attn_dropout; /**< of attention weights, which a file may ask for; para_gpt2_build() trains with 0 alone */
     bool gelu_erf;       /**< gelu by its definition, with erf, in place of the tanh form */
     para_dtype weights;  /**< of the matrices: PARA_F32, or, to read rather than train them, PARA_BF16 or PARA_I8 */
 } para_gpt2;
 
-/** Fill *out from a preset: "tiny" (4 layers, 4 heads, 128 wide, context 64, 256 bytes), "gpt2-124m",
- * "gpt2-355m". Returns PARA_ENAME, listing the presets, for others. */
-PARA_API int para_gpt2_preset(para_gpt2 *out, const char *name, para_error *err);
-
-/** Check every number: positive, embd a multiple of heads, sizes that multiply without overflow. */
+/** Check every number: positive, embd a multiple of heads, sizes that multiply without overflow. Returns 0, PARA_ERANGE
+ * or PARA_EINVAL, naming the number. */
 PARA_API int para_gpt2_check(const para_gpt2 *model, para_error *err);
-
-/** What para_gpt2_build() made; targets and loss are NULL without `training`. */
-typedef struct para_gpt2_graph {
-    para_tensor *tokens;  /**< input "tokens", int32 (batch, seq) */
-    para_tensor *targets; /**< input "targets", int32 (batch, seq); -100 is not counted */
-    para_tensor *logits;  /**< "logits" (batch, seq, vocab); an output without `training` */
-    para_tensor *loss;    /**< output "loss", scalar */
-} para_gpt2_graph;
 
 /** Build the model in an open graph for `batch` windows of `seq` tokens (at most the context).
  *
@@ -46,24 +119,38 @@ typedef struct para_gpt2_graph {
  * embd), layer.N.mlp.fc.weight (embd, ff), layer.N.mlp.proj.weight (ff, embd), the norms' weight and bias; they
  * begin as GPT-2's do: normal 0.02, residual projections 0.02 / sqrt(2 layers), biases 0, norms 1.
  *
- * With weights other than float32 the matrices wte and *.weight of attn and mlp are of that type, all else stays float32,
- * and para_graph_backward() refuses the graph. Of int8 each has a parameter NAME.scale beside it, a scale for each of its
- * columns (all axes but those that products contract; for wte: vocab), which products and embeddings are multiplied by;
- * para_session_set_weight() quantizes.
- * Errors are kept in the graph. */
-PARA_API para_gpt2_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq, bool training);
+ * With weights other than float32 the matrices wte and *.weight of attn and mlp are of that type, all else stays
+ * float32, and para_graph_backward() refuses the graph. Of int8 each has a parameter NAME.scale beside it, a scale for
+ * each of its columns (all axes but those that products contract; for wte: vocab), which products and embeddings are
+ * multiplied by; para_session_set_weight() quantizes. Errors are kept in the graph. */
+PARA_API para_model_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq,
+                                          bool training);
 
-/** Build the model for making text: `seq` new tokens per run, the keys and values of earlier ones kept in caches.
+/** Build the model for making text: new tokens in, the keys and values of earlier ones kept in caches, none longer than
+ * the context.
  *
- * Inputs are "tokens", int32 (batch, seq), "position", int32 scalar: how many tokens the caches hold, and "last", int32
- * scalar: which of the seq tokens the logits are wanted of. The output "logits" is (batch, vocab). Caches are states
- * "layer.N.attn.cache" (batch, cache, kv, heads, head_dim), as long as the context. A block may be longer than what is
- * left of a prompt: what stands after `last` in the caches is overwritten by the next run at its place. */
-PARA_API para_gpt2_graph para_gpt2_build_cached(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq);
+ * Inputs are int32: "tokens" (batch, seq); "position" (batch): where each row's first token stands in its text, which
+ * is how many tokens are kept of it, or -1 for an empty row, which reads and writes nothing; "last" (batch): of which
+ * of the seq tokens each row's logits are wanted, -1 for none. The output "logits" is (batch, vocab), 0 where none are
+ * wanted. A block may be longer than what is left of a prompt: what stands after `last` in the caches is overwritten by
+ * the next run at its place.
+ *
+ * Rows' own caches are states "layer.N.attn.keys" and "layer.N.attn.values" (batch, cache, heads, head_dim). Those of a
+ * prefix are "layer.N.attn.prefix.keys" and ".values" (prefix, heads, head_dim): one graph without own caches reads a
+ * text into them, and graphs with both, in sessions that share that one's memory, continue it in each row. Those have
+ * the input "prefix" (batch), how many tokens of the prefix each row continues; its own caches begin there.
+ *
+ * With `rows` own caches are (rows, cache, heads, head_dim), and the input "row" (batch) says which of them each row of
+ * the batch has: so a graph of one row reads a prompt into any row of those that a graph of many goes on with.
+ * Errors are kept in the graph: PARA_ERANGE for sizes that don't fit the model or each other. */
+PARA_API para_model_graph para_gpt2_build_cached(para_graph *g, const para_gpt2 *model, const para_caches *caches);
 
-/** Return the name that a parameter of para_gpt2_build() has in Hugging Face files ("transformer.h.0.attn.
- * c_attn.weight"), written to `buffer`; NULL if `name` is none. */
-PARA_API const char *para_gpt2_file_name(const char *name, char *buffer, size_t buffer_bytes);
+/** Make a model of this family with a copy of a configuration; the caller frees *out. Returns 0 or PARA_ENOMEM. */
+PARA_API int para_model_from_gpt2(para_model **out, const para_gpt2 *config, para_error *err);
+/** Return a model's configuration, which lives as long as the model; NULL if it is of another family. */
+PARA_API const para_gpt2 *para_model_as_gpt2(const para_model *model);
+
+/** @} */
 
 #ifdef __cplusplus
 }

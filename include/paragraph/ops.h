@@ -13,33 +13,82 @@
 extern "C" {
 #endif
 
-/** y (ids's axes, rest of table) = table[ids]. `axis` (e.g. "vocab") is the first of table, which is float32, bfloat16 or
- * int8, `ids` is int32; an id outside of the whole table makes the run fail, naming the node. */
+/** @defgroup ops-products Embeddings, products, norms, attention
+ * @{ */
+
+/** y (ids's axes, rest of table) = table[ids]. `axis` (e.g. "vocab") is the first of table, which is float32, bfloat16
+ * or int8, `ids` is int32; an id outside of the whole table makes the run fail, naming the node. */
 PARA_API para_tensor *para_embedding(para_graph *g, para_tensor *table, para_tensor *ids, const char *axis);
 
 /** Contract the axes named in `contract` ("heads head_dim"): y (shared, rest of a, rest of b).
  * Other axes that both have are batch axes and come first. b may be bfloat16 or int8, weights that are converted to
- * float32 as they are read; sums are float32. One batched GEMM. */
+ * float32 as they are read; sums are float32. One batched GEMM.
+ *
+ * Where a's contracted axes lie last in it, rows, of the axes that a alone has, give the same bits whatever rows are
+ * computed beside them: among up to 16; and among more, if b is of fewer bits or para_matmul_provider() says "own". */
 PARA_API para_tensor *para_matmul(para_graph *g, para_tensor *a, para_tensor *b, const char *contract);
+
+/** *out = who computes products of more than 16 rows in float32: "own", Paragraph's kernels, where these are tuned for
+ * the processor (AVX-512 or AVX2), else "openblas". With either a graph split one way gives the same bits in every run,
+ * with any number of workers, as long as nobody else changes OpenBLAS's number of threads, which is set to 1 for each
+ * worker. "own" is taken too where OpenBLAS was built without threads, for then it may not be called by several.
+ *
+ * The environment's PARA_GEMM, "own" or "openblas", chooses instead, for comparisons and tests. It is read once, at the
+ * latest by the first session. Returns PARA_ENAME for another value, PARA_EDEVICE for an OpenBLAS without threads; then
+ * sessions fail alike. The string is static. */
+PARA_API int para_matmul_provider(const char **out, para_error *err);
 
 /** y (*) = gamma (axis) * (x - mean) / sqrt(var + eps) + beta (axis), statistics over gamma's one axis, x's last.
  * Ba, Kiros and Hinton, 2016. */
 PARA_API para_tensor *para_layernorm(para_graph *g, para_tensor *x, para_tensor *gamma, para_tensor *beta, double eps);
 
-/** o (batch, seq, heads, head_dim) = softmax(q k^T / sqrt(head_dim)) v, for qkv (batch, seq, qkv, heads,
- * head_dim), whose axis of extent 3 holds q, k and v. Dimensions are taken by position, names are free.
- * With `causal`, position i sees positions up to i. No seq x seq matrix is stored: keys are read in blocks
- * with an online softmax (Milakov and Gimelshein, 2018; Dao et al., 2022). */
-PARA_API para_tensor *para_attention(para_graph *g, para_tensor *qkv, bool causal);
+/** y (*) = gamma (axis) * x / sqrt(mean of x^2 + eps), the mean over gamma's one axis, x's last.
+ * Zhang and Sennrich, 2019. */
+PARA_API para_tensor *para_rmsnorm(para_graph *g, para_tensor *x, para_tensor *gamma, double eps);
 
-/** Write the keys and values of `qkv` (batch, seq, qkv, heads, head_dim) into the state `cache` (batch, cache, kv,
- * heads, head_dim; kv of extent 2) at positions `position` (int32 scalar) and on, in place; positions past its end are
- * dropped. Returns the cache's new version. */
-PARA_API para_tensor *para_cache_append(para_graph *g, para_tensor *cache, para_tensor *qkv, para_tensor *position);
+/** o = softmax(q k^T / sqrt(head_dim)) v for q (batch, seq, heads, head_dim), k and v (batch, keys, heads, head_dim);
+ * o is like q. q may have an axis more, (batch, seq, heads, queries, head_dim): then the queries of a position and head
+ * all read that head's keys and values (grouped-query attention; Ainslie et al., 2023). Dimensions are taken by
+ * position, names are free; keys may have the name of seq. With `causal`, position i sees keys 0 to i.
+ * No seq x keys matrix is stored: keys are read in blocks with an online softmax (Milakov and Gimelshein, 2018; Dao et
+ * al., 2022). PARA_ESHAPE: another rank, or batch, heads or head_dim named otherwise in k or v. */
+PARA_API para_tensor *para_attention(para_graph *g, para_tensor *q, para_tensor *k, para_tensor *v, bool causal);
 
-/** o (batch, seq, heads, head_dim) like para_attention(), causal, for queries that stand at `position` and on, keys
- * and values read from `cache`. */
-PARA_API para_tensor *para_attention_cached(para_graph *g, para_tensor *qkv, para_tensor *cache, para_tensor *position);
+/** The same for q, k and v stacked along an axis, qkv (batch, seq, qkv, heads, head_dim), qkv of extent 3, as one
+ * product leaves them: they are read in place. o is (batch, seq, heads, head_dim). */
+PARA_API para_tensor *para_attention_stacked(para_graph *g, para_tensor *qkv, bool causal);
+
+/** Where the rows of a batch stand in their texts, and in caches: int32 (batch), known at the run. A value out of what
+ * is said makes the run fail, naming node and row. */
+typedef struct para_cache_rows {
+    para_tensor *position; /**< of each row's first token: what is kept of its text before; -1: an empty row, which is
+                                skipped */
+    para_tensor *prefix;   /**< how many tokens before stand in a prefix, not in the caches, which begin there; NULL:
+                                there is none */
+    para_tensor *row;      /**< which row of the caches it has, another for each; the caches are then (rows, ...), and
+                                none, one or some of them may have a row of the batch. NULL: row b has row b */
+} para_cache_rows;
+
+/** Write k and v (batch, seq, ...), alike, into the states *keys and *values (batch, cache, ...), or (rows, cache,
+ * ...), in place, from position - prefix on in each row; an empty row's caches stay as they are. What would stand past
+ * a cache's end is dropped. Where batch is 1 caches may lack it. *keys and *values become the new versions, or NULL on
+ * failure. */
+PARA_API void para_cache_append(para_graph *g, para_tensor **keys, para_tensor **values, para_tensor *k, para_tensor *v,
+                                const para_cache_rows *rows);
+
+/** Like para_attention(), causal: each row's queries stand at its position and on, and see what is kept of up to there,
+ * themselves included. Positions before `prefix` are read from the keys and values of the prefix (prefix, heads,
+ * head_dim), which all rows read and none writes, NULL without; later ones from `keys` and `values` (batch, cache,
+ * heads, head_dim), or (rows, ...), where they begin; all rows read one where they lack that axis. An empty row's o
+ * is 0. Bits are the same with all in one cache. Has no gradient. */
+PARA_API para_tensor *para_attention_cached(para_graph *g, para_tensor *q, para_tensor *keys, para_tensor *values,
+                                            para_tensor *prefix_keys, para_tensor *prefix_values,
+                                            const para_cache_rows *rows);
+
+/** @} */
+
+/** @defgroup ops-elements Element by element, and over axes
+ * @{ */
 
 /** y = x * Phi(x) by its tanh form, x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). Hendrycks and Gimpel, 2016. */
 PARA_API para_tensor *para_gelu(para_graph *g, para_tensor *x);
@@ -79,6 +128,11 @@ PARA_API para_tensor *para_reduce_mean(para_graph *g, para_tensor *x, const char
 /** Largest values over the axes listed; "" means all. */
 PARA_API para_tensor *para_reduce_max(para_graph *g, para_tensor *x, const char *axes);
 
+/** @} */
+
+/** @defgroup ops-shapes Shapes, types, ranges
+ * @{ */
+
 /** Merge adjacent axes, outer first, into one: "heads head_dim" -> "embd". */
 PARA_API para_tensor *para_merge(para_graph *g, para_tensor *x, const char *axes, const char *merged);
 /** Take one axis apart into adjacent ones, outer first; extents must multiply to its extent. */
@@ -93,19 +147,27 @@ PARA_API para_tensor *para_slice(para_graph *g, para_tensor *x, const char *axis
 /** Put x[0], x[1], ... one after another along their axis number `position` (its names may differ; the others
  * must agree); the result's axis is called `as`. */
 PARA_API para_tensor *para_concat(para_graph *g, para_tensor *const x[], int count, int position, const char *as);
+/** Put x[0], x[1] and x[2], of one shape, side by side along a new axis, number `position` of the result's. */
+PARA_API para_tensor *para_stack(para_graph *g, para_tensor *const x[3], const char *axis, int position);
+/** Take x apart along `axis`, of extent 3: out[k] = x at k, which lacks the axis; all NULL on failure. */
+PARA_API void para_unstack(para_graph *g, para_tensor *x, const char *axis, para_tensor *out[3]);
 /** Convert elements: f32 to and from f16, bf16 (round to nearest even) and i32 (towards zero). */
 PARA_API para_tensor *para_cast(para_graph *g, para_tensor *x, para_dtype dtype);
 
 /** int32 0, 1, ..., extent - 1 along one axis. */
 PARA_API para_tensor *para_arange(para_graph *g, const char *axis, int64_t extent);
-/** int32 start, start + 1, ... along one axis, but at most limit - 1; `start` is an int32 scalar known at the run. */
+/** int32 start, start + 1, ... along a last axis, but at most limit - 1; `start` is int32, a scalar or with axes, which
+ * come first, known at the run. Where it is -1, for an empty row, all are 0. */
 PARA_API para_tensor *para_arange_from(para_graph *g, para_tensor *start, const char *axis, int64_t extent,
                                        int64_t limit);
-/** y = x at position `index` of `axis`, which y lacks; `index` is an int32 scalar known at the run. An index outside
- * of the axis makes the run fail, naming the node. */
+/** y = x at `index` of `axis`, which y lacks; `index` is int32, known at the run: a scalar, or of x's first axes, some
+ * or all of those before `axis`, an index each. -1 gives zeros. An index outside of the axis makes the run fail, naming
+ * the node. */
 PARA_API para_tensor *para_select(para_graph *g, para_tensor *x, para_tensor *index, const char *axis);
 /** Every element is `value`. */
 PARA_API para_tensor *para_fill(para_graph *g, const para_dim *dims, double value);
+
+/** @} */
 
 #ifdef __cplusplus
 }

@@ -11,12 +11,18 @@
 extern "C" {
 #endif
 
+/** @defgroup optim Optimizers
+ * @{ */
+
 /** How the learning rate goes on after the warm-up. */
 typedef enum para_schedule_kind {
     PARA_SCHEDULE_CONSTANT,
     PARA_SCHEDULE_COSINE,
     PARA_SCHEDULE_LINEAR
 } para_schedule_kind;
+
+/** Return "constant", "cosine" or "linear"; NULL for what is no kind. A constant string. */
+PARA_API const char *para_schedule_name(para_schedule_kind kind);
 
 /** Learning rate by step number i = 0, 1, ...: a linear warm-up lr (i + 1) / (warmup + 1), then constant, or
  * down to min_lr at step `steps` along half a cosine (Loshchilov and Hutter, 2017, eq. 5) or a line. */
@@ -63,11 +69,14 @@ PARA_API para_sgd_options para_sgd_default(void);
 PARA_API para_tensor *para_step(para_graph *g);
 
 /** Append AdamW for every parameter that has a gradient; NULL options are the default ones. Moments are states
- * "<parameter>.m" and "<parameter>.v".
+ * "<parameter>.m" and "<parameter>.v". In a run in which the loss or the global gradient norm isn't finite, parameters,
+ * moments and the step's count stay as they are; para_session_find_nonfinite() says where that began.
  * Returns 0; PARA_EINVAL without para_graph_backward() or for options outside of their range, which it names. */
 PARA_API int para_graph_adamw(para_graph *g, const para_adamw_options *options, para_error *err);
-/** Append SGD; with momentum, its state is "<parameter>.v". */
+/** Append SGD; with momentum, its state is "<parameter>.v". The rest is as with AdamW. */
 PARA_API int para_graph_sgd(para_graph *g, const para_sgd_options *options, para_error *err);
+
+/** @} */
 
 #ifdef __cplusplus
 }

@@ -12,16 +12,22 @@
 extern "C" {
 #endif
 
+/** @defgroup tokenizer Tokenizers
+ * @{ */
+
 /** A tokenizer: text to token ids and back. */
 typedef struct para_tokenizer para_tokenizer;
 
 /** Open the tokenizer of a Hugging Face folder, from vocab.json and merges.txt, or, where `dir` is NULL, the tokenizer
  * whose ids are the 256 bytes.
  *
- * Entries of vocab.json that are neither a byte nor made by a merge are special tokens, such as <|endoftext|>.
- * Which characters are letters and numbers is what Unicode says in the version that the PCRE2 at hand knows.
- * Returns 0, PARA_EIO, PARA_EFORMAT, PARA_ESUPPORT (a PCRE2 without Unicode) or PARA_ENOMEM; errors name the file,
- * the line or the entry, and what was expected.
+ * Entries of vocab.json, and of added_tokens.json if it is there, that are neither a byte nor made by a merge are
+ * special tokens, such as <|endoftext|>. Which characters are letters and numbers is what Unicode says in the version
+ * that the PCRE2 at hand knows.
+ *
+ * Returns 0, PARA_EIO, PARA_EFORMAT, PARA_ESUPPORT (a PCRE2 without Unicode) or PARA_ENOMEM; errors name the file, the
+ * line or the entry, and what was expected.
+ *
  * Source: Radford et al., "Language models are unsupervised multitask learners", 2019, section 2.2. */
 PARA_API int para_tokenizer_open(para_tokenizer **out, const char *dir, para_error *err);
 /** Free it, after its encoders and decoders. */
@@ -77,6 +83,8 @@ PARA_API void para_decoder_free(para_decoder *d);
 PARA_API int para_decoder_feed(para_decoder *d, int64_t id, const char **text, size_t *bytes, para_error *err);
 /** End the text: give the bytes held back, an unfinished character. The decoder is then ready for another text. */
 PARA_API void para_decoder_finish(para_decoder *d, const char **text, size_t *bytes);
+
+/** @} */
 
 #ifdef __cplusplus
 }

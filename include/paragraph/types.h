@@ -23,6 +23,9 @@ extern "C" {
 #define PARA_PRINTF(string, first)
 #endif
 
+/** @defgroup basics Status, errors, element types, logging
+ * @{ */
+
 /** What a fallible function returns: 0, or one of the negative codes. */
 enum para_status {
     PARA_OK = 0,
@@ -43,8 +46,9 @@ enum para_status {
  * Functions take a pointer as their last argument and fill it on failure alone; NULL is welcome everywhere. It needs
  * no initial value: read it only after a function has returned a code below 0. */
 typedef struct para_error {
-    int code;          /**< a para_status */
-    char message[480]; /**< what was found and what was expected, without a newline */
+    int code; /**< a para_status */
+    /** What was found and what was expected, without a newline; of one too long the middle is cut. */
+    char message[480];
 } para_error;
 
 /** Return the name of a status code, for example "PARA_ESHAPE"; a constant string. */
@@ -70,6 +74,8 @@ PARA_API void para_log_set(void (*callback)(void *user, int level, const char *l
 
 /** Return the library's version, for example "0.1.0"; a constant string. */
 PARA_API const char *para_version(void);
+
+/** @} */
 
 #ifdef __cplusplus
 }

@@ -6,9 +6,11 @@
 PARAGRAPH is the command. Folders saved by transformers (float32, float16, bfloat16, sharded, older forms) must give
 the same logits here, folders saved here the same there, both within 1e-4 for each token's logits by their norm; 20
 steps of training must have PyTorch's losses within 1e-5. PyTorch computes those in float64, as its float32 may be
-1e-5 off itself; how far it is off is printed too. Prints a line per comparison; fails at the first that doesn't hold.
+1e-5 off itself; how far it is off is printed too. Scores of windows that overlap and of endings of questions, greedy
+texts with a repetition penalty and log-probabilities must be transformers'. Prints a line per comparison; fails at the first that doesn't hold.
 Needs the packages torch, transformers, safetensors and numpy, and no network.
 """
+import json
 import os
 import sys
 import tempfile
@@ -20,6 +22,7 @@ import torch
 LOGITS, LOSSES = 1e-4, 1e-5
 SMALL = dict(n_layer=3, n_head=4, n_embd=64, vocab_size=300, n_positions=32)
 WIDE = dict(n_layer=4, n_head=8, n_embd=256, vocab_size=5000, n_positions=128)
+BYTES = dict(n_layer=2, n_head=2, n_embd=32, vocab_size=256, n_positions=48)
 ERF = dict(folders.TINY, activation_function="gelu", n_inner=40, layer_norm_epsilon=1e-3)
 
 
@@ -127,6 +130,69 @@ def compare_own(paragraph, place):
     check_logits("own: saved here", paragraph.logits(out, ids_path), folders.logits(folders.load(out), ids))
 
 
+def check_close(what, ours, theirs, most):
+    error = largest_difference(ours, theirs)
+    print(f"{what}: {len(ours)} numbers, largest difference {error:.2g}")
+    if not error <= most:
+        sys.exit(f"{what}: expected at most {most}")
+
+
+def sliding_loss(model, ids, stride):
+    """Each token but the first once, given all that a window of n_positions holds before it."""
+    seq, total, end = model.config.n_positions, 0.0, 1
+    while end < len(ids):
+        first, end = end, min(end + (seq if end == 1 else stride), len(ids))
+        window = torch.tensor([ids[max(0, end - seq - 1):end]])
+        with torch.no_grad():
+            scores = model(window[:, :-1]).logits.log_softmax(-1)[0]
+        total -= sum(scores[i, window[0, 1:][i]].item() for i in range(-(end - first), 0))
+    return total / (len(ids) - 1)
+
+
+def sums(model, context, endings):
+    """Log-likelihoods of endings, all bytes, given a context."""
+    out = []
+    for ending in endings:
+        ids = torch.tensor([list(context + ending)])
+        with torch.no_grad():
+            scores = model(ids[:, :-1]).logits.log_softmax(-1)[0]
+        out.append(sum(scores[i, ids[0, i + 1]].item() for i in range(len(context) - 1, ids.shape[1] - 1)))
+    return out
+
+
+def compare_scores(paragraph, place):
+    """Windows that overlap, questions, a repetition penalty, log-probabilities: of a model of bytes."""
+    folder, data = os.path.join(place, "bytes"), os.path.join(place, "bytes.tok16")
+    save(folders.random_model(**BYTES), folder)
+    model, ids = folders.load(folder).double(), folders.random_ids(201, 256)
+    folders.write_ids(data, ids)
+    for stride in 1, 7, 48:
+        told = json.loads(paragraph.run("eval", "--model", folder, "--data", data, "--stride", stride, "--json"))
+        check_close(f"loss at stride {stride}", [told["loss"]], [sliding_loss(model, ids, stride)], LOSSES)
+    questions = os.path.join(place, "questions.jsonl")
+    with open(questions, "w", encoding="utf-8") as file:
+        print(json.dumps({"ctx": "The old", "endings": ["house", "tree is", "x"], "label": 1}), file=file)
+        print(json.dumps({"ctx": "n\u00e4her\n", "endings": ["ab", "cd"], "label": 0}), file=file)
+    lines = [json.loads(line) for line in
+             paragraph.run("eval", "--model", folder, "--choices", questions, "--json").splitlines()]
+    check_close("scores of endings", lines[0]["scores"] + lines[1]["scores"],
+                sums(model, b"The old", [b" house", b" tree is", b" x"]) +
+                sums(model, "n\u00e4her".encode(), [b"\nab", b"\ncd"]), LOGITS)
+    prompt = torch.tensor([list(b"The old house")])
+    for penalty in 1.0, 1.3, 0.8:
+        told = json.loads(paragraph.run("generate", "--model", folder, "--prompt", "The old house", "-n", 20, "--greedy",
+                                        "--repetition-penalty", penalty, "--json", "--logprobs", 3))
+        made = model.generate(prompt, do_sample=False, repetition_penalty=penalty, max_new_tokens=20, pad_token_id=0)
+        if told["tokens"] != made[0, prompt.shape[1]:].tolist():
+            sys.exit(f"greedy with penalty {penalty}: {told['tokens']}, transformers has {made[0].tolist()}")
+        with torch.no_grad():
+            scores = model(made[:, :-1]).logits.log_softmax(-1)[0, prompt.shape[1] - 1:]
+        check_close(f"log-probabilities with penalty {penalty}",
+                    [p for t in told["logprobs"] for p in [t["logprob"]] + [a["logprob"] for a in t["top"]]],
+                    [p for row, i in zip(scores, told["tokens"], strict=True)
+                     for p in [row[i].item()] + row.topk(3).values.tolist()], LOGITS)
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -139,6 +205,7 @@ def main():
         for name, sizes in ("tiny", folders.TINY), ("erf", ERF), ("small", SMALL), ("small-bf16", SMALL):
             compare_training(paragraph, place, name, sizes)
         compare_own(paragraph, place)
+        compare_scores(paragraph, place)
 
 
 if __name__ == "__main__":

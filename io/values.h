@@ -1,0 +1,31 @@
+/* The values of a graph that a checkpoint keeps, and their places in its files.
+ *
+ * Values are named by the graph as written, so files don't depend on splits. A file's tensor holds the same elements in
+ * the same order as the value; the axes that it sees as one dimension are merged. */
+#ifndef PARA_IO_VALUES_H
+#define PARA_IO_VALUES_H
+
+#include "io/weights.h"
+#include "models/family.h"
+
+enum { PARA_NAME_BYTES = 160, PARA_AXES_BYTES = 160 };
+
+struct para_value {
+    const char *base;           /* its name in the graph */
+    char name[PARA_NAME_BYTES]; /* in files */
+    char axes[PARA_AXES_BYTES]; /* "(embd, 3 x heads x head_dim)" */
+    para_entry expected;        /* as it is written; name and data not set */
+    const struct para_weight *found;
+};
+
+struct para_values {
+    struct para_value *items;
+    int count;
+};
+
+/* List the graph's parameters, or its states, each once, in the graph's order; scales of int8 weights, which are made
+ * from the values that a file holds, are left out. The caller frees items. */
+int para_values_list(struct para_values *out, const para_graph *g, const struct para_family *family, para_kind kind,
+                     para_error *err);
+
+#endif

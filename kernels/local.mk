@@ -1,0 +1,21 @@
+# Kernels on plain arrays: products, attention, vectors, conversions.
+libops_la_SOURCES += kernels/attend-kernels.c
+libops_la_SOURCES += kernels/attend-kernels.h
+libops_la_SOURCES += kernels/attend-tile.h
+libops_la_SOURCES += kernels/attend.c
+libops_la_SOURCES += kernels/attend.h
+libops_la_SOURCES += kernels/convert.c
+libops_la_SOURCES += kernels/convert.h
+libops_la_SOURCES += kernels/gemm-tile.h
+libops_la_SOURCES += kernels/gemm.c
+libops_la_SOURCES += kernels/gemm.h
+libops_la_SOURCES += kernels/highest.h
+libops_la_SOURCES += kernels/lanes.h
+libops_la_SOURCES += kernels/provider.c
+libops_la_SOURCES += kernels/provider.h
+libops_la_SOURCES += kernels/skinny-int8.c
+libops_la_SOURCES += kernels/skinny-int8.h
+libops_la_SOURCES += kernels/skinny-rows.c
+libops_la_SOURCES += kernels/skinny-transposed.c
+libops_la_SOURCES += kernels/skinny.h
+libops_la_SOURCES += kernels/vectors.h

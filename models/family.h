@@ -1,0 +1,117 @@
+/* What a family of models is: the contract between models/, where each family is one file that ends in a const row, and
+ * io/, which reads and writes a family's folders by its row. */
+#ifndef PARA_MODELS_FAMILY_H
+#define PARA_MODELS_FAMILY_H
+
+#include <paragraph/models.h>
+
+#include <stddef.h>
+
+/* --- config.json --- */
+
+/* What a field is and how it is read and written. */
+enum para_field_kind {
+    PARA_FIELD_SIZE,  /* a whole number from 1 to 2^31 - 1; an int64_t of the configuration */
+    PARA_FIELD_REAL,  /* a number; a double of the configuration */
+    PARA_FIELD_WORD,  /* one of some words; a bool of the configuration */
+    PARA_FIELD_FIXED, /* the same in every model of the family; a file that says otherwise has another model */
+    PARA_FIELD_EMPTY, /* never written; a file that has more than null or {} here has another model */
+    PARA_FIELD_TOLD,  /* written for other programs, never read */
+};
+
+/* A word that stands for a value. */
+struct para_word {
+    const char *word; /* NULL ends a list */
+    bool value;
+};
+
+/* A field, in the order in which they are written. What no row names is not read: it doesn't change the logits. */
+struct para_field {
+    enum para_field_kind kind;
+    const char *name;    /* in config.json; NULL ends a list */
+    const char *general; /* SIZE: the name that it may have in any family's files; NULL: none */
+    const char *size;    /* SIZE: its name in para_model_set_size(), which is that of an axis, if there is one */
+    size_t offset;       /* SIZE, REAL, WORD: in the configuration */
+    bool optional;       /* SIZE: absent or null leaves 0, which complete() replaces */
+    double absent;       /* REAL: what it means that there is none */
+    const struct para_word
+        *words;       /* WORD: of words for one value the first is written; absent means the first of all */
+    const char *json; /* FIXED, TOLD: the value */
+    const char *(*tell)(const void *config); /* TOLD: the value, if it depends on the configuration */
+};
+
+/* --- weights --- */
+
+/* A parameter's name in the graph and in files. '*' stands for the number of a layer. */
+struct para_name {
+    const char *graph; /* NULL ends a list */
+    const char *file;
+    const char *layout; /* the file's dimensions by the value's axes, for example "embd 3*heads*head_dim": axes that '*'
+                           joins are one dimension there, and an axis may be told by its extent; NULL: one each */
+};
+
+/* A tensor that files may have and graphs don't. */
+struct para_extra {
+    const char *pattern; /* its name, as a pattern of a shell; NULL ends a list */
+    const char *copy_of; /* a tensor of the same elements, or it means another model; NULL: it carries nothing */
+};
+
+/* A matrix of the file that bears out two sizes of config.json; '*' stands for the last layer's number. */
+struct para_evidence {
+    const char *tensor; /* NULL ends a list */
+    const char *rows, *columns;
+};
+
+/* --- a family --- */
+
+struct para_preset {
+    const char *name; /* NULL ends a list */
+    const void *config;
+};
+
+/* Functions get the family's own struct of numbers, its configuration. */
+struct para_family {
+    const char *name;    /* also config.json's model_type */
+    size_t config_bytes; /* of a configuration, which is plain data */
+    size_t weights;      /* offset of the matrices' type in it, a para_dtype */
+    const struct para_preset *presets;
+
+    const struct para_field *fields;
+    void (*complete)(void *config); /* give optional sizes that are 0 their values */
+
+    const struct para_name *names;
+    const char *prefix; /* of names in files, which some lack */
+    const struct para_extra *extras;
+    const struct para_evidence *evidence;
+
+    int (*check)(const void *config, para_error *err);
+    void (*set_dropout)(void *config, double probability); /* NULL: has none */
+    para_model_sizes (*measure)(const void *config);
+    para_model_graph (*build)(para_graph *g, const void *config, int64_t batch, int64_t seq, bool training);
+    para_model_graph (*build_cached)(para_graph *g, const void *config, const para_caches *caches);
+};
+
+struct para_model {
+    const struct para_family *family;
+    max_align_t config[]; /* family->config_bytes */
+};
+
+#define PARA_FAMILY(name) extern const struct para_family para_family_##name;
+#include "models/list.h"
+#undef PARA_FAMILY
+
+/* All families; NULL ends the list. */
+extern const struct para_family *const para_families[];
+
+/* Make a model with a copy of a configuration, or, where that is NULL, one of zeros. */
+int para_model_new(para_model **out, const struct para_family *family, const void *config, para_error *err);
+
+/* Find a parameter's row by its name in the graph and write its name in files to `buffer`; NULL if it has none, or it
+ * doesn't fit. */
+const struct para_name *para_family_name(const struct para_family *family, const char *name, char *buffer,
+                                         size_t buffer_bytes);
+
+/* Write `pattern` with a number in the place of its '*', if it has one. Returns false if that doesn't fit. */
+bool para_name_of_layer(const char *pattern, int64_t layer, char *buffer, size_t buffer_bytes);
+
+#endif

@@ -1,0 +1,3 @@
+/* Every family of models, in alphabetical order. Each has a row of its own, para_family_NAME, in the file that
+ * implements it. */
+PARA_FAMILY(gpt2)

@@ -1,0 +1,24 @@
+/* Pieces of memory that StarPU knows: a data handle each. */
+#ifndef PARA_RUNTIME_BLOCKS_H
+#define PARA_RUNTIME_BLOCKS_H
+
+#include "runtime/plan.h"
+
+/* A buffer in main memory is a block of its own. In a GPU's memory the buffers that the same tasks use are one block,
+ * those that keep their values from run to run apart from the others: a task costs more the more handles it names. */
+struct para_blocks {
+    int count;
+    int *of;        /* by buffer: its block, or PARA_NO_BLOCK for one that another session has */
+    size_t *offset; /* by buffer: where it begins in its block */
+    size_t *bytes;  /* by block */
+    int *gpu;       /* by block: whose memory it lies in; negative: main memory */
+    bool *keep;     /* by block: its values last from run to run */
+};
+
+enum { PARA_NO_BLOCK = -1 };
+
+/* `borrowed`, by buffer, says which are another session's. */
+int para_blocks_new(struct para_blocks *out, const para_plan *p, const bool *borrowed, para_error *err);
+void para_blocks_free(struct para_blocks *b);
+
+#endif

@@ -1,0 +1,160 @@
+/* A session's values, in and out by their names, and their first ones. What lies in a GPU's memory goes through a block
+ * of main memory, piece by piece, so that main memory holds no copy. */
+#include "runtime/session.h"
+
+#include "base/dtype.h"
+#include "runtime/cuda.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Make, or take in, `count` elements of a tile from number `first` on. */
+typedef void piece_function(const para_session *s, const para_tensor *t, int64_t first, int64_t count, void *piece,
+                            void *user);
+
+static void draw_piece(const para_session *s, const para_tensor *t, int64_t first, int64_t count, void *piece,
+                       void *user)
+{
+    (void)user;
+    para_fill_initial(t, s->options.seed, first, count, piece);
+}
+
+static void set_piece(const para_session *s, const para_tensor *t, int64_t first, int64_t count, void *piece,
+                      void *user)
+{
+    (void)s;
+    const void *const *whole = user;
+    para_tile_take(&t->shape, first, count, piece, *whole);
+}
+
+static void get_piece(const para_session *s, const para_tensor *t, int64_t first, int64_t count, void *piece,
+                      void *whole)
+{
+    (void)s;
+    para_tile_put(&t->shape, first, count, piece, whole);
+}
+
+/* Go through a tile in a GPU's memory, at `home`. */
+static int go_through(const para_session *s, const para_tensor *t, char *home, bool write, piece_function *go,
+                      void *user, para_error *err)
+{
+    int64_t elements = para_shape_elements(&t->shape);
+    size_t size = para_dtype_bytes(t->shape.dtype);
+    int64_t most = (int64_t)(PARA_STAGING_BYTES / size);
+    for (int64_t first = 0; first < elements; first += most) {
+        int64_t count = elements - first < most ? elements - first : most;
+        char *there = home + (size_t)first * size;
+        if (!write)
+            PARA_TRY(para_cuda_copy(s->machine->staging, there, (size_t)count * size, err));
+        go(s, t, first, count, s->machine->staging, user);
+        if (write)
+            PARA_TRY(para_cuda_copy(there, s->machine->staging, (size_t)count * size, err));
+    }
+    return 0;
+}
+
+static int access_tile(para_session *s, const para_tensor *t, bool write, piece_function *go, void *user,
+                       para_error *err)
+{
+    int buffer = s->plan->buffers.of[t->id], status = 0;
+    void *home = s->store.data[buffer];
+    if (s->tasks && para_tasks_acquire(s->tasks, buffer, write, &home) != 0)
+        return para_fail(err, PARA_EDEVICE, "\"%s\" can't be reached in memory", t->name);
+    if (s->plan->buffers.gpu[buffer] < 0)
+        go(s, t, 0, para_shape_elements(&t->shape), home, user);
+    else
+        status = go_through(s, t, home, write, go, user, err);
+    if (s->tasks)
+        para_tasks_release(s->tasks, buffer);
+    return status;
+}
+
+int para_values_begin(para_session *s, para_error *err)
+{
+    if (s->tasks)
+        PARA_TRY(para_tasks_clear(s->tasks, err));
+    for (int i = 0; i < s->g->n_tensors; i++) {
+        const para_tensor *t = s->g->tensors[i];
+        bool kept = t->kind == PARA_PARAMETER || t->kind == PARA_STATE || t->kind == PARA_COPY;
+        bool drawn = t->init.kind != PARA_INIT_FILL, zero = !drawn && t->init.mean == 0;
+        if (kept && !t->producer && !zero && !s->store.borrowed[s->plan->buffers.of[i]] &&
+            !(drawn && s->options.no_draws))
+            PARA_TRY(access_tile(s, t, true, draw_piece, NULL, err));
+    }
+    return 0;
+}
+
+static bool holds_value(const para_tensor *t, const char *name)
+{
+    return strcmp(t->base, name) == 0 && (!t->producer || t->is_output);
+}
+
+/* Check name and size of a whole value; returns its first tile, or NULL with the error filled. */
+static const para_tensor *find_value(const para_session *s, const char *name, size_t bytes, bool write, para_error *err)
+{
+    for (int i = 0; i < s->g->n_tensors; i++) {
+        const para_tensor *t = s->g->tensors[i];
+        if (!holds_value(t, name) || (write && t->producer) || t->kind == PARA_COPY)
+            continue;
+        if (bytes == para_shape_whole_bytes(&t->shape))
+            return t;
+        para_fail(err, PARA_ESHAPE, "\"%s\" takes %zu bytes, got %zu", name, para_shape_whole_bytes(&t->shape), bytes);
+        return NULL;
+    }
+    para_fail(err, PARA_ENAME, "no %s is called \"%s\"",
+              write ? "input, parameter or state" : "input, parameter, state or output", name);
+    return NULL;
+}
+
+/* Round a parameter's values into its copies, of which `rounded` has room for all. */
+static int set_copy(para_session *s, const para_tensor *t, const float *data, uint16_t *rounded, para_error *err)
+{
+    const void *whole = rounded;
+    for (size_t e = 0; e < para_shape_whole_bytes(&t->shape) / sizeof *rounded; e++)
+        rounded[e] = para_bf16_of(data[e]);
+    return access_tile(s, t, true, set_piece, &whole, err);
+}
+
+static int set_copies(para_session *s, const char *name, const void *data, para_error *err)
+{
+    for (int i = 0; i < s->g->n_tensors; i++) {
+        const para_tensor *t = s->g->tensors[i];
+        if (t->kind != PARA_COPY || strcmp(t->copies, name) != 0)
+            continue;
+        uint16_t *rounded = malloc(para_shape_whole_bytes(&t->shape));
+        int status = rounded ? set_copy(s, t, data, rounded, err) : para_fail_memory(err, name);
+        free(rounded);
+        PARA_TRY(status);
+    }
+    return 0;
+}
+
+int para_session_set(para_session *s, const char *name, const void *data, size_t bytes, para_error *err)
+{
+    para_error local;
+    err = err ? err : &local;
+    const para_tensor *first = find_value(s, name, bytes, true, err);
+    if (!first)
+        return err->code;
+    for (int i = first->id; i < s->g->n_tensors; i++) {
+        const para_tensor *t = s->g->tensors[i];
+        if (t->producer || strcmp(t->base, name) != 0)
+            continue;
+        PARA_TRY(access_tile(s, t, true, set_piece, &data, err));
+        s->is_set[i] = true;
+    }
+    return first->kind == PARA_PARAMETER ? set_copies(s, name, data, err) : 0;
+}
+
+int para_session_get(para_session *s, const char *name, void *data, size_t bytes, para_error *err)
+{
+    para_error local;
+    err = err ? err : &local;
+    const para_tensor *first = find_value(s, name, bytes, false, err);
+    if (!first)
+        return err->code;
+    for (int i = first->id; i < s->g->n_tensors; i++)
+        if (holds_value(s->g->tensors[i], name))
+            PARA_TRY(access_tile(s, s->g->tensors[i], false, get_piece, data, err));
+    return 0;
+}

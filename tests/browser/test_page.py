@@ -1,0 +1,582 @@
+"""What a person does with a page of `paragraph dump --format html`, done in Chromium: see tests/test-browser.sh.
+
+PARAGRAPH is the command. With AXE, the path of axe.min.js, its rules are applied too.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from chromium import Browser  # noqa: E402
+
+HOSTILE = ["</script><script>window.hit = 1</script>", "<img src=x onerror='window.hit = 1'>", "\"quoted\" & 'so' \\ %s",
+           "a\nb\u0001\u007f", "\u202edesrever", "\u05e9\u05dc\u05d5\u05dd", "long." * 2000, "{{7*7}} ${7*7} `x`"]
+
+
+def dump(folder, name, *options):
+    path = os.path.join(folder, name)
+    subprocess.run([os.environ["PARAGRAPH"], "dump", *options, "-o", path], check=True, stderr=subprocess.PIPE)
+    return path
+
+
+def hostile_page(folder):
+    """A page of a graph in which names are what nobody hopes for."""
+    path = dump(folder, "graph.json", "--preset", "tiny", "--layers", "1", "--format", "json")
+    with open(path, encoding="utf-8") as file:
+        graph = json.load(file)
+    for node, name in zip(graph["nodes"], HOSTILE):
+        node["name"] = name
+        node["scope"] = name
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(graph, file)
+    return dump(folder, "hostile.html", "--graph", path, "--format", "html")
+
+
+def profile(folder):
+    """A profile of a training step on two workers."""
+    text, path = os.path.join(folder, "text"), os.path.join(folder, "run.json")
+    with open(text, "w", encoding="utf-8") as file:
+        file.write("It was the best of times, it was the worst of times. " * 100)
+    subprocess.run([os.environ["PARAGRAPH"], "train", "--data", text, "--preset", "tiny", "--layers", "2", "--batch", "4",
+                    "--steps", "2", "--split", "batch=2", "--workers", "2", "--profile", path],
+                   check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return path
+
+
+class Pages(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.files = {
+            "training": dump(cls.folder.name, "training.html", "--preset", "tiny", "--train", "--split", "batch=2,ff=2",
+                             "--format", "html"),
+            "norms": dump(cls.folder.name, "norms.html", "--preset", "tiny", "--split", "embd=2", "--format", "html"),
+            "hostile": hostile_page(cls.folder.name),
+        }
+        cls.profile = profile(cls.folder.name)
+        cls.files["run"] = dump(cls.folder.name, "run.html", "--profile", cls.profile, "--format", "html")
+        cls.browser = Browser().__enter__()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.browser.__exit__()
+        cls.folder.cleanup()
+
+    def open(self, name="training", hash="", **features):
+        """A page of its own for a test, which must neither ask for anything nor complain."""
+        page = self.browser.page(**features)
+        page.open(f"file://{self.files[name]}{hash}")
+        self.addCleanup(self.check_quiet, page)
+        return page
+
+    def check_quiet(self, page):
+        page.evaluate("0")
+        self.assertEqual([url for url in page.requests if not url.startswith(f"file://{self.folder.name}/")], [])
+        self.assertEqual(page.complaints, [])
+        self.browser.call("Target.closeTarget", targetId=page.target)
+
+    # ---- helpers ----
+
+    def node(self, page, name):
+        """The id of a node by its name."""
+        found = page.evaluate(f"data.nodes.name.findIndex((text) => data.texts[text] === {json.dumps(name)})")
+        self.assertGreaterEqual(found, 0, name)
+        return found
+
+    def go(self, page, name):
+        node = self.node(page, name)
+        page.evaluate(f"viewer.goToNode({node})")
+        page.frame()
+        return node
+
+    def selected(self, page):
+        """The name of the node that is selected, or of the box."""
+        return page.evaluate("viewer.outline.kind[viewer.selected] === Kind.NODE "
+                             "? data.texts[data.nodes.name[viewer.outline.item[viewer.selected]]] "
+                             ": viewer.name(viewer.selected)")
+
+    def becomes_selected(self, page, name):
+        """The browser goes back and forth in its own time."""
+        deadline = time.monotonic() + 10
+        while self.selected(page) != name and time.monotonic() < deadline:
+            page.frame()
+        self.assertEqual(self.selected(page), name)
+
+    def details(self, page):
+        return page.evaluate("document.getElementById('details').innerText")
+
+    def waits(self, page):
+        """For each node the nodes it waits for."""
+        nodes, froms = page.evaluate("[[...data.waits.node], [...data.waits.from]]")
+        waits = {}
+        for node, other in zip(nodes, froms):
+            waits.setdefault(node, set()).add(other)
+        return waits
+
+    def marked(self, page):
+        """The nodes that are not pale."""
+        return set(page.evaluate("viewer.mark === null ? [] : [...data.boxOf.keys()]"
+                                 ".filter((node) => !viewer.isPale(data.boxOf[node]))"))
+
+    # ---- opening and folding ----
+
+    def test_opens_folded(self):
+        page = self.open()
+        units = page.evaluate("viewer.units")
+        self.assertLessEqual(units, 300)
+        self.assertIn(f"{units} units shown", page.evaluate("document.getElementById('status').textContent"))
+        self.assertIn("570 nodes", page.evaluate("document.title"))
+        self.assertGreater(self.colours(page), 5)
+
+    def pixels(self, page):
+        """An expression: a copy of the canvas, to be read."""
+        return ("(() => { const copy = new OffscreenCanvas(canvas.width, canvas.height)"
+                ".getContext('2d', { willReadFrequently: true }); copy.drawImage(canvas, 0, 0); return copy; })()")
+
+    def colours(self, page):
+        """How many colours the canvas has."""
+        return page.evaluate(f"new Set(new Uint32Array({self.pixels(page)}"
+                             ".getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size")
+
+    def test_folding_changes_what_is_shown(self):
+        page = self.open()
+        before = page.evaluate("viewer.units")
+        box = page.evaluate("viewer.rows.find((box) => viewer.name(box) === 'layer.0')")
+        page.evaluate(f"viewer.select({box}); canvas.focus()")
+        at = page.evaluate(f"[viewer.layout.x[{box}] - camera.x, viewer.layout.y[{box}] - camera.y]")
+        page.press("Enter")
+        folded = page.evaluate("viewer.units")
+        self.assertLess(folded, before)
+        self.assertFalse(page.evaluate(f"viewer.isOpen({box})"))
+        self.assertEqual(at, page.evaluate(f"[viewer.layout.x[{box}] - camera.x, viewer.layout.y[{box}] - camera.y]"))
+        page.press("Enter")
+        self.assertEqual(page.evaluate("viewer.units"), before)
+        page.press("u")
+        self.assertEqual(page.evaluate("viewer.units"), 570 + 2)
+        page.press("o")
+        self.assertLess(page.evaluate("viewer.units"), 30)
+        page.press("r")
+        self.assertEqual(page.evaluate("viewer.units"), before)
+
+    def test_the_mouse_selects_opens_and_pans(self):
+        page = self.open()
+        box = page.evaluate("viewer.rows.find((box) => viewer.name(box) === 'token ×2')")
+        left, top = page.evaluate("(() => { const r = canvas.getBoundingClientRect(); return [r.x, r.y]; })()")
+        x, y = page.evaluate(f"[(viewer.layout.x[{box}] + 20 - camera.x) * camera.scale, "
+                             f"(viewer.layout.y[{box}] + 20 - camera.y) * camera.scale]")
+        page.click(left + x, top + y)
+        self.assertEqual(page.evaluate("viewer.selected"), box)
+        page.click(left + x, top + y, count=2)
+        self.assertTrue(page.evaluate(f"viewer.isOpen({box})"))
+        before = page.evaluate("[camera.x, camera.y, camera.scale]")
+        page.mouse("mousePressed", 600, 500, button="left", clickCount=1)
+        page.mouse("mouseMoved", 650, 480, button="left")
+        page.mouse("mouseReleased", 650, 480, button="left")
+        x, y, scale = page.evaluate("[camera.x, camera.y, camera.scale]")
+        self.assertAlmostEqual(x - before[0], -50 / scale)
+        self.assertAlmostEqual(y - before[1], 20 / scale)
+        page.mouse("mouseWheel", 600, 400, deltaX=0, deltaY=-100, modifiers=2)
+        page.frame()
+        self.assertGreater(page.evaluate("camera.scale"), scale)
+
+    # ---- finding ----
+
+    def test_search_finds_what_is_folded_and_reveals_it(self):
+        page = self.open()
+        page.press("o", "/")
+        page.type("mlp.gelu batch=1 ff=0 2.")
+        found = page.evaluate("searchBox.results.map((box) => data.texts[data.nodes.name[viewer.outline.item[box]]])")
+        self.assertIn("layer.2.mlp.gelu[batch=1,ff=0]", found)
+        page.evaluate("document.getElementById('search').value = ''")
+        page.type("layer.2.mlp.gelu[batch=1,ff=0]")
+        page.press("Enter")
+        self.assertEqual(self.selected(page), "layer.2.mlp.gelu[batch=1,ff=0]")
+        self.assertTrue(page.evaluate("viewer.layout.shown[viewer.selected]"))
+        self.assertEqual(page.evaluate("document.activeElement.id"), "canvas")
+        page.press("c")
+        self.assertEqual(page.evaluate("viewer.mark.what"), "critical")
+        page.press("c")
+        x, y = page.evaluate("[(viewer.layout.x[viewer.selected] - camera.x) * camera.scale, "
+                             "(viewer.layout.y[viewer.selected] - camera.y) * camera.scale]")
+        self.assertTrue(0 <= x <= 680 and 0 <= y <= 750, (x, y))
+
+    def test_search_by_op_and_pattern(self):
+        page = self.open()
+        gelus = page.evaluate("data.nodes.op.filter((op) => data.texts[op] === 'gelu').length")
+        self.assertEqual(gelus, 16)
+        self.assertEqual(page.evaluate("new Search(viewer).find('op:gelu').filter((b) => "
+                                       "data.texts[data.nodes.op[viewer.outline.item[b]]] === 'gelu').length"), gelus)
+        self.assertEqual(page.evaluate("new Search(viewer).find('layer.?.mlp.gelu[batch=0,ff=* op:gelu').length"), 8)
+        self.assertEqual(page.evaluate("new Search(viewer).find('no.such.node').length"), 0)
+
+    # ---- what is said of a node ----
+
+    def test_details_tell_why_a_node_waits(self):
+        page = self.open()
+        node = self.go(page, "layer.1.mlp.gelu[batch=0,ff=1]")
+        text = self.details(page)
+        for part in ("gelu", "layer.1", "batch=0,ff=1", "slack", "FLOP", "f32 (batch 6 of 12 at 0",
+                     "RAW on layer.1.mlp.fc[batch=0,ff=1]", "from layer.1.mlp.fc[batch=0,ff=1]"):
+            self.assertIn(part, text)
+        self.assertIn("Waits that others imply are left out.", text)
+        self.assertEqual(page.evaluate(f"itemsOf(data.waitsOf, {node}).length"), 1)
+        kinds = set(page.evaluate("[...data.waits.kind].map((kind) => EDGE_KINDS[kind])"))
+        self.assertIn("WAR", kinds)
+        update = page.evaluate("data.waits.node[data.waits.kind.findIndex((kind) => EDGE_KINDS[kind] === 'WAR')]")
+        page.evaluate(f"viewer.goToNode({update})")
+        page.frame()
+        self.assertRegex(self.details(page), "WAR on [^\n]+\nfrom ")
+
+    def test_details_tell_what_was_left_whole(self):
+        page = self.open("norms")
+        self.assertIn("a norm's statistics need the whole axis", self.details(page))
+        self.go(page, "layer.0.ln_1")
+        self.assertIn("left whole: embd: a norm's statistics need the whole axis", self.details(page))
+
+    def test_links_lead_to_nodes_and_back(self):
+        page = self.open()
+        self.go(page, "layer.1.mlp.gelu[batch=0,ff=1]")
+        page.evaluate("[...document.querySelectorAll('#details section:last-of-type .link')][0].click()")
+        page.frame()
+        self.assertEqual(self.selected(page), "layer.1.mlp.proj.matmul[batch=0,ff=1]")
+        page.press("[")
+        self.becomes_selected(page, "layer.1.mlp.gelu[batch=0,ff=1]")
+        page.press("]")
+        self.becomes_selected(page, "layer.1.mlp.proj.matmul[batch=0,ff=1]")
+
+    # ---- what depends on what ----
+
+    def reach(self, edges, start):
+        met, todo = {start}, [start]
+        while todo:
+            for other in edges.get(todo.pop(), ()):
+                if other not in met:
+                    met.add(other)
+                    todo.append(other)
+        return met
+
+    def test_ancestors_descendants_and_paths(self):
+        page = self.open()
+        waits = self.waits(page)
+        waiters = {}
+        for node, others in waits.items():
+            for other in others:
+                waiters.setdefault(other, set()).add(node)
+        first, second = self.node(page, "layer.0.mlp.gelu[batch=0,ff=1]"), self.node(page, "layer.2.mlp.gelu[batch=0,ff=0]")
+        page.evaluate(f"viewer.goToNode({second})")
+        page.press("a")
+        before = self.reach(waits, second)
+        self.assertEqual(self.marked(page), before)
+        self.assertIn(first, before)
+        page.press("Escape")
+        self.assertEqual(self.marked(page), set())
+        page.evaluate(f"viewer.goToNode({first})")
+        page.press("d")
+        after = self.reach(waiters, first)
+        self.assertEqual(self.marked(page), after)
+        page.press("Escape", "p")
+        page.evaluate(f"viewer.goToNode({second})")
+        page.press("p")
+        self.assertEqual(self.marked(page), before & after)
+        self.assertGreater(len(before & after), 10)
+
+    def test_the_critical_path_is_a_longest_one(self):
+        page = self.open()
+        page.press("c")
+        waits, costs = self.waits(page), page.evaluate("[...data.nodes.costNs]")
+        ends = []
+        for node, cost in enumerate(costs):
+            ends.append(cost + max((ends[other] for other in waits.get(node, ())), default=0))
+        path = page.evaluate("[...data.criticalPath]")
+        self.assertEqual(self.marked(page), set(path))
+        for before, node in zip(path, path[1:]):
+            self.assertIn(before, waits[node])
+        self.assertAlmostEqual(sum(costs[node] for node in path) / max(ends), 1, places=5)
+        self.assertIn(f"{len(path)} nodes on the critical path",
+                      page.evaluate("document.getElementById('status').textContent"))
+
+    def test_slack_of_paths_as_long(self):
+        page = self.open()
+        node = page.evaluate("data.nodes.slackNs.findIndex((slack, node) => slack === 0 && !data.criticalPath.includes(node))")
+        self.assertGreaterEqual(node, 0)
+        page.evaluate(f"viewer.goToNode({node})")
+        page.frame()
+        self.assertIn("0, but on another path as long", self.details(page))
+
+    def test_closed_boxes_on_the_critical_path_are_lit(self):
+        page = self.open()
+        for key in ("r", "o"):
+            page.press(key, "Escape", "c")
+            pale, expected = page.evaluate(
+                "((path, boxes) => [boxes.map((b) => viewer.isPale(b)), boxes.map((b) => "
+                "!nodesIn(viewer.outline, b).some((node) => path.has(node)))])(new Set(data.criticalPath), "
+                "[...viewer.rows.subarray(0, viewer.nRows)].filter((b) => !viewer.isOpen(b)))")
+            self.assertEqual(pale, expected)
+            self.assertIn(True, pale)
+            self.assertIn(False, pale)
+            page.press("c")
+
+    # ---- a run ----
+
+    def read_profile(self):
+        with open(self.profile, encoding="utf-8") as file:
+            return json.load(file)
+
+    def test_the_timeline_is_the_profile(self):
+        page, profile = self.open("run"), self.read_profile()
+        bars = page.evaluate("timeline.run.rows.map((row) => [...row.items.keys()].filter((k) => row.items[k] >= 0)"
+                             ".map((k) => [row.items[k], row.beginNs[k], row.endNs[k]]))")
+        for worker, row in enumerate(bars):
+            expected = sorted([node["node"], node["start_ns"], node["end_ns"]] for node in profile["nodes"]
+                              if node["worker"] == worker)
+            self.assertEqual(sorted(row), expected)
+        for worker, row in enumerate(page.evaluate("timeline.run.rows.map((row) => [[...row.beginNs], [...row.endNs]])")):
+            begins, ends = row
+            for k in range(1, len(begins)):
+                self.assertGreaterEqual(begins[k], ends[k - 1])
+            self.assertEqual(sum(ends) - sum(begins), profile["wall_ns"])
+        self.assertIn("What bounds this step", self.details(page))
+
+    def test_gaps_name_their_cause(self):
+        page, profile = self.open("run"), self.read_profile()
+        nodes = profile["nodes"]
+        ends = {}
+        for node in nodes:
+            ends[node["task"]] = max(ends.get(node["task"], 0), node["end_ns"])
+        gaps = page.evaluate("[...data.run.gaps.cause.keys()].map((g) => [data.run.gaps.cause[g], data.run.gaps.node[g], "
+                             "data.run.gaps.wait[g], data.run.gaps.endNs[g]])")
+        waited = [(g, node, wait) for g, (cause, node, wait, _) in enumerate(gaps) if cause == 0]
+        self.assertGreater(len(waited), 0)
+        for g, node, wait in waited:
+            kind, other, value, owner = page.evaluate(
+                f"[EDGE_KINDS[data.waits.kind[{wait}]].toLowerCase(), data.waits.from[{wait}], data.waits.value[{wait}], "
+                f"data.waits.node[{wait}]]")
+            task = nodes[node]["task"]
+            self.assertEqual(nodes[owner]["task"], task)
+            self.assertIn([other, kind, value], [wait[:3] for wait in nodes[owner]["waits"]])
+            last = max(ends[nodes[wait[0]]["task"]] for member in nodes if member["task"] == task
+                       for wait in member["waits"] if nodes[wait[0]]["task"] != task)
+            self.assertEqual(ends[nodes[other]["task"]], last)
+        g, node, wait = waited[0]
+        page.evaluate(f"viewer.selectGap({g})")
+        page.frame()
+        name = page.evaluate(f"data.texts[data.nodes.name[data.waits.from[{wait}]]]")
+        self.assertIn(f"waits for {name}: ", self.details(page))
+        self.assertIn(nodes[node]["name"], self.details(page))
+
+    def test_waits_of_a_run_are_the_plans(self):
+        page, profile = self.open("run"), self.read_profile()
+        declared = [[node["node"], *wait[:3]] for node in profile["nodes"] for wait in node["waits"]]
+        self.assertEqual(page.evaluate("[...data.waits.node.keys()].map((w) => [data.waits.node[w], data.waits.from[w], "
+                                       "EDGE_KINDS[data.waits.kind[w]].toLowerCase(), data.waits.value[w]])"), declared)
+
+    def test_a_bar_and_its_node_select_each_other(self):
+        page = self.open("run")
+        left, top = page.evaluate("(() => { const r = timeline.canvas.getBoundingClientRect(); return [r.x, r.y]; })()")
+        node = page.evaluate("(() => { const { startNs, endNs } = data.run.timings; return [...startNs.keys()]"
+                             ".reduce((a, b) => endNs[b] - startNs[b] > endNs[a] - startNs[a] ? b : a); })()")
+        x, y = page.evaluate(f"[timeline.xOf((data.run.timings.startNs[{node}] + data.run.timings.endNs[{node}]) / 2), "
+                             f"timeline.rowTop(data.run.timings.worker[{node}]) + 4]")
+        page.click(left + x, top + y)
+        self.assertEqual(self.selected(page), self.read_profile()["nodes"][node]["name"])
+        self.assertIn(f"task {self.read_profile()['nodes'][node]['task']}", self.details(page))
+        page.evaluate("timeline.look(0, 2000)")
+        last = page.evaluate("data.run.path.node[data.run.path.node.length - 1]")
+        page.evaluate(f"viewer.goToNode({last})")
+        begin, end, start = page.evaluate(f"[timeline.begin, timeline.end, data.run.timings.startNs[{last}]]")
+        self.assertTrue(begin <= start <= end)
+
+    def test_the_timeline_by_keys(self):
+        page = self.open("run")
+        page.press("w")
+        self.assertEqual(page.evaluate("document.activeElement.id"), "timeline")
+        page.press("ArrowRight")
+        first = page.evaluate("timeline.item")
+        self.assertEqual(first, page.evaluate("timeline.run.rows[0].items[0]"))
+        page.press("ArrowRight", "ArrowRight")
+        self.assertEqual(page.evaluate("timeline.item"), page.evaluate("timeline.run.rows[0].items[2]"))
+        page.press("ArrowDown")
+        self.assertIn(page.evaluate("timeline.item"), page.evaluate("[...timeline.run.rows[1].items]"))
+        page.press("+")
+        self.assertLess(page.evaluate("timeline.end - timeline.begin"), page.evaluate("data.run.wallNs"))
+        page.press("0")
+        self.assertEqual(page.evaluate("timeline.end - timeline.begin"), page.evaluate("data.run.wallNs"))
+
+    def test_the_measured_path_and_heat(self):
+        page, nodes = self.open("run"), self.read_profile()["nodes"]
+        page.press("m")
+        path = page.evaluate("[...data.run.path.node]")
+        self.assertEqual(self.marked(page), set(path))
+        self.assertEqual(nodes[path[-1]]["end_ns"], max(node["end_ns"] for node in nodes))
+        for before, node in zip(path, path[1:]):
+            self.assertLessEqual(nodes[before]["end_ns"], nodes[node]["start_ns"])
+        page.press("Escape", "h")
+        self.assertEqual(page.evaluate("viewer.timeOf(0)"), sum(node["end_ns"] - node["start_ns"] for node in nodes))
+        self.assertGreater(self.colours(page), 5)
+        self.assertTrue(page.evaluate("document.getElementById('heat').getAttribute('aria-pressed') === 'true'"))
+
+    # ---- the address ----
+
+    def test_the_address_has_the_state(self):
+        page = self.open()
+        self.go(page, "layer.2.mlp.gelu[batch=1,ff=1]")
+        page.press("a", "+", "+")
+        page.evaluate("new Promise((done) => setTimeout(done, 600))")
+        state = "[viewer.selected, viewer.units, viewer.mark.what, Math.round(camera.x), Math.round(camera.y)]"
+        hash, before = page.evaluate("location.hash"), page.evaluate(state)
+        again = self.open(hash=hash)
+        self.assertEqual(again.evaluate(state), before)
+
+    def test_odd_addresses_do_no_harm(self):
+        for hash in ("#box=999999&open=all.zzzz.-1.x&at=1,2,NaN&mark=between,1", "#box=-1&mark=critical,2&at=0,0,-3",
+                     "#open=first.!!&box=1.5"):
+            page = self.open(hash=hash)
+            self.assertGreater(page.evaluate("viewer.units"), 0)
+
+    # ---- without a mouse, without eyes ----
+
+    def test_the_keyboard_alone(self):
+        page = self.open()
+        focused = []
+        for _ in range(10):
+            page.press("Tab")
+            focused.append(page.evaluate("document.activeElement.id || document.activeElement.getAttribute('role')"))
+        self.assertEqual(focused, ["search", "reset", "fold", "unfold", "critical", "heat", "about", "treeitem", "canvas",
+                                   "details"])
+        page.press("t", "Home", "ArrowDown")
+        self.assertEqual(self.selected(page), "embed")
+        page.press("ArrowRight")
+        self.assertEqual(self.selected(page), "token ×2")
+        page.press("ArrowLeft", "ArrowLeft")
+        self.assertEqual(self.selected(page), "embed")
+        self.assertFalse(page.evaluate("viewer.isOpen(viewer.selected)"))
+        page.press("ArrowRight", "End")
+        last = page.evaluate("viewer.rows[viewer.nRows - 1]")
+        self.assertEqual(page.evaluate("viewer.selected"), last)
+        self.assertEqual(page.evaluate("Number(document.activeElement.dataset.box)"), last)
+        for name in ("layer.1.mlp.fc[batch=0,ff=1]", "layer.1.mlp.proj.matmul[batch=0,ff=1]",
+                     "layer.1.mlp.gelu[batch=0,ff=1]"):
+            self.go(page, name)
+        page.press("g", "ArrowUp")
+        self.assertEqual(self.selected(page), "layer.1.mlp.fc[batch=0,ff=1]")
+        page.press("ArrowDown", "ArrowDown")
+        self.assertEqual(self.selected(page), "layer.1.mlp.proj.matmul[batch=0,ff=1]")
+        page.press("ArrowRight")
+        self.assertNotEqual(self.selected(page), "layer.1.mlp.proj.matmul[batch=0,ff=1]")
+        page.press("?")
+        self.assertTrue(page.evaluate("document.getElementById('help').open"))
+        page.press("Escape")
+        self.assertFalse(page.evaluate("document.getElementById('help').open"))
+
+    def test_the_accessibility_tree_has_it(self):
+        page = self.open()
+        self.go(page, "layer.1.mlp.gelu[batch=0,ff=1]")
+        nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+        by_role = {}
+        for node in nodes:
+            if not node.get("ignored"):
+                by_role.setdefault(node["role"]["value"], []).append(node)
+        names = {role: [node["name"]["value"] for node in all] for role, all in by_role.items() if "name" in all[0]}
+        self.assertEqual(names["tree"], ["Boxes"])
+        self.assertIn("Drawing of the graph", names["application"])
+        self.assertIn("Search nodes", names["combobox"])
+        self.assertIn("batch=0,ff=1, forward, gelu · batch 6, seq 64, ff 256", names["treeitem"])
+        self.assertIn("Waits for", names["heading"])
+        item = next(node for node in by_role["treeitem"] if node["name"]["value"].startswith("batch=0,ff=1, forward, gelu"))
+        properties = {p["name"]: p["value"].get("value") for p in item["properties"]}
+        self.assertTrue(properties["selected"])
+        self.assertGreater(properties["level"], 3)
+
+    def test_rows_are_as_many_as_are_in_view(self):
+        page = self.open()
+        page.press("u")
+        self.assertLess(page.evaluate("document.querySelectorAll('[role=treeitem]').length"), 80)
+        page.press("t", "End")
+        row = page.evaluate("(() => { const row = document.activeElement.getBoundingClientRect(), "
+                            "tree = document.getElementById('tree').getBoundingClientRect(); "
+                            "return [row.top >= tree.top, row.bottom <= tree.bottom + 1]; })()")
+        self.assertEqual(row, [True, True])
+
+    def test_axe_finds_nothing(self):
+        if not os.environ.get("AXE"):
+            self.skipTest("AXE doesn't say where axe.min.js is")
+        with open(os.environ["AXE"], encoding="utf-8") as file:
+            axe = file.read()
+        for name, scheme in (("training", "light"), ("training", "dark"), ("run", "light"), ("run", "dark")):
+            page = self.open(name, prefers_color_scheme=scheme)
+            for step in ("0", "viewer.goToNode(200)", "viewer.setMark('critical'); document.getElementById('search').focus()",
+                         "document.getElementById('help').showModal()"):
+                page.evaluate(step)
+                page.frame()
+                page.evaluate(f"{axe};0")
+                passes, violations = page.evaluate("axe.run().then((found) => [found.passes.length, found.violations"
+                                                   ".map((rule) => [rule.id, rule.nodes.map((node) => node.html)])])")
+                self.assertGreater(passes, 15)
+                self.assertEqual(violations, [])
+
+    # ---- how it looks ----
+
+    def test_dark_light_and_forced_colours(self):
+        def corner(page):
+            return page.evaluate(f"[...{self.pixels(page)}.getImageData(canvas.width - 2, 2, 1, 1).data]")
+        self.assertEqual(corner(self.open(prefers_color_scheme="light")), [255, 255, 255, 255])
+        page = self.open(prefers_color_scheme="dark")
+        self.assertEqual(corner(page), [13, 17, 23, 255])
+        page.emulate(prefers_color_scheme="light")
+        page.frame()
+        page.frame()
+        self.assertEqual(corner(page), [255, 255, 255, 255])
+        page = self.open(forced_colors="active")
+        self.assertTrue(page.evaluate("painter.theme.forced"))
+        self.assertGreater(self.colours(page), 2)
+
+    def test_small_windows_keep_the_drawing(self):
+        page = self.browser.page(width=420, height=760)
+        page.open(f"file://{self.files['training']}")
+        self.addCleanup(self.check_quiet, page)
+        self.assertGreater(page.evaluate("canvas.clientHeight"), 300)
+        self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), 420)
+
+    def test_without_scripts_there_is_the_drawing(self):
+        page = self.browser.page()
+        page.call("Emulation.setScriptExecutionDisabled", value=True)
+        page.call("Page.navigate", url=f"file://{self.files['training']}")
+        page.wait(1)
+        root = page.call("DOM.getDocument", depth=-1)["root"]["nodeId"]
+        svg = page.call("DOM.querySelector", nodeId=root, selector="noscript > svg")["nodeId"]
+        self.assertGreater(svg, 0)
+        box = page.call("DOM.getBoxModel", nodeId=svg)["model"]
+        self.assertGreater(box["height"], 300)
+        self.check_quiet_without_scripts(page)
+
+    def check_quiet_without_scripts(self, page):
+        self.assertEqual(page.complaints, [])
+        self.browser.call("Target.closeTarget", targetId=page.target)
+
+    # ---- names ----
+
+    def test_hostile_names_are_text(self):
+        page = self.open("hostile")
+        page.press("u")
+        for node in range(len(HOSTILE)):
+            page.evaluate(f"viewer.goToNode({node})")
+            page.frame()
+        page.press("/")
+        page.type("<img")
+        self.assertEqual(page.evaluate("[window.hit === undefined, document.querySelectorAll('img, iframe').length, "
+                                       "document.scripts.length]"), [True, 0, 2])
+        names = page.evaluate("[...data.nodes.name].slice(0, 8).map((text) => data.texts[text])")
+        self.assertEqual(names[0], HOSTILE[0])
+        self.assertEqual(names[3], "a␊b␁␡")
+        self.assertEqual(names[4], "<U+202E>desrever")
+        self.assertEqual(names[5], "\u2068\u05e9\u05dc\u05d5\u05dd\u2069")
+        self.assertEqual(names[6], HOSTILE[6])
+        self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), 1280)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

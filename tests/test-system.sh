@@ -1,0 +1,660 @@
+#!/bin/sh
+# shellcheck disable=SC2086 # lists of options stand in variables
+# What machines and other programs do to the command: descriptors that are closed, signals, limits, files in the way,
+# pipes in place of files, mounts, quotas. Run by make check, in the build folder.
+. "${srcdir:-.}/tests/command.sh"
+# The program itself, for what runs under limits that libtool's script can't bear.
+program=$paragraph
+library=$(dirname "$paragraph")/.libs
+if [ -x "$library/paragraph" ]; then
+    program=$library/paragraph
+    LD_LIBRARY_PATH=$library${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export LD_LIBRARY_PATH
+fi
+# A build whose program takes more addresses than the limits that are tried.
+large=$(grep -sE 'define PARA_(SANITIZE|HAVE_CUDA)' config.h)
+mounted=
+trap 'for m in $mounted; do umount "$m"; done; chmod -R u+w "$work"; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+sizes="--layers 2 --heads 2 --embd 16 --context 8 --batch 4"
+tokens=$top/tests/golden/tokenizer-small
+yes 'the cat sat on the mat.' | head -c 1500 >text
+mkdir temporary
+TMPDIR=$work/temporary
+export TMPDIR
+
+# nothing_left NAME...: beside these names, and the scripts' own, the folder and the temporary folder hold none of ours.
+nothing_left() {
+    left=$(find . -name '*paragraph-*' | head -n 3)
+    [ -z "$left" ] || { echo "left: $left"; return 1; }
+}
+
+# --- standard descriptors closed ---
+
+is_json() {
+    [ "$(head -c 11 "$1")" = '{"format":"' ] && [ "$(tail -n 1 "$1")" = ']}' ] && ! grep -q "paragraph: " "$1"
+}
+
+check_descriptors() {
+    "$paragraph" train --data text $sizes --steps 3 --profile p.json --out closed 2>&-
+    check "training without standard error" [ $? -eq 0 ]
+    check "no message lands in the profile" is_json p.json
+    check "nor in the model" ends 0 "" eval --model closed --data text
+    "$paragraph" train --data text $sizes --steps 3 --profile p.json 0<&- 1>&- 2>&-
+    check "training without any" [ $? -eq 0 ]
+    check "no message lands in the profile then" is_json p.json
+    "$paragraph" train --data text $sizes --steps 3 --json --profile p.json 2>err >&-
+    check "a closed standard output that is needed fails" [ $? -eq 1 ]
+    check "saying so" grep -q "standard output can't be written" err
+    for command in "eval --model closed --data text" "generate --model closed --prompt a -n 2" "info --workers 1" \
+        "dump $sizes" "plan $sizes" "--version" "--help" "help eval"; do
+        "$paragraph" $command 2>err >&-
+        check "$command without standard output" [ $? -eq 1 ]
+        check "it says so" grep -qE "standard output( can't be written|: writing the dump)" err
+    done
+    "$paragraph" tokenize --tokenizer "$tokens" --data text -o closed.tok16 2>err >&-
+    check "tokenize without standard output" [ $? -eq 1 ]
+    check "no report lands in its file" [ $(($(wc -c <closed.tok16) % 2)) -eq 0 ]
+    "$paragraph" dump $sizes -o closed.txt 2>err >&-
+    check "a closed standard output that isn't needed does no harm" [ $? -eq 0 ]
+    "$paragraph" dump --graph /dev/stdin 2>err >out <&-
+    check "a closed standard input that is needed fails" [ $? -eq 1 ]
+}
+
+# --- signals and limits ---
+
+# waits_for FILE LINES: wait until a file has so many lines.
+waits_for() {
+    tries=0
+    while [ "$(cat "$1" 2>/dev/null | wc -l)" -lt "$2" ] && [ $tries -lt 300 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+    [ $tries -lt 300 ]
+}
+
+# A shell's jobs ignore INT and QUIT.
+if env --default-signal=INT,QUIT true 2>/dev/null; then
+    heeding="env --default-signal=INT,QUIT" keyboard="INT QUIT"
+else
+    echo "skipped: INT and QUIT: this env can't reset them"
+    heeding='' keyboard=''
+fi
+
+# stopped SIGNAL...: a run that is sent each of these signals after some steps ends with 1, having saved.
+stopped() {
+    rm -rf stopped
+    : >steps
+    $heeding "$paragraph" train --data text $sizes --steps 20000 --schedule constant --warmup 0 --json --out stopped \
+        >steps 2>err &
+    run=$!
+    waits_for steps 3 || return 1
+    for signal in "$@"; do
+        kill -s "$signal" $run
+    done
+    wait $run
+    [ $? -eq 1 ] && grep -q "stopped after step $(wc -l <steps) of" err && grep -q "\"step\": $(wc -l <steps)," \
+        stopped/trainer.json && nothing_left
+}
+
+check_signals() {
+    for signal in HUP TERM XCPU USR1 USR2 ${keyboard% *}; do
+        check "SIG$signal lets a run save" stopped $signal
+    done
+    check "a shell's HUP after the terminal's doesn't end it" stopped HUP HUP
+    check "HUP after TERM doesn't" stopped TERM HUP
+    : >steps
+    (trap '' HUP; exec "$paragraph" train --data text $sizes --steps 200000 --schedule constant --warmup 0 --json \
+        --out nohup) >steps 2>err &
+    run=$!
+    waits_for steps 3
+    kill -s HUP $run
+    lines=$(wc -l <steps)
+    waits_for steps $((lines + 50))
+    check "HUP that was ignored at the start stays so" [ $? -eq 0 ]
+    kill -s TERM $run
+    wait $run
+    rm -rf piped steps
+    { "$paragraph" train --data text $sizes --steps 200000 --schedule constant --warmup 0 --json --out piped 2>err
+        echo $? >code; } | head -n 3 >steps
+    check "a reader that goes lets a run save" [ "$(cat code)" -eq 1 ]
+    check "it says so" grep -q "stopped after step" err
+    check "it is saved" [ -s piped/trainer.json ]
+    "$paragraph" dump $sizes --train 2>err | head -n 1 >out
+    check "dump ends with its reader, silently" [ ! -s err ]
+}
+
+# sent SIGNAL FILE ARGUMENT...: paragraph, sent the signal once FILE is there, ends by it and leaves nothing.
+sent() {
+    signal=$1 file=$2
+    shift 2
+    $heeding "$paragraph" "$@" >out 2>err &
+    run=$!
+    tries=0
+    while ! ls $file >/dev/null 2>&1 && [ $tries -lt 500 ]; do
+        sleep 0.01
+        tries=$((tries + 1))
+    done
+    kill -s "$signal" $run 2>/dev/null
+    wait $run 2>/dev/null
+    [ $? -gt 128 ] || { echo "it has ended by itself"; return 1; }
+    nothing_left
+}
+
+check_leftovers() {
+    yes 'the cat sat on the mat.' | head -c 20000000 >long
+    "$paragraph" train --data text $sizes --tokenizer "$tokens" --steps 3 --out bpe >out 2>err
+    asan=${ASAN_OPTIONS-}
+    for signal in HUP TERM PIPE XCPU USR1 ALRM ABRT SEGV $keyboard; do
+        # Not to be reported as a fault of the program's by the address sanitizer, which would end it before.
+        [ $signal != SEGV ] || ASAN_OPTIONS=$asan:handle_segv=0
+        export ASAN_OPTIONS
+        check "SIG$signal leaves no half of tokenize" \
+            sent $signal "long.tok16.paragraph-*" tokenize --tokenizer "$tokens" --data long -o long.tok16
+        ASAN_OPTIONS=$asan
+    done
+    check "TERM leaves no half of eval's logits" \
+        sent TERM "logits.npy.paragraph-*" eval --model bpe --data long --logits logits.npy --tokenizer "$tokens"
+    "$paragraph" eval --model bpe --data long >out 2>err &
+    run=$!
+    sleep 0.3
+    kill -s KILL $run
+    wait $run 2>/dev/null
+    check "KILL leaves nothing of a text that is encoded" nothing_left
+    check "TERM leaves no half of a profile" \
+        sent TERM "p.json.paragraph-*" train --data text $sizes --steps 100000000 --profile p.json --schedule constant
+    if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+        chmod a+rx . && chmod a+rwx temporary
+        as="setpriv --reuid 65534 --regid 65534 --clear-groups"
+        if $as "$paragraph" --version >/dev/null 2>&1; then
+            : >steps
+            STARPU_HOME=/nonexistent HOME=/nonexistent $as "$paragraph" train --data text $sizes --steps 100000000 \
+                --schedule constant --json >steps 2>err &
+            run=$!
+            waits_for steps 3
+            kill -s KILL $run
+            wait $run 2>/dev/null
+            check "KILL leaves nothing of StarPU's home" nothing_left
+            STARPU_HOME=/nonexistent HOME=/nonexistent $as "$paragraph" train --data text $sizes --steps 3 >out 2>err
+            check "a run without a home ends well" [ $? -eq 0 ]
+        fi
+    fi
+    rm -f long
+}
+
+check_limits() {
+    (ulimit -f 8; exec "$paragraph" train --data text $sizes --steps 3 --out limited) >out 2>err
+    check "a limit on file sizes is an error" [ $? -eq 1 ]
+    check "it says so" grep -q "File too large" err
+    check "nothing half-made stays of a model" nothing_left
+    (ulimit -f 1; exec "$paragraph" dump $sizes --train -o limited.txt) >out 2>err
+    check "so for a dump" [ $? -eq 1 ]
+    check "it says so, too" grep -q "limited.txt: writing the dump: File too large" err
+    (ulimit -f 1; exec "$paragraph" tokenize --tokenizer "$tokens" --data text text text text -o limited.tok16) >out 2>err
+    check "so for tokenize" [ $? -eq 1 ]
+    check "nothing half-made stays" nothing_left
+    (ulimit -f 1; exec "$paragraph" dump $sizes --train) >out 2>err
+    check "so for standard output" [ $? -eq 1 ]
+    check "it says so of standard output" grep -q "standard output: writing the dump: File too large" err
+    (ulimit -n 5; exec "$program" train --data text $sizes --steps 3 --out limited) >out 2>err
+    check "a limit on open files is an error" [ $? -eq 1 ]
+    check "with its cause" grep -q "Too many open files" err
+    check "before the first step" [ "$(grep -c "^step" err)" -eq 0 ]
+    check "nothing half-made stays without a descriptor to spare" nothing_left
+}
+
+# limited LIMIT COMMAND: the command under a limit of the shell's ends by itself, with 0, or with 1 and a reason.
+limited() {
+    limit=$1
+    shift
+    (ulimit $limit && exec timeout -s KILL 60 $as "$program" $1) >out 2>err
+    code=$?
+    [ $code -eq 0 ] || [ $code -eq 1 -a -s err ]
+}
+
+# What is too little for a run is told before it, and nothing waits for ever.
+check_room() {
+    as=
+    "$paragraph" train --data text $sizes --steps 3 --out small >out 2>err
+    train="train --data text $sizes --steps 3"
+    for files in 4 5 6 8; do
+        for command in "$train" "info --workers 1 --json" "eval --model small --data text" \
+            "generate --model small --prompt a -n 2" "dump $sizes" "plan $sizes" \
+            "tokenize --tokenizer $tokens --data text -o room.tok16"; do
+            check "$files open files, $command" limited "-n $files" "$command"
+        done
+        check "$files open files, train --out" limited "-n $files" "$train --out room --overwrite"
+        check "it fails before its first step or not at all" [ $code -eq 0 -o "$(grep -c "^step" err)" -eq 0 ]
+        check "nothing half-made stays" nothing_left
+    done
+    if [ -n "$large" ]; then
+        echo "skipped: limits on memory: the sanitizer or the libraries of CUDA alone take more addresses"
+    else
+        for kib in 100000 200000 300000; do
+            for command in "$train" "info --workers 1 --json" "dump $sizes" --version; do
+                check "$kib KiB of addresses, $command" limited "-v $kib" "$command"
+            done
+        done
+        check "too few are told" limited "-v 100000" "$train"
+        check "as the cause" grep -qE "of . (threads|workers) can be (started|mapped), expected .*ulimit" err
+        check "and by exit code 1" [ $code -eq 1 ]
+        check "not where no worker is needed" limited "-v 100000" "dump $sizes"
+        check "there it is 0" [ $code -eq 0 ]
+    fi
+    check_homes
+    if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null && command -v prlimit >/dev/null; then
+        chmod a+rx . && chmod a+rwx temporary
+        as="setpriv --reuid 65533 --regid 65533 --clear-groups"
+        if $as "$program" --version >/dev/null 2>&1; then
+            OPENBLAS_NUM_THREADS=1 timeout -s KILL 60 $as prlimit --nproc=2 "$program" $train --workers 4 >out 2>err
+            check "a limit on threads is an error" [ $? -eq 1 ]
+            check "with its cause" grep -q "of 4 threads can be started, expected one per worker: Resource" err
+        fi
+    fi
+}
+
+# StarPU's folder, which it would abort at: new and used by several at once, half written, without room.
+check_homes() {
+    home=${STARPU_HOME-}
+    STARPU_HOME=$work/home
+    export STARPU_HOME
+    mkdir "$STARPU_HOME"
+    pids=
+    for i in 1 2 3 4 5 6; do
+        "$program" $train --workers 1 >out$i 2>err$i &
+        pids="$pids $!"
+    done
+    for run in $pids; do
+        wait $run
+        check "one of six runs that begin at once in a new home" [ $? -eq 0 ]
+    done
+    for file in "$STARPU_HOME"/.starpu/sampling/bus/*; do
+        : >"$file"
+        check "$(basename "$file") left empty by a crash" ends 0 "a file ends within a line; StarPU measures again" $train
+        check "it is whole again" ends 0 "" $train
+        check "and stays so" [ "$(grep -c measures err)" -eq 0 ]
+    done
+    rm -rf "$STARPU_HOME"
+    mkdir "$STARPU_HOME"
+    for command in "$train" "info --workers 1"; do
+        { (ulimit -f 0 && exec "$program" $command) 2>&1
+            echo $? >code; } | cat >err
+        check "no room for StarPU's files, $command" [ "$(cat code)" -eq 1 ]
+        check "it is told" grep -q "StarPU needs a folder to write to: .* takes no file" err
+    done
+    check "nothing half-made stays" nothing_left
+    STARPU_HOME=$home
+}
+
+# --- replacing files and folders ---
+
+mode() {
+    stat -c %a "$1"
+}
+
+check_modes() {
+    "$paragraph" train --data text $sizes --steps 3 --tokenizer "$tokens" --out private >out 2>err
+    chmod 700 private
+    chmod 600 private/*
+    "$paragraph" train --data text --batch 4 --steps 5 --reschedule --resume private --out private >out 2>err
+    check "a folder keeps its mode" [ "$(mode private)" = 700 ]
+    for file in config.json model.safetensors optimizer.safetensors trainer.json vocab.json merges.txt; do
+        check "$file keeps its mode" [ "$(mode private/$file)" = 600 ]
+    done
+    if [ "$(id -u)" -eq 0 ]; then
+        chown 65534:65534 private private/*
+        "$paragraph" train --data text --batch 4 --steps 6 --reschedule --resume private --out private >out 2>err
+        check "a folder keeps its owner" [ "$(stat -c %u:%g private)" = 65534:65534 ]
+        check "so do files" [ "$(stat -c %u:%g private/model.safetensors)" = 65534:65534 ]
+    fi
+    for file in dump.txt ids.tok16 logits.npy profile.json; do
+        : >$file
+        chmod 640 $file
+        ln -s $file link-$file
+    done
+    mv ids.tok16 ids && mv link-ids.tok16 ids.tok16 && ln -sf ids ids.tok16
+    "$paragraph" dump $sizes -o link-dump.txt >out 2>err
+    "$paragraph" tokenize --tokenizer "$tokens" --data text -o ids.tok16 >out 2>err
+    "$paragraph" eval --model private --data text --logits link-logits.npy >out 2>err
+    "$paragraph" train --data text $sizes --steps 2 --profile link-profile.json >out 2>err
+    for file in dump.txt ids logits.npy profile.json; do
+        check "$file is written" [ -s $file ]
+        check "$file keeps its mode" [ "$(mode $file)" = 640 ]
+    done
+    check "links stay" [ -L link-dump.txt -a -L ids.tok16 -a -L link-logits.npy -a -L link-profile.json ]
+}
+
+check_two_runs() {
+    rm -rf steps shared
+    mkdir shared
+    "$paragraph" train --data text $sizes --steps 200000 --json --out shared/m >steps 2>err &
+    run=$!
+    waits_for steps 3
+    for name in shared/m ./shared/m/ shared/../shared/m; do
+        check "a second run is refused by the first's name" ends 1 "--out: process $run saves in $name" \
+            train --data text $sizes --steps 3 --out $name --overwrite
+    done
+    check "so for --best" ends 1 "--best: process $run saves in shared/m" \
+        train --data text $sizes --steps 3 --best shared/m --val text
+    kill -s KILL $run
+    wait $run 2>/dev/null
+    check "a run that was killed holds nothing" ends 0 "saved in shared/m" \
+        train --data text $sizes --steps 3 --out shared/m
+    check "nothing stays beside the folder" [ "$(ls shared)" = m ]
+    for i in 1 2 3 4 5 6 7 8; do
+        "$paragraph" dump --layers 9 --train -o both.json --format json >out 2>err &
+        "$paragraph" dump $sizes --train -o both.json --format json >out2 2>err2
+        wait $!
+        check "two dumps to one file" [ $? -eq 0 ]
+        check "leave one of them" ends 0 "" plan --graph both.json
+    done
+    check "and nothing else" nothing_left
+}
+
+# Another file system in the place of a folder's lower layer, of a folder, of a file.
+check_mounts() {
+    mkdir lower upper scratch merged
+    "$paragraph" train --data text $sizes --steps 3 --out lower/m >out 2>err
+    if ! mount -t overlay -o "lowerdir=$work/lower,upperdir=$work/upper,workdir=$work/scratch" overlay merged 2>/dev/null
+    then
+        echo "skipped: mounts: none can be made here (it takes root)"
+        return
+    fi
+    mounted=$work/merged
+    check "a folder in a lower layer is replaced" ends 0 "saved in merged/m" \
+        train --data text --steps 5 --reschedule --resume merged/m --out merged/m --save-every 1
+    check "it is the new one" grep -q '"step": 5' merged/m/trainer.json
+    check "nothing else is there" [ "$(ls merged)" = m ]
+    umount merged && mounted=
+    mkdir point
+    mount -t tmpfs paragraph-test point && mounted=$work/point
+    for steps in 3 5; do
+        check "a mount point is replaced" ends 0 "saved in point" \
+            train --data text $sizes --steps $steps --out point --overwrite
+        check "it is the new one" grep -q "\"step\": $steps" point/trainer.json
+    done
+    check "nothing else is there" nothing_left
+    umount point && mounted=
+    echo old >one && echo old >other && mount --bind other one && mounted=$work/one
+    check "a file at a mount point is replaced" ends 0 "" dump $sizes -o one
+    check "by what was written" [ "$(wc -l <other)" -gt 10 ]
+    umount one && mounted=
+}
+
+# --- numbers that aren't finite ---
+
+# json FILE: each of its lines is JSON, as Python takes it without NaN and Infinity, or as a pattern sees it.
+json() {
+    [ -s "$1" ] || return 1
+    if command -v python3 >/dev/null; then
+        python3 -c '
+import json, sys
+def refuse(word):
+    raise ValueError(word + " is no JSON number")
+for line in open(sys.argv[1], encoding="utf-8"):
+    json.loads(line, parse_constant=refuse)' "$1"
+    else
+        ! grep -qiE '[:,[]-?(nan|inf)' "$1"
+    fi
+}
+
+check_numbers() {
+    wild="--data text $sizes --lr 1e4 --clip 0 --val-fraction 0.2 --eval-every 1 --json"
+    "$paragraph" train $wild --steps 3 --best b --out o >out 2>err
+    check "a run that explodes ends with 1" [ $? -eq 1 ]
+    check "its lines are JSON" json out
+    check "it says why" grep -qE "(loss is|gradients' norm) (nan|inf)" err
+    check "not by its last file" [ "$(grep -c trainer.json err)" -eq 0 ]
+    check "nothing is saved of it" [ ! -e o ]
+    check "what stays as the best has a finite loss" [ ! -e b -o "$(grep -c null b/trainer.json 2>/dev/null)" = 0 ]
+    check "nothing is left" nothing_left
+    "$paragraph" train --data text $sizes --steps 1000 --schedule constant --lr 1e6 --clip 0 --warmup 0 --save-every 1 \
+        --out lastgood --json --split batch=2 >out 2>err
+    check "one that explodes in training ends with 1" [ $? -eq 1 ]
+    check "its lines are JSON, too" json out
+    check "it names the node" grep -q "the first node with a result that isn't finite is .*, op " err
+    check "it was saved before" grep -q "\"step\": $(wc -l <out)," lastgood/trainer.json
+    first=$(grep "the first node" err)
+    "$paragraph" train --data text --resume lastgood --json --split batch=2 >out 2>err
+    check "going on from there comes to the same node" [ "$(grep "the first node" err)" = "$first" ]
+    check "at the same step" [ ! -s out ]
+    "$paragraph" train --data text $sizes --steps 3 --out finite --json >out 2>err
+    check "numbers are as short as they can be" grep -q '"lr":0.001,' out
+    file=finite/model.safetensors
+    printf '\000\000\300\177' | dd of=$file conv=notrunc bs=1 seek=$(($(wc -c <$file) - 4)) 2>/dev/null # a NaN
+    "$paragraph" eval --model finite --data text --json >out 2>err
+    check "eval of a model without a finite loss ends with 1" [ $? -eq 1 ]
+    check "with JSON" json out
+    check "null stands for it" grep -q '"loss":null,"perplexity":null' out
+    check "and a message" grep -q "the loss is" err
+    "$paragraph" train --data text $sizes --lr 20 --clip 0 --warmup 0 --steps 1 --out large >out 2>err
+    check "a loss of thousands is one" ends 0 "the perplexity, the exponential of the loss" \
+        eval --model large --data text --json
+    check "its line is JSON, too" json out
+    check "of which null is the perplexity alone" grep -q '"loss":[0-9].*,"perplexity":null' out
+}
+
+# --- a machine that isn't all ours ---
+
+# value KEY FILE: of a line of JSON.
+value() {
+    sed -nE "s/.*\"$1\":([^,}]*).*/\1/p" "$2"
+}
+
+# bound CPU WORKERS: the workers' threads of a running process may run on this processor alone.
+bound() {
+    found=$(grep -h '^Cpus_allowed_list' /proc/$run/task/*/status | sort | uniq -c)
+    [ "$(echo "$found" | awk -v cpu="$1" '$3 != cpu' | wc -l)" -eq 0 ] || { echo "$found"; return 1; }
+}
+
+check_machine() {
+    if ! command -v taskset >/dev/null || [ "$(nproc)" -lt 2 ]; then
+        echo "skipped: a machine that isn't all ours: no taskset, or one processor"
+        return
+    fi
+    for cpu in 0 1; do
+        taskset -c $cpu "$paragraph" info --json >info 2>err
+        check "a process tied to one processor has one worker" [ "$(value workers info)" = 1 ]
+        check "and one core" [ "$(value cores info)" = 1 ]
+        check "nothing is wrong with that" [ ! -s err ]
+        : >steps
+        taskset -c $cpu "$paragraph" train --data text $sizes --steps 1000000 --schedule constant --json --workers 2 \
+            >steps 2>err &
+        run=$!
+        waits_for steps 3
+        check "its workers are tied to it, too, however many" bound $cpu
+        kill -s KILL $run
+        wait $run 2>/dev/null
+        taskset -c $cpu "$paragraph" plan $sizes --json >plan 2>err
+        check "plan counts as train does" [ "$(value workers plan)" = 1 ]
+    done
+    STARPU_NCPU=1 "$paragraph" info --json >info 2>err
+    check "STARPU_NCPU counts" [ "$(value workers info)" = 1 ]
+    check "and is named" grep -q "1 worker instead of $(value cores info): STARPU_NCPU is 1" err
+    STARPU_NCPU=1 "$paragraph" plan $sizes --json >plan 2>err
+    check "plan knows it" [ "$(value workers plan)" = 1 ]
+    STARPU_NCPU=0 "$paragraph" info --json >info 2>err
+    check "STARPU_NCPU=0 is no number of workers" [ "$(value workers info)" -ge 1 ]
+    STARPU_NCPU=0 "$paragraph" plan $sizes --json >plan 2>err
+    check "nor for plan" [ "$(value workers plan)" -ge 1 ]
+    check_quota
+}
+
+# A group of one processor's time and 1 GiB, for real: version 1 or 2, where one can be made.
+check_quota() {
+    group=/sys/fs/cgroup/cpu/paragraph-test memory=/sys/fs/cgroup/memory/paragraph-test
+    [ ! -e /sys/fs/cgroup/cgroup.controllers ] || group=/sys/fs/cgroup/paragraph-test memory=$group
+    if ! mkdir $group 2>/dev/null; then
+        echo "skipped: a quota: no control group can be made here (it takes root)"
+        return
+    fi
+    [ -d $memory ] || mkdir $memory
+    if echo 100000 >$group/cpu.cfs_quota_us || echo "100000 100000" >$group/cpu.max; then
+        echo 1073741824 >$memory/memory.limit_in_bytes || echo 1073741824 >$memory/memory.max
+        sh -c "echo \$\$ >$group/cgroup.procs; echo \$\$ >$memory/cgroup.procs; exec '$paragraph' info --json" >info 2>err
+        check "a quota of one processor gives one worker" [ "$(value workers info)" = 1 ]
+        check "the cores are all there" [ "$(value cores info)" -gt 1 ]
+        check "the memory is what the group may have" [ "$(value ram_bytes info)" = 1073741824 ]
+    fi 2>/dev/null
+    rmdir $group
+    [ ! -d $memory ] || rmdir $memory
+}
+
+# --- streams in place of files, long paths ---
+
+# piped FILE ARGUMENT...: paragraph reads FILE through a pipe, under whatever name of its kind, as it reads the file.
+piped() {
+    file=$1
+    shift
+    rm -f pipe "pipe.${file##*.}"
+    pipe=pipe.${file##*.}
+    mkfifo $pipe
+    "$paragraph" "$@" "$file" >out2 2>err || return 1
+    cat "$file" >$pipe &
+    "$paragraph" "$@" $pipe >out 2>err || return 1
+    wait
+    sed 's/,"tokens_per_s".*//' out >left
+    sed 's/,"tokens_per_s".*//' out2 | cmp -s left -
+}
+
+check_streams() {
+    "$paragraph" train --data text $sizes --steps 3 --out plain >out 2>err
+    "$paragraph" dump $sizes --format json -o graph.json >out 2>err
+    cp text text.txt
+    "$paragraph" tokenize --tokenizer "$tokens" --data text -o text.tok16 >out 2>err
+    check "plan reads a graph from a pipe" piped graph.json plan --json --graph
+    check "so does dump" piped graph.json dump --format json --graph
+    check "train reads a text" piped text.txt train $sizes --steps 2 --json --data
+    check "a text by a tokenizer" piped text.txt train $sizes --steps 2 --json --tokenizer "$tokens" --data
+    check "ids" piped text.tok16 train $sizes --steps 2 --json --tokenizer "$tokens" --data
+    check "eval reads a text" piped text.txt eval --model plain --json --data
+    check "train reads a text held out" piped text.txt train --data text $sizes --steps 2 --json --val
+    "$paragraph" dump $sizes --format json 2>err | "$paragraph" plan --json --graph /dev/stdin >out 2>err
+    check "standard input" [ $? -eq 0 ]
+    "$paragraph" plan --json --graph graph.json >out2 2>err
+    check "gives the same" cmp out out2
+    mkfifo tokenized.txt
+    cat text >tokenized.txt &
+    "$paragraph" tokenize --tokenizer "$tokens" --data tokenized.txt -o piped.tok16 >out 2>err
+    check "tokenize reads a pipe" cmp text.tok16 piped.tok16
+    mkdir weights vocabulary
+    cp plain/config.json weights
+    mkfifo weights/model.safetensors
+    check "weights, which are mapped, say why they can't be a pipe" ends 1 "model.safetensors: isn't a regular file" \
+        eval --model weights --data text
+    cp "$tokens/merges.txt" vocabulary
+    mkfifo vocabulary/vocab.json
+    cat "$tokens/vocab.json" >vocabulary/vocab.json &
+    "$paragraph" tokenize --tokenizer vocabulary --data text -o piped.tok16 >out 2>err
+    check "a vocabulary may be a pipe" cmp text.tok16 piped.tok16
+    mkdir graph.d folder.tok16 && mkdir weights/trainer.json
+    for command in "plan --graph graph.d" "dump --graph graph.d" "train $sizes --data graph.d" \
+        "train $sizes --data text --val folder.tok16" "eval --model plain --data graph.d" \
+        "tokenize --tokenizer $tokens --data graph.d -o x.tok16" "train --data graph.d $sizes --tokenizer $tokens"; do
+        check "a folder in place of a file" ends 1 "Is a directory" $command
+    done
+    check "nothing at all" ends 1 "not a graph that dump --format json wrote" plan --graph /dev/null
+}
+
+check_messages() {
+    strange=$(printf 'a\033[31m\nb')
+    check "control characters of names don't reach the terminal" \
+        ends 1 'a\x1b[31m\x0ab: can'"'"'t open: No such file' train --data "$strange" $sizes
+    check "a message is one line" [ "$(wc -l <err)" -eq 1 ]
+    for variable in STARPU_NCPU STARPU_SILENT STARPU_WORKERS_NOBIND STARPU_LIMIT_CPU_MEM; do
+        export $variable=many
+        check "$variable that is no number" ends 1 "$variable is \"many\", expected a whole number" \
+            train --data text $sizes --steps 1
+        unset $variable
+    done
+    STARPU_PERF_MODEL_DIR=models
+    export STARPU_PERF_MODEL_DIR
+    check "a folder of models that isn't one" ends 1 'STARPU_PERF_MODEL_DIR is "models", expected' \
+        train --data text $sizes --steps 1
+    unset STARPU_PERF_MODEL_DIR
+    STARPU_SILENT=1
+    export STARPU_SILENT
+    "$paragraph" train --data text $sizes --steps 2 --out spoken >out 2>err
+    check "logits on a full disk" ends 1 "/dev/full: can't be written: No space left" \
+        eval --model spoken --data text --logits /dev/full
+    for folders in "--out o1 --best o1/b" "--out b1/o --best b1" "--out spoken/a --best spoken --overwrite"; do
+        check "$folders" ends 2 "lie one in the other" train --data text --val text $sizes --steps 2 $folders
+    done
+    deep=$(printf '%0100d/%0100d/%0100d/%0150d' 1 2 3 4)
+    check "the reason of a long path's error is told" ends 1 ": is no folder" eval --model $deep --data text
+    check "it begins as the path does" grep -q "^paragraph: 0000" err
+    mkdir -p $deep
+    check "in a folder that is there, too" ends 1 "config.json: can't open: No such file or directory" \
+        eval --model $deep --data text
+    echo '{"model_type": "gpt2", "n_layer": 0}' >$deep/config.json
+    check "and in a file" ends 1 '"n_layer" is 0, expected a whole number from 1' eval --model $deep --data text
+    check "data's" ends 1 "can't open: No such file or directory" train --data $deep/none $sizes
+    check "a tokenizer's" ends 1 "vocab.json: can't open: No such file or directory" \
+        train --data text $sizes --tokenizer $deep
+    check "an output's" ends 1 "can't be opened: Is a directory" dump $sizes -o $deep
+    long=$(printf '%05000d' 1)
+    for command in "eval --model $long --data text" "train --data $long $sizes" "plan --graph $long" \
+        "train --data text $sizes --out $long" "train --data text $sizes --steps 2 --profile $long"; do
+        "$paragraph" $command >out 2>err
+        code=$?
+        check "a path that is too long fails" [ $code -eq 1 -o $code -eq 2 ]
+        check "saying so" grep -qE "too long|is no folder" err
+    done
+}
+
+# is_read COMMAND: the command does with a folder that other programs wrote what it does with ours.
+is_read() {
+    ends 0 "" "$@" && cmp -s other.tok16 own.tok16
+}
+
+# Marks before texts, line ends, pointers, and other forms of the same.
+check_writers() {
+    "$paragraph" train --data text $sizes --steps 3 --out written >out 2>err
+    "$paragraph" tokenize --tokenizer "$tokens" --data text -o own.tok16 >out 2>err
+    cp -r written foreign
+    printf '\357\273\277' | cat - written/config.json >foreign/config.json
+    check "a mark before config.json" ends 0 "" eval --model foreign --data text
+    printf '\357\273x' | cat - written/config.json >foreign/config.json
+    check "half a mark is none" ends 1 "config.json:1:1: " eval --model foreign --data text
+    sed 's/"n_layer": 2/"n_layer": 2.0/' written/config.json >foreign/config.json
+    check "a number with a point is shown with it" ends 1 '"n_layer" is 2.0, expected a whole number' \
+        eval --model foreign --data text
+    cp written/config.json foreign
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 548105171\n' >foreign/model.safetensors
+    check "a pointer in place of weights" ends 1 'is a pointer of Git LFS, not the file; "git lfs pull" gets it' \
+        eval --model foreign --data text
+    mv foreign/model.safetensors foreign/pytorch_model.bin
+    check "weights of another form" ends 1 "foreign/pytorch_model.bin: can't be read, expected weights as model.safetensors" \
+        eval --model foreign --data text
+    rm foreign/pytorch_model.bin
+    check "no weights" ends 1 "foreign/model.safetensors: can't open: No such file" eval --model foreign --data text
+    mkdir words
+    sed 's/$/\r/' "$tokens/merges.txt" | { printf '\357\273\277' && cat; } >words/merges.txt
+    { printf '\357\273\277' && cat "$tokens/vocab.json"; } >words/vocab.json
+    check "marks and line ends of a tokenizer" is_read tokenize --tokenizer words --data text -o other.tok16
+    echo '{"<|user|>": 5000}' >words/added_tokens.json
+    check "an added token's id beyond is told of its file" ends 1 'words/added_tokens.json: entry "<|user|>" has id 5000' \
+        tokenize --tokenizer words --data text -o other.tok16
+    rm words/vocab.json words/added_tokens.json
+    echo '{}' >words/tokenizer.json
+    check "a tokenizer of another form" ends 1 "words/tokenizer.json: can't be read, expected a tokenizer as vocab.json" \
+        tokenize --tokenizer words --data text -o other.tok16
+}
+
+check_words() {
+    "$paragraph" train --data text $sizes --steps 3 --tokenizer bytes --out plainly >out 2>err
+    check "bytes is a tokenizer's name" [ $? -eq 0 ]
+    check "it is none" [ ! -e plainly/vocab.json ]
+    check "eval takes it" ends 0 "" eval --model plainly --data text --tokenizer bytes
+    check "generate takes it" ends 0 "" generate --model plainly --prompt a -n 2 --tokenizer bytes
+    check "training without --out says that nothing is saved" ends 0 "nothing is saved: there is no --out" \
+        train --data text $sizes --steps 2
+    check "so does going on" ends 0 "nothing is saved: there is no --out, as with the folder of --resume, --out plainly" \
+        train --data text --steps 5 --reschedule --resume plainly
+}
+
+for part in ${TESTS_OF_SYSTEM:-descriptors signals leftovers limits room modes two_runs mounts numbers machine streams messages writers words}; do
+    check_$part
+done
+echo "$checks checks, $wrong failed"
+[ "$wrong" -eq 0 ]

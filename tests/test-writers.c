@@ -1,0 +1,166 @@
+/* Folders of other writers: names that wrappers change, a tied table under its other name, dropout that only training
+ * needs, tokens that were added. */
+#include "tests/checkpoint.h"
+
+#include <paragraph/tokenizer.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Write the weights again under names that `rename` makes; those for which it gives nothing are left out. */
+static void rewrite(const struct run *r, void (*rename)(const char *name, char *out, size_t bytes))
+{
+    char *path = path_join(r->dir, "model.safetensors"), names[64][128];
+    para_safetensors *file;
+    para_error err = {0};
+    must(para_safetensors_open(&file, path, &err), err);
+    para_entry entries[64];
+    int count = para_safetensors_count(file), kept = 0;
+    assert_true(count <= 64);
+    for (int i = 0; i < count; i++) {
+        entries[kept] = para_safetensors_entry(file, i);
+        rename(entries[kept].name, names[kept], sizeof names[kept]);
+        entries[kept].name = names[kept];
+        kept += names[kept][0] != '\0';
+    }
+    must(para_safetensors_write(path, entries, kept, &err), err);
+    para_safetensors_close(file);
+    free(path);
+}
+
+static void wrap_once(const char *name, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "_orig_mod.%s", name);
+}
+
+static void wrap_twice(const char *name, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "module._orig_mod.%s", name);
+}
+
+static void wrap_short(const char *name, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "module.%s", name + strlen("transformer."));
+}
+
+static void tie_head(const char *name, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "%s", strcmp(name, "transformer.wte.weight") == 0 ? "lm_head.weight" : name);
+}
+
+static void tie_wrapped_head(const char *name, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "_orig_mod.%s", strcmp(name, "transformer.wte.weight") == 0 ? "lm_head.weight" : name);
+}
+
+static void names_of_other_writers_are_understood(void **state)
+{
+    struct run *r = *state;
+    static void (*const ways[])(const char *, char *, size_t) = {wrap_once, wrap_twice, wrap_short, tie_head,
+                                                                 tie_wrapped_head};
+    fill_session(r->s, r->g, 3);
+    para_session *expected = serial_session(r->g, false);
+    fill_session(expected, r->g, 3);
+    para_error err = {0};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        para_model *model;
+        save(r, &(para_trainer){.step = 3, .seed = 1, .best_loss = -1});
+        rewrite(r, ways[i]);
+        must(para_model_open(&model, r->dir, &err), err);
+        para_model_free(model);
+        fill_session(r->s, r->g, 4);
+        must(para_checkpoint_load(r->dir, r->g, r->s, &(para_trainer){0}, &err), err);
+        assert_same_values(r->g, expected, r->s);
+    }
+    para_session_free(expected);
+}
+
+static void wrap_oddly(const char *name, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "student/%s", name);
+}
+
+static void leave_out_all(const char *name, char *out, size_t bytes)
+{
+    (void)name;
+    (void)bytes;
+    out[0] = '\0';
+}
+
+static void other_names_are_told(void **state)
+{
+    struct run *r = *state;
+    para_error err = {0};
+    save(r, NULL);
+    rewrite(r, wrap_oddly);
+    assert_int_equal(para_checkpoint_load(r->dir, r->g, r->s, NULL, &err), PARA_EFORMAT);
+    assert_says(&err, "has no tensor \"transformer.");
+    assert_says(&err, "; it has \"student/transformer.");
+    assert_says(&err, " and others");
+    rewrite(r, leave_out_all);
+    assert_int_equal(para_checkpoint_load(r->dir, r->g, r->s, NULL, &err), PARA_EFORMAT);
+    assert_says(&err, "; it has no tensor at all");
+}
+
+static void dropouts_may_differ(void **state)
+{
+    struct run *r = *state;
+    para_error err = {0};
+    para_model *model;
+    save(r, NULL);
+    write_text(r->dir, "config.json",
+               "{\"model_type\": \"gpt2\", \"n_layer\": 2, \"n_head\": 2, \"n_embd\": 8, \"vocab_size\": 11, "
+               "\"n_positions\": 7, \"n_inner\": 20, \"embd_pdrop\": 0.1, \"resid_pdrop\": 0.0}");
+    must(para_model_open(&model, r->dir, &err), err);
+    assert_true(para_model_as_gpt2(model)->embd_dropout == 0.1 && para_model_as_gpt2(model)->dropout == 0);
+    must(para_model_set_dropout(model, 0.25, &err), err);
+    assert_true(para_model_as_gpt2(model)->embd_dropout == 0.25 && para_model_as_gpt2(model)->dropout == 0.25);
+    para_model_free(model);
+}
+
+/* The golden tokenizer's 600 tokens and one more. */
+static void added_tokens_are_read(void **state)
+{
+    struct run *r = *state;
+    static const char *const files[] = {"vocab.json", "merges.txt"};
+    para_error err = {0};
+    para_tokenizer *t;
+    int32_t *ids;
+    int64_t count;
+    save(r, NULL);
+    for (int i = 0; i < 2; i++) {
+        char from[64];
+        size_t bytes;
+        snprintf(from, sizeof from, "golden/tokenizer-small/%s", files[i]);
+        char *path = test_file(from), *text = read_whole(path, &bytes);
+        write_text(r->dir, files[i], text);
+        free(path);
+        free(text);
+    }
+    write_text(r->dir, "added_tokens.json", "{\"<|user|>\": 600}");
+    must(para_tokenizer_open(&t, r->dir, &err), err);
+    assert_int_equal(para_tokenizer_vocab(t), 601);
+    assert_int_equal(para_tokenizer_special(t, "<|user|>"), 600);
+    must(para_tokenizer_encode(t, "<|user|>", 8, true, &ids, &count, &err), err);
+    assert_int_equal(count, 1);
+    assert_int_equal(ids[0], 600);
+    para_tokens_free(ids);
+    para_tokenizer_free(t);
+    write_text(r->dir, "added_tokens.json", "{\"<|user|>\": 601}");
+    assert_int_equal(para_tokenizer_open(&t, r->dir, &err), PARA_EFORMAT);
+    assert_says(&err, "\"<|user|>\" has id 601");
+    write_text(r->dir, "added_tokens.json", "{\"a\": 601}");
+    assert_int_equal(para_tokenizer_open(&t, r->dir, &err), PARA_EFORMAT);
+    assert_says(&err, "added_tokens.json: entry \"a\" has another id in vocab.json");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(names_of_other_writers_are_understood, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(other_names_are_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(dropouts_may_differ, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(added_tokens_are_read, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("writers", tests, NULL, NULL);
+}

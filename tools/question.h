@@ -1,0 +1,36 @@
+/* Questions: a text and several continuations of it, of which a model is asked how likely it thinks each. */
+#ifndef TOOLS_QUESTION_H
+#define TOOLS_QUESTION_H
+
+#include "tools/score.h"
+#include "tools/span.h"
+#include "tools/vocabulary.h"
+
+struct questions {
+    const struct vocabulary *vocabulary;
+    const char *source; /* the file, for messages */
+    int64_t context;    /* of the model, in tokens */
+    struct scored_text *options;
+    int64_t *first; /* question q has options first[q] to first[q + 1] - 1 */
+    int64_t count, shortened, option_room, room;
+};
+
+/* Begin without questions; vocabulary and source must live as long. Free with questions_free(). */
+void questions_begin(struct questions *q, const struct vocabulary *vocabulary, const char *source, int64_t context);
+void questions_free(struct questions *q);
+
+/* Add one, which stands in line `line` of the source. White space at the end of `text` becomes the beginning of each
+ * continuation, as tokenizers have it before a word; `apart` puts a space where neither side has any. Each side is
+ * tokens of its own. Where both are longer than the context, the text's last tokens that fit beside the longest
+ * continuation stay, the same for all. Fails, with the line, if no text or no room for it is left. */
+int questions_add(struct questions *q, int64_t line, struct span text, const struct span *options, int count,
+                  bool apart);
+
+/* Score all options; `wish` says on what, but for `longest`, and `batch` is at most what it says. */
+int questions_ask(struct questions *q, const struct scorer_wish *wish);
+
+/* The sum of an option's log-probabilities, and how many tokens it has. */
+double questions_sum(const struct questions *q, int64_t question, int option);
+int64_t questions_tokens(const struct questions *q, int64_t question, int option);
+
+#endif

@@ -1,0 +1,124 @@
+'use strict';
+
+/* The data as view/page-data.c writes it: columns become typed arrays, and what is found by way of another list is
+ * indexed. */
+
+const Kind = { GRAPH: 0, NODE: 1, INPUT: 2, SCOPE: 3, PARTS: 4, REPEAT: 5, REST: 6, RUN: 7 };
+const CLASSES = ['forward', 'backward', 'optimizer'];
+const EDGE_KINDS = ['RAW', 'WAR', 'WAW', 'after', 'reuse'];
+const Gap = { WAIT: 0, SUBMIT: 1, END: 2, RUNTIME: 3 };
+const VALUE_KINDS = ['input', 'parameter', 'state', 'intermediate', 'copy'];
+
+/* A column is a list of differences. */
+function decodeColumn(differences) {
+  const values = new Float64Array(differences.length);
+  let value = 0;
+  for (let i = 0; i < differences.length; i++) {
+    value += differences[i];
+    values[i] = value;
+  }
+  return values;
+}
+
+/* Columns that may hold what 32 bits don't. */
+const isWide = (name) => name === 'flops' || name === 'bytes' || name.endsWith('Ns');
+
+function decodeGroup(group) {
+  const columns = {};
+  for (const [name, differences] of Object.entries(group)) {
+    const values = decodeColumn(differences);
+    columns[name] = isWide(name) ? values : Int32Array.from(values);
+  }
+  return columns;
+}
+
+/* Sort 0 to keys.length - 1 by key, 0 to count - 1, those of one key in their order: of key k they are
+ * items[begin[k]] to items[begin[k + 1] - 1]. Keys below 0 are left out. */
+function indexBy(keys, count) {
+  const begin = new Int32Array(count + 1);
+  for (const key of keys)
+    if (key >= 0)
+      begin[key + 1]++;
+  for (let k = 0; k < count; k++)
+    begin[k + 1] += begin[k];
+  const next = begin.slice(), items = new Int32Array(begin[count]);
+  for (let i = 0; i < keys.length; i++)
+    if (keys[i] >= 0)
+      items[next[keys[i]]++] = i;
+  return { begin, items };
+}
+
+/* The items of one key. */
+function itemsOf(index, key) {
+  return index.items.subarray(index.begin[key], index.begin[key + 1]);
+}
+
+/* Boxes know what they are in, how many boxes and nodes are in them, and their wires. */
+function decodeOutline(json) {
+  const boxes = decodeGroup(json.boxes), wires = decodeGroup(json.wires);
+  const count = boxes.end.length, parent = new Int32Array(count).fill(-1);
+  const members = new Int32Array(count), nodes = new Int32Array(count);
+  const depth = new Int32Array(count), scopes = new Int32Array(count); /* boxes, and scopes, that it stands in */
+  for (let b = 0; b < count; b++)
+    for (let c = b + 1; c < boxes.end[b]; c = boxes.end[c]) {
+      parent[c] = b;
+      depth[c] = depth[b] + 1;
+      scopes[c] = scopes[b] + (boxes.kind[b] === Kind.SCOPE ? 1 : 0);
+      members[b]++;
+    }
+  for (let b = count - 1; b >= 0; b--) {
+    nodes[b] += boxes.kind[b] === Kind.NODE ? 1 : 0;
+    if (b > 0)
+      nodes[parent[b]] += nodes[b];
+  }
+  const wiresIn = indexBy(wires.to, count), wiresOut = indexBy(wires.from, count + wires.from.length);
+  for (let i = 0; i < wires.to.length; i++)
+    wiresIn.items[wiresIn.begin[wires.to[i]] + wires.slot[i]] = i;
+  return { ...boxes, parent, members, nodes, depth, scopes, count, wires, nWires: wires.to.length, wiresIn, wiresOut };
+}
+
+/* What each worker did, in the order of time: nodes by number, gaps as -1 - number. */
+function decodeRow(timings, gaps, nodes, gapsHere) {
+  const items = [...nodes, ...Array.from(gapsHere, (gap) => -1 - gap)];
+  const beginOf = (item) => (item >= 0 ? timings.startNs[item] : gaps.beginNs[-1 - item]);
+  items.sort((a, b) => beginOf(a) - beginOf(b));
+  return {
+    items: Int32Array.from(items),
+    beginNs: Float64Array.from(items, beginOf),
+    endNs: Float64Array.from(items, (item) => (item >= 0 ? timings.endNs[item] : gaps.endNs[-1 - item])),
+  };
+}
+
+/* A measured run; null where there is none. */
+function decodeRun(json, texts) {
+  if (!json)
+    return null;
+  const workers = decodeGroup(json.workers), timings = decodeGroup(json.timings), gaps = decodeGroup(json.gaps);
+  const count = workers.device.length;
+  const nodesOf = indexBy(timings.worker, count), gapsOf = indexBy(gaps.worker, count);
+  return {
+    command: texts[json.command], model: texts[json.model], summary: texts[json.summary], number: json.number,
+    wallNs: json.wallNs, workers, timings, gaps, path: decodeGroup(json.path), loads: decodeGroup(json.loads),
+    rows: Array.from({ length: count }, (_, w) => decodeRow(timings, gaps, itemsOf(nodesOf, w), itemsOf(gapsOf, w))),
+  };
+}
+
+function decodeData(json) {
+  const outline = decodeOutline(json);
+  const nodes = decodeGroup(json.nodes), values = decodeGroup(json.values);
+  const reads = decodeGroup(json.reads), waits = decodeGroup(json.waits);
+  const nNodes = nodes.op.length, nValues = values.name.length;
+  const boxOf = new Int32Array(nNodes);
+  for (let b = 0; b < outline.count; b++)
+    if (outline.kind[b] === Kind.NODE)
+      boxOf[outline.item[b]] = b;
+  return {
+    texts: json.texts, splits: json.texts[json.splits], workNs: json.workNs, criticalNs: json.criticalNs,
+    criticalPath: Int32Array.from(decodeColumn(json.criticalPath)),
+    outline, nodes, values, reads, waits, nNodes, nValues, boxOf,
+    readsOf: indexBy(reads.node, nNodes), readersOf: indexBy(reads.value, nValues),
+    resultsOf: indexBy(values.producer, nNodes),
+    waitsOf: indexBy(waits.node, nNodes), waitersOf: indexBy(waits.from, nNodes),
+    run: decodeRun(json.run, json.texts),
+  };
+}

@@ -1,0 +1,282 @@
+'use strict';
+
+/* What is known of the selected box. */
+
+const IMPLIED = 'Waits that others imply are left out.';
+
+class Details {
+  constructor(element, viewer) {
+    this.element = element;
+    this.viewer = viewer;
+    viewer.onChange(oncePerFrame(() => this.#fill()));
+    this.#fill();
+  }
+
+  #fill() {
+    const { viewer } = this, box = viewer.selected;
+    const node = viewer.outline.kind[box] === Kind.NODE ? viewer.outline.item[box] : -1;
+    if (viewer.gap >= 0)
+      this.element.replaceChildren(...this.#ofGap(viewer.gap));
+    else
+      this.element.replaceChildren(...(node >= 0 ? this.#ofNode(box, node) : this.#ofBox(box)));
+    this.element.scrollTop = 0;
+  }
+
+  text(number) {
+    return this.viewer.data.texts[number];
+  }
+
+  /* ---- parts of a panel ---- */
+
+  #head(title, subtitle, box) {
+    const name = this.viewer.className(box);
+    return make('header', {},
+      make('h2', {}, title),
+      make('p', {}, make('span', { class: `sign ${name}` }, CLASS_SIGNS[name]), ` ${CLASS_WORDS[name]}${subtitle}`));
+  }
+
+  #section(title, ...inside) {
+    return inside.length === 0 ? null : make('section', {}, make('h3', {}, title), ...inside);
+  }
+
+  /* Pairs of a word and what it stands for; those that stand for nothing are left out. */
+  #facts(title, ...pairs) {
+    const list = make('dl', {});
+    for (const [word, value] of pairs)
+      if (value !== '')
+        list.append(make('dt', {}, word), make('dd', {}, value));
+    return this.#section(title, list);
+  }
+
+  #list(title, items, note = '') {
+    return this.#section(title, ...(items.length > 0 ? [note ? make('p', {}, note) : null, this.#folding(items)] : []));
+  }
+
+  /* The first of many, and a way to the others. */
+  #folding(items, most = 24) {
+    const list = make('ul', {}, ...items.slice(0, most).map((item) => make('li', {}, item())));
+    const rest = items.slice(most);
+    if (rest.length > 0) {
+      const more = make('button', { type: 'button', class: 'more', onclick: () => {
+        more.parentElement.remove();
+        list.append(...rest.map((item) => make('li', {}, item())));
+      } }, `${rest.length.toLocaleString('en')} more`);
+      list.append(make('li', {}, more));
+    }
+    return list;
+  }
+
+  #link(box, words) {
+    return make('button', { type: 'button', class: 'link', onclick: () => this.viewer.go(box) }, words);
+  }
+
+  #linkToNode(node) {
+    return this.#link(this.viewer.data.boxOf[node], this.text(this.viewer.data.nodes.name[node]));
+  }
+
+  #actions(box) {
+    const action = (words, key, what) => make('button', { type: 'button', onclick: () => this.viewer.toggleMark(what, box),
+      'aria-keyshortcuts': key, 'aria-pressed': String(this.#isMarked(what, box)) }, words, ' ', make('kbd', {}, key));
+    const path = make('button', { type: 'button', onclick: () => this.viewer.markPath(), 'aria-keyshortcuts': 'p' },
+      this.viewer.pathStart > 0 ? 'Paths to here' : 'Paths from here', ' ', make('kbd', {}, 'p'));
+    return make('div', { class: 'actions' }, action('Depends on', 'a', 'before'), action('Needed by', 'd', 'after'), path);
+  }
+
+  #isMarked(what, box) {
+    const mark = this.viewer.mark;
+    return mark !== null && mark.what === what && mark.of[0] === box;
+  }
+
+  /* ---- a node ---- */
+
+  #ofNode(box, node) {
+    const { data } = this.viewer, { nodes } = data, name = this.text(nodes.name[node]);
+    return [
+      this.#head(name, `: ${this.text(nodes.op[node])}`, box),
+      this.#actions(box),
+      this.#facts('Node',
+        ['op', [this.text(nodes.op[node]), this.text(nodes.attributes[node])].filter(Boolean).join(' ')],
+        ['scope', this.text(nodes.scope[node])],
+        ['part', this.text(nodes.part[node])],
+        ['made from', nodes.origin[node] === node ? '' : `node ${nodes.origin[node]} as written`],
+        ['place', nodes.place[node] < 0 ? '' : `group ${nodes.place[node]}`],
+        ['work', `${quantity(nodes.flops[node], 'FLOP')}, ${quantity(nodes.bytes[node], 'B')}`],
+        ['time', `${duration(nodes.costNs[node])} at nominal rates`],
+        ...this.#timing(node),
+        ['slack', this.#slack(node)]),
+      this.#list('Makes', [...itemsOf(data.resultsOf, node)].map((value) => () => this.#value(value, false))),
+      this.#list('Reads', [...itemsOf(data.readsOf, node)].map((read) => () => this.#value(data.reads.value[read], true))),
+      this.#list('Waits for', [...itemsOf(data.waitsOf, node)].map((wait) => () => this.#wait(wait, data.waits.from[wait])),
+        IMPLIED),
+      this.#list('Is waited for by',
+        [...itemsOf(data.waitersOf, node)].map((wait) => () => this.#wait(wait, data.waits.node[wait])), IMPLIED),
+    ].filter(Boolean);
+  }
+
+  /* How much later it may begin; there may be several longest paths, of which one is called critical. */
+  #slack(node) {
+    const { criticalPath, nodes } = this.viewer.data, slack = nodes.slackNs[node];
+    if (criticalPath.includes(node))
+      return 'none: on the critical path';
+    return slack > 0 ? duration(slack) : '0, but on another path as long';
+  }
+
+  /* When and where it ran. */
+  #timing(node) {
+    const { run, nodes } = this.viewer.data;
+    if (!run)
+      return [];
+    const { timings } = run, took = timings.endNs[node] - timings.startNs[node];
+    const rate = took > 0 ? `, ${quantity(nodes.flops[node] / took * 1e9, 'FLOP/s')}, ${quantity(nodes.bytes[node] / took * 1e9, 'B/s')}` : '';
+    return [
+      ['ran', `${duration(took)}${rate}`],
+      ['where', `worker ${timings.worker[node]}, task ${timings.task[node]}`],
+      ['when', `${duration(timings.startNs[node])} to ${duration(timings.endNs[node])}`],
+      ['ready', `${duration(timings.readyNs[node])}, submitted ${duration(timings.submitNs[node])}`],
+    ];
+  }
+
+  /* A value with its shape; of one that is read, what made it. */
+  #value(value, isRead) {
+    const { values } = this.viewer.data, producer = values.producer[value], whole = this.text(values.whole[value]);
+    const lines = [make('b', {}, this.text(values.name[value])), make('span', { class: 'shape' },
+      `${this.text(values.shape[value])}, ${quantity(values.bytes[value], 'B')}`)];
+    if (isRead)
+      lines.push(make('span', {}, ...this.#maker(value, producer)));
+    if (!isRead && values.isOutput[value])
+      lines.push(make('span', {}, 'an output: its value is kept'));
+    if (values.overwrites[value] >= 0)
+      lines.push(make('span', {}, `written over ${this.text(values.name[values.overwrites[value]])}`));
+    if (whole)
+      lines.push(make('span', { class: 'whole' }, `left whole: ${whole}`));
+    return make('div', { class: 'value' }, ...lines);
+  }
+
+  #maker(value, producer) {
+    const input = this.viewer.inputBoxOf(value), kind = VALUE_KINDS[this.viewer.data.values.kind[value]];
+    if (producer >= 0)
+      return ['from ', this.#linkToNode(producer)];
+    return [input > 0 ? this.#link(input, kind) : kind];
+  }
+
+  /* "RAW on value, from node" */
+  #wait(wait, other) {
+    const { waits, values } = this.viewer.data, kind = EDGE_KINDS[waits.kind[wait]];
+    const words = { RAW: 'reads what is written', WAR: 'overwrites what is read', WAW: 'overwrites what is written',
+      after: 'the graph asks for it', reuse: 'its value lies in the same memory' }[kind];
+    return make('div', { class: 'value' },
+      make('span', {}, make('abbr', { class: 'kind', title: words }, kind), ' on ',
+        make('b', {}, this.text(values.name[waits.value[wait]]))),
+      make('span', {}, other === waits.from[wait] ? 'from ' : 'by ', this.#linkToNode(other)));
+  }
+
+  /* ---- a gap ---- */
+
+  #ofGap(gap) {
+    const { data } = this.viewer, { gaps } = data.run, node = gaps.node[gap], wait = gaps.wait[gap];
+    const idle = gaps.cause[gap] !== Gap.RUNTIME;
+    return [
+      make('header', {}, make('h2', {}, `Worker ${gaps.worker[gap]}: ${idle ? 'idle' : 'runtime'}`),
+        make('p', {}, gapWords(data, gap))),
+      this.#facts('Gap', ['length', duration(gaps.endNs[gap] - gaps.beginNs[gap])],
+        ['when', `${duration(gaps.beginNs[gap])} to ${duration(gaps.endNs[gap])}`]),
+      this.#list('Waits for', wait < 0 ? [] : [() => this.#wait(wait, data.waits.from[wait])]),
+      this.#list('Runs next', node < 0 ? [] : [() => this.#linkToNode(node)]),
+    ].filter(Boolean);
+  }
+
+  /* ---- a run ---- */
+
+  #ofRun() {
+    const { viewer } = this, { run } = viewer.data;
+    if (!run)
+      return [];
+    const percent = (ns) => `${(100 * ns / run.wallNs).toFixed(1)} %`, { workers, gaps } = run;
+    const head = make('tr', {}, ...['worker', 'kernels', 'idle', 'runtime'].map((word) => make('th', { scope: 'col' }, word)));
+    const rows = Array.from(workers.device, (device, w) => make('tr', {},
+      make('th', { scope: 'row' }, `${w} ${this.text(device)}`),
+      ...[workers.taskNs[w], workers.idleNs[w], workers.runtimeNs[w]].map((ns) => make('td', {}, percent(ns)))));
+    const longest = Array.from(gaps.worker.keys())
+      .sort((a, b) => (gaps.endNs[b] - gaps.beginNs[b]) - (gaps.endNs[a] - gaps.beginNs[a]) || a - b).slice(0, 200);
+    return [
+      this.#section('What bounds this run', make('p', {}, run.summary)),
+      this.#section('Where the time went', make('table', {}, head, ...rows)),
+      this.#list('Longest gaps', longest.map((gap) => () => make('button', { type: 'button', class: 'link',
+        onclick: () => viewer.selectGap(gap) },
+      `${duration(gaps.endNs[gap] - gaps.beginNs[gap])} on worker ${gaps.worker[gap]}: ${gapWords(viewer.data, gap)}`))),
+    ];
+  }
+
+  /* ---- any other box ---- */
+
+  #ofBox(box) {
+    const { viewer } = this, { outline: o, data } = viewer, nodes = nodesIn(o, box);
+    if (o.kind[box] === Kind.INPUT)
+      return this.#ofInput(box);
+    const scope = this.text(o.scope[box]);
+    const sum = (column) => nodes.reduce((total, node) => total + column[node], 0);
+    const heading = box === 0 ? 'The whole graph' : scope || viewer.name(box);
+    return [
+      box === 0 ? make('header', {}, make('h2', {}, heading)) : this.#head(heading, '', box),
+      box === 0 ? null : this.#actions(box),
+      ...(box === 0 ? this.#ofRun() : []),
+      this.#facts('Holds',
+        ['nodes', plural(nodes.length, 'node')],
+        ['boxes', plural(o.members[box], 'box', 'boxes')],
+        ['split', box === 0 ? data.splits : ''],
+        ['work', `${quantity(sum(data.nodes.flops), 'FLOP')}, ${quantity(sum(data.nodes.bytes), 'B')}`],
+        ['ran', data.run ? `${duration(viewer.timeOf(box))} in kernels` : ''],
+        ['time', `${duration(sum(data.nodes.costNs))} at nominal rates, one after another`],
+        ['critical path', box === 0 ? `${duration(data.criticalNs)}, ${plural(data.criticalPath.length, 'node')}` : '']),
+      this.#ops(nodes),
+      box === 0 ? this.#wholes() : null,
+    ].filter(Boolean);
+  }
+
+  #ops(nodes) {
+    const { data } = this.viewer, counts = new Map();
+    for (const node of nodes) {
+      const op = this.text(data.nodes.op[node]), count = counts.get(op) || { nodes: 0, ns: 0 };
+      counts.set(op, { nodes: count.nodes + 1, ns: count.ns + nodeTime(data, node) });
+    }
+    const sorted = [...counts].sort((a, b) => b[1].ns - a[1].ns || (a[0] < b[0] ? -1 : 1));
+    const rows = sorted.map(([op, count]) => make('tr', {}, make('th', { scope: 'row' }, op),
+      make('td', {}, `×${count.nodes}`), make('td', {}, duration(count.ns)),
+      make('td', { class: 'bar', 'aria-hidden': 'true' }, this.#bar(count.ns / (sorted[0][1].ns || 1)))));
+    return rows.length === 0 ? null
+      : this.#section(data.run ? 'Ops, measured' : 'Ops, at nominal rates', make('table', {}, ...rows));
+  }
+
+  #bar(part) {
+    const bar = make('span', {});
+    bar.style.width = `${(100 * part).toFixed(1)}%`;
+    return bar;
+  }
+
+  /* Values that splits left whole, by reason. */
+  #wholes() {
+    const { values } = this.viewer.data, reasons = new Map();
+    for (let value = 0; value < values.whole.length; value++) {
+      const reason = this.text(values.whole[value]);
+      if (reason && values.producer[value] >= 0)
+        reasons.set(reason, [...(reasons.get(reason) || []), value]);
+    }
+    const items = [...reasons].map(([reason, all]) => () => make('details', {},
+      make('summary', {}, `${reason} (${plural(all.length, 'value')})`),
+      this.#folding(all.map((value) => () => this.#linkToNode(values.producer[value])))));
+    return this.#list('Left whole by splits', items);
+  }
+
+  #ofInput(box) {
+    const { viewer } = this, { data } = viewer, readers = new Set();
+    for (let value = 0; value < data.nValues; value++)
+      if (viewer.inputBoxOf(value) === box)
+        for (const read of itemsOf(data.readersOf, value))
+          readers.add(data.reads.node[read]);
+    return [
+      this.#head(this.viewer.name(box), '', box),
+      this.#facts('Input', ['shape', this.viewer.detail(box)]),
+      this.#list('Read by', [...readers].map((node) => () => this.#linkToNode(node))),
+    ];
+  }
+}

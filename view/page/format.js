@@ -1,0 +1,57 @@
+'use strict';
+
+/* Numbers and elements for people. */
+
+const PREFIXES = ['', 'k', 'M', 'G', 'T', 'P'];
+
+/* "1.23 GFLOP": three digits and a decimal prefix. */
+function quantity(value, unit) {
+  let k = 0;
+  for (; k < 5 && value >= 999.5; k++)
+    value /= 1000;
+  const digits = k === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  return `${value.toFixed(digits)} ${PREFIXES[k]}${unit}`;
+}
+
+/* "12.3 µs" */
+function duration(ns) {
+  const units = ['ns', 'µs', 'ms', 's'];
+  let k = 0;
+  for (; k < 3 && ns >= 999.5; k++)
+    ns /= 1000;
+  return `${ns.toFixed(k === 0 || ns >= 99.95 ? 0 : ns >= 9.995 ? 1 : 2)} ${units[k]}`;
+}
+
+function plural(count, word, words = `${word}s`) {
+  return `${count.toLocaleString('en')} ${count === 1 ? word : words}`;
+}
+
+/* An element: attributes by name, listeners as on..., text and elements inside. Text is text: nothing is parsed. */
+function make(tag, attributes, ...inside) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {}))
+    if (name.startsWith('on'))
+      element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== false)
+      element.setAttribute(name, value === true ? '' : value);
+  element.append(...inside.filter((part) => part !== null));
+  return element;
+}
+
+/* A function that does something once before the next frame, however often it is asked to. */
+function oncePerFrame(work) {
+  let due = false;
+  return () => {
+    if (due)
+      return;
+    due = true;
+    requestAnimationFrame(() => {
+      due = false;
+      work();
+    });
+  };
+}
+
+function byId(id) {
+  return document.getElementById(id);
+}

@@ -1,0 +1,173 @@
+/* What bounds a run: the shares of all workers' time, and a paragraph about them. */
+#include "view/verdict.h"
+
+#include "graph/time.h"
+#include "view/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const para_bound_names[] = {"compute", "memory", "dependencies", "imbalance", "the runtime", NULL};
+
+/* Whether a node's FLOPs take longer than its bytes at its device's nominal rates. */
+static bool computes(const para_profile *p, int node)
+{
+    const struct para_rates *r = &para_rates[p->gpu[p->nodes[node].worker] < 0 ? PARA_CPU : PARA_GPU];
+    const para_node *n = p->g->nodes[node];
+    return para_node_flops(n) / r->flops_per_ns > para_node_bytes(n) / r->bytes_per_ns;
+}
+
+static void add_kernels(struct para_timeline *t)
+{
+    for (int i = 0; i < t->p->g->n_nodes; i++) {
+        const struct para_timing *n = &t->p->nodes[i];
+        bool compute = computes(t->p, i);
+        t->part_ns[compute ? PARA_BOUND_COMPUTE : PARA_BOUND_MEMORY] += n->end_ns - n->start_ns;
+        t->flops += compute ? para_node_flops(t->p->g->nodes[i]) : 0;
+        t->bytes += compute ? 0 : para_node_bytes(t->p->g->nodes[i]);
+    }
+}
+
+/* Add gaps, and find the node for which most time was lost. */
+static int add_gaps(struct para_timeline *t)
+{
+    static const enum para_bound parts[] = {[PARA_GAP_WAIT] = PARA_BOUND_DEPENDENCY,
+                                            [PARA_GAP_SUBMIT] = PARA_BOUND_RUNTIME,
+                                            [PARA_GAP_END] = PARA_BOUND_IMBALANCE,
+                                            [PARA_GAP_RUNTIME] = PARA_BOUND_RUNTIME};
+    int64_t *waited = calloc((size_t)t->p->g->n_nodes + 1, sizeof *waited);
+    if (!waited)
+        return -1;
+    t->most_waited = -1;
+    for (int i = 0; i < t->n_gaps; i++) {
+        const struct para_gap *gap = &t->gaps[i];
+        t->part_ns[parts[gap->cause]] += gap->end_ns - gap->begin_ns;
+        if (gap->wait >= 0)
+            waited[t->p->waits[gap->wait].from] += gap->end_ns - gap->begin_ns;
+    }
+    for (int i = 0; i < t->p->g->n_nodes; i++)
+        if (waited[i] > t->most_waited_ns) {
+            t->most_waited = i;
+            t->most_waited_ns = waited[i];
+        }
+    free(waited);
+    return 0;
+}
+
+/* ---- words ---- */
+
+/* A text that grows; NULL once memory has run out. */
+static void say(struct para_arena *arena, const char **text, const char *more)
+{
+    *text = *text && more ? para_arena_format(arena, "%s%s", *text, more) : NULL;
+}
+
+static double percent(const struct para_timeline *t, enum para_bound part)
+{
+    int64_t all = 0;
+    for (int i = 0; i < PARA_BOUNDS; i++)
+        all += t->part_ns[i];
+    return all ? 100.0 * (double)t->part_ns[part] / (double)all : 0;
+}
+
+static double ms(int64_t ns)
+{
+    return (double)ns / 1e6;
+}
+
+static const char *const remedies[] = {
+    "Fewer FLOPs, faster kernels or more workers would help.",
+    "Types of fewer bits, or nodes that are fused, would move fewer bytes.",
+    "Other splits or places would let more nodes run at once.",
+    "Parts of more even size would end together.",
+    "Fewer and larger tasks would help: fewer parts, or more tokens in a step.",
+};
+
+/* Per worker and second of kernels; a count per nanosecond is in thousand millions. */
+static double rate(double count, int64_t ns)
+{
+    return ns ? count / (double)ns : 0;
+}
+
+static const char *describe_kernels(struct para_timeline *t)
+{
+    return para_arena_format(&t->arena,
+                             "Of the workers' time %.1f %% went into nodes that compute bounds (%.4g GFLOP at %.3g "
+                             "GFLOP/s each) and %.1f %% "
+                             "into nodes that memory bounds (%.4g GB at %.3g GB/s each).",
+                             percent(t, PARA_BOUND_COMPUTE), t->flops / 1e9,
+                             rate(t->flops, t->part_ns[PARA_BOUND_COMPUTE]), percent(t, PARA_BOUND_MEMORY),
+                             t->bytes / 1e9, rate(t->bytes, t->part_ns[PARA_BOUND_MEMORY]));
+}
+
+static const char *describe_gaps(struct para_timeline *t)
+{
+    const char *text = para_arena_format(&t->arena, " They were idle for %.1f %% of it, waiting for results",
+                                         percent(t, PARA_BOUND_DEPENDENCY));
+    if (t->most_waited >= 0) {
+        const char *name = para_text_visible(&t->arena, t->p->g->nodes[t->most_waited]->name);
+        say(&t->arena, &text,
+            name ? para_arena_format(&t->arena, ", longest for %s (%.3f ms)", name, ms(t->most_waited_ns)) : NULL);
+    }
+    say(&t->arena, &text,
+        para_arena_format(&t->arena,
+                          ", and for %.1f %% at the end, with nothing left to run; %.1f %% went to the runtime.",
+                          percent(t, PARA_BOUND_IMBALANCE), percent(t, PARA_BOUND_RUNTIME)));
+    return text;
+}
+
+static const char *describe_limits(struct para_timeline *t)
+{
+    int workers = t->p->workers;
+    int64_t kernels = t->part_ns[PARA_BOUND_COMPUTE] + t->part_ns[PARA_BOUND_MEMORY];
+    return para_arena_format(&t->arena,
+                             " It took %.3f ms on %d worker%s; its kernels alone, shared out evenly, take %.3f ms, and "
+                             "the longest chain of nodes that wait for each other %.3f ms. ",
+                             ms(t->p->wall_ns), workers, workers == 1 ? "" : "s", ms(kernels / workers),
+                             ms(t->chain_ns));
+}
+
+int para_verdict_add(struct para_timeline *t)
+{
+    add_kernels(t);
+    if (add_gaps(t) < 0)
+        return -1;
+    for (int i = 1; i < PARA_BOUNDS; i++)
+        t->bound = t->part_ns[i] > t->part_ns[t->bound] ? (enum para_bound)i : t->bound;
+    t->summary = para_arena_format(&t->arena, "What bounds this step most is %s. ", para_bound_names[t->bound]);
+    say(&t->arena, &t->summary, describe_kernels(t));
+    say(&t->arena, &t->summary, describe_gaps(t));
+    say(&t->arena, &t->summary, describe_limits(t));
+    say(&t->arena, &t->summary, remedies[t->bound]);
+    return t->summary ? 0 : -1;
+}
+
+const char *para_wait_text(struct para_arena *arena, const para_profile *p, const struct para_wait *w)
+{
+    static const char *const kinds[] = {"RAW on", "WAR on", "WAW on", "after", "reuse of"};
+    const char *value = para_text_visible(arena, p->g->tensors[w->tensor]->name);
+    const char *node = para_text_visible(arena, p->g->nodes[w->from]->name);
+    if (!value || !node)
+        return NULL;
+    bool own = strcmp(value, node) == 0; /* most results have their node's name */
+    return para_arena_format(arena, own ? "%s %s" : "%s %s, from %s", kinds[w->kind], value, node);
+}
+
+const char *para_gap_text(struct para_arena *arena, const para_profile *p, const struct para_gap *g)
+{
+    const char *next = g->node >= 0 ? para_text_visible(arena, p->g->nodes[g->node]->name) : "", *wait;
+    if (!next)
+        return NULL;
+    switch (g->cause) {
+    case PARA_GAP_WAIT:
+        wait = para_wait_text(arena, p, &p->waits[g->wait]);
+        return wait ? para_arena_format(arena, "idle: %s waits: %s", next, wait) : NULL;
+    case PARA_GAP_SUBMIT:
+        return para_arena_format(arena, "idle: %s isn't submitted yet", next);
+    case PARA_GAP_END:
+        return "idle: nothing is left to run here";
+    case PARA_GAP_RUNTIME:
+        break;
+    }
+    return *next ? para_arena_format(arena, "runtime: %s is ready", next) : "runtime";
+}
