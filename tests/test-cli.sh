@@ -652,13 +652,14 @@ cached_flops() {
 }
 
 check_measures() {
-    PARA_GEMM=own STARPU_SCHED=lws "$paragraph" info --json --scheduler eager --workers 1 >info 2>err
+    PARA_GEMM=own STARPU_SCHED=lws "$paragraph" info --no-rates --json --scheduler eager --workers 1 >info 2>err
     check "PARA_GEMM says who computes products" grep -q '"gemm":"own"' info
     check "--scheduler comes before STARPU_SCHED" grep -q '"scheduler":"eager"' info
-    PARA_GEMM=openblas STARPU_SCHED=lws "$paragraph" info --json --workers 1 >info 2>err
+    PARA_GEMM=openblas STARPU_SCHED=lws "$paragraph" info --no-rates --json --workers 1 >info 2>err
     check "the other one too" grep -q '"gemm":"openblas"' info
+    check "--no-rates measures nothing" [ "$(grep -c sgemm_gflops info)" -eq 0 ]
     check "without it STARPU_SCHED counts" grep -q '"scheduler":"lws"' info
-    STARPU_NCPU=1 "$paragraph" info --json --workers 2 >info 2>err
+    STARPU_NCPU=1 "$paragraph" info --no-rates --json --workers 2 >info 2>err
     check "--workers comes before STARPU_NCPU" grep -q '"workers":2,' info
     STARPU_SCHED=nonesuch "$paragraph" info >info 2>err
     check "a STARPU_SCHED that StarPU doesn't know is refused" grep -q 'no scheduler "nonesuch"' err

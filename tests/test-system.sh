@@ -46,7 +46,7 @@ check_descriptors() {
     "$paragraph" train --data text $sizes --steps 3 --json --profile p.json 2>err >&-
     check "a closed standard output that is needed fails" [ $? -eq 1 ]
     check "saying so" grep -q "standard output can't be written" err
-    for command in "eval --model closed --data text" "generate --model closed --prompt a -n 2" "info --workers 1" \
+    for command in "eval --model closed --data text" "generate --model closed --prompt a -n 2" "info --no-rates --workers 1" \
         "dump $sizes" "plan $sizes" "--version" "--help" "help eval"; do
         "$paragraph" $command 2>err >&-
         check "$command without standard output" [ $? -eq 1 ]
@@ -218,7 +218,7 @@ check_room() {
     "$paragraph" train --data text $sizes --steps 3 --out small >out 2>err
     train="train --data text $sizes --steps 3"
     for files in 4 5 6 8; do
-        for command in "$train" "info --workers 1 --json" "eval --model small --data text" \
+        for command in "$train" "info --no-rates --workers 1 --json" "eval --model small --data text" \
             "generate --model small --prompt a -n 2" "dump $sizes" "plan $sizes" \
             "tokenize --tokenizer $tokens --data text -o room.tok16"; do
             check "$files open files, $command" limited "-n $files" "$command"
@@ -231,7 +231,7 @@ check_room() {
         echo "skipped: limits on memory: the sanitizer or the libraries of CUDA alone take more addresses"
     else
         for kib in 100000 200000 300000; do
-            for command in "$train" "info --workers 1 --json" "dump $sizes" --version; do
+            for command in "$train" "info --no-rates --workers 1 --json" "dump $sizes" --version; do
                 check "$kib KiB of addresses, $command" limited "-v $kib" "$command"
             done
         done
@@ -276,7 +276,7 @@ check_homes() {
     done
     rm -rf "$STARPU_HOME"
     mkdir "$STARPU_HOME"
-    for command in "$train" "info --workers 1"; do
+    for command in "$train" "info --no-rates --workers 1"; do
         { (ulimit -f 0 && exec "$program" $command) 2>&1
             echo $? >code; } | cat >err
         check "no room for StarPU's files, $command" [ "$(cat code)" -eq 1 ]
@@ -453,7 +453,7 @@ check_machine() {
         return
     fi
     for cpu in 0 1; do
-        taskset -c $cpu "$paragraph" info --json >info 2>err
+        taskset -c $cpu "$paragraph" info --no-rates --json >info 2>err
         check "a process tied to one processor has one worker" [ "$(value workers info)" = 1 ]
         check "and one core" [ "$(value cores info)" = 1 ]
         check "nothing is wrong with that" [ ! -s err ]
@@ -468,12 +468,12 @@ check_machine() {
         taskset -c $cpu "$paragraph" plan $sizes --json >plan 2>err
         check "plan counts as train does" [ "$(value workers plan)" = 1 ]
     done
-    STARPU_NCPU=1 "$paragraph" info --json >info 2>err
+    STARPU_NCPU=1 "$paragraph" info --no-rates --json >info 2>err
     check "STARPU_NCPU counts" [ "$(value workers info)" = 1 ]
     check "and is named" grep -q "1 worker instead of $(value cores info): STARPU_NCPU is 1" err
     STARPU_NCPU=1 "$paragraph" plan $sizes --json >plan 2>err
     check "plan knows it" [ "$(value workers plan)" = 1 ]
-    STARPU_NCPU=0 "$paragraph" info --json >info 2>err
+    STARPU_NCPU=0 "$paragraph" info --no-rates --json >info 2>err
     check "STARPU_NCPU=0 is no number of workers" [ "$(value workers info)" -ge 1 ]
     STARPU_NCPU=0 "$paragraph" plan $sizes --json >plan 2>err
     check "nor for plan" [ "$(value workers plan)" -ge 1 ]
