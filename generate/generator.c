@@ -250,13 +250,24 @@ static int read_own(struct para_generator *g, struct para_made *m, int64_t count
     return choose(g, m, g->logits, told, err);
 }
 
-/* The first of the queue gets a row, is read, and has its first token. */
+/* Take from the queue the text that asks for the most tokens, of equal ones the first: rows stand empty only at the end
+ * of a run, when the queue is, and the longer the last texts are, the longer. */
+static struct para_made *take_longest(struct para_generator *g)
+{
+    struct para_made **longest = &g->first;
+    for (struct para_made **at = longest; *at; at = &(*at)->next)
+        longest = (*at)->asked.count > (*longest)->asked.count ? at : longest;
+    struct para_made *m = *longest;
+    *longest = m->next;
+    if (!*longest)
+        g->end = longest;
+    return m;
+}
+
+/* A text of the queue gets a row, is read, and has its first token. */
 static int begin(struct para_generator *g, const struct told *told, para_error *err)
 {
-    struct para_made *m = g->first;
-    g->first = m->next;
-    if (!g->first)
-        g->end = &g->first;
+    struct para_made *m = take_longest(g);
     while (g->in_row[m->row])
         m->row++;
     g->in_row[m->row] = g->live[g->live_count++] = m;

@@ -1,10 +1,13 @@
-/* Drawing tokens. Only as many candidates are put in order as top-k and top-p look at: a heap gives the likeliest one
+/* Drawing tokens. All logits become weights, which are summed and walked block by block. Where top-k, top-p or min-p
+ * leave some out, only as many candidates are put in order as top-k and top-p look at: a heap gives the likeliest one
  * by one. */
 #include "generate/sampler.h"
 
 #include "base/fail.h"
 #include "base/philox.h"
+#include "base/simd.h"
 
+#include <float.h>
 #include <stdlib.h>
 
 /* Keeps these draws apart from those of initial values, dropout and windows under the same seed. */
@@ -13,13 +16,18 @@ static const uint64_t SAMPLE_KEY = 0x73616d706c657321u;
 /* A token that may be drawn. */
 struct candidate {
     int32_t id;
-    float logit;
-    double weight;
+    float logit, weight;
 };
 
+/* Weights that are summed before they are walked. */
+enum { BLOCK = 256 };
+
+/* Of each has room for every id. */
 struct para_sampler {
     int64_t vocab;
-    struct candidate room[]; /* one per id */
+    float *logits; /* with the penalty */
+    float *weights;
+    struct candidate candidates[];
 };
 
 para_sampling para_sampling_default(void)
@@ -52,10 +60,13 @@ int para_sampling_check(const para_sampling *s, para_error *err)
 
 int para_sampler_new(para_sampler **out, int64_t vocab, para_error *err)
 {
-    para_sampler *s = malloc(sizeof *s + (size_t)vocab * sizeof s->room[0]);
+    size_t ids = (size_t)vocab;
+    para_sampler *s = malloc(sizeof *s + ids * (sizeof s->candidates[0] + 2 * sizeof *s->logits));
     if (!s)
         return para_fail_memory(err, "candidates");
     s->vocab = vocab;
+    s->logits = (float *)(void *)(s->candidates + ids);
+    s->weights = s->logits + ids;
     *out = s;
     return 0;
 }
@@ -147,80 +158,136 @@ static int64_t cut_light(struct candidate *c, int64_t count, int64_t kept, doubl
     return count - to;
 }
 
-/* Make each id a candidate, with the penalty, once, where the text has it. */
-static void list(const para_sampling *s, const float *logits, int64_t count, const int32_t *text, int64_t length,
-                 struct candidate *c)
+/* Take the logits over, with the penalty, once, on those of ids that the text has. */
+static void take_over(para_sampler *s, const para_sampling *how, const float *logits, const int32_t *text,
+                      int64_t length)
 {
-    for (int64_t i = 0; i < count; i++)
-        c[i] = (struct candidate){(int32_t)i, logits[i], 0};
-    for (int64_t i = 0; i < length && s->repetition_penalty != 1; i++) {
+    memcpy(s->logits, logits, (size_t)s->vocab * sizeof *logits);
+    for (int64_t i = 0; i < length && how->repetition_penalty != 1; i++) {
         int64_t id = text[i];
-        bool choosable = id >= 0 && id < count;
+        bool choosable = id >= 0 && id < s->vocab;
         double logit = choosable ? logits[id] : 0;
         if (choosable)
-            c[id].logit = (float)(logit > 0 ? logit / s->repetition_penalty : logit * s->repetition_penalty);
+            s->logits[id] = (float)(logit > 0 ? logit / how->repetition_penalty : logit * how->repetition_penalty);
     }
 }
 
-/* The first of the likeliest; -1 if a logit is NaN. */
-static int32_t likeliest(const struct candidate *c, int64_t count)
+/* The largest logit; NaN if one is. */
+PARA_SIMD static float largest(const float *logits, int64_t count)
 {
-    int32_t best = 0;
     float top = -INFINITY;
+    int nans = 0;
+#pragma omp simd reduction(max : top) reduction(+ : nans)
     for (int64_t i = 0; i < count; i++) {
-        if (c[i].logit <= top)
-            continue;
-        if (isnan(c[i].logit))
-            return -1;
-        best = (int32_t)i;
-        top = c[i].logit;
+        top = logits[i] > top ? logits[i] : top;
+        nans += logits[i] != logits[i];
     }
-    return best;
+    return nans > 0 ? NAN : top;
 }
 
-/* Weigh all candidates, of which the likeliest has the logit `top`; returns the sum. */
-static double weigh(const para_sampling *s, struct candidate *c, int64_t count, double top)
+/* The first of the likeliest. */
+static int32_t first_of(const float *logits, float top)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < count; i++) {
-        c[i].weight = exp(((double)c[i].logit - top) / s->temperature);
-        sum += c[i].weight;
-    }
+    int32_t id = 0;
+    while (logits[id] != top)
+        id++;
+    return id;
+}
+
+/* Weigh all ids, of which the likeliest has the logit `top` and the weight 1. Logits are no more exact than floats. */
+PARA_SIMD static void weigh(const float *logits, int64_t count, double top, double per_degree, float *weights)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++)
+        weights[i] = para_expf((float)((logits[i] - top) * per_degree));
+}
+
+/* --- a draw --- */
+
+/* The sum of up to BLOCK weights, in an order that is the same on any processor. */
+PARA_SIMD static double block_weight(const float *weights, int64_t count)
+{
+    enum { LANES = 16 };
+    double lane[LANES] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+#pragma omp simd
+        for (int l = 0; l < LANES; l++)
+            lane[l] += weights[i + l];
+    for (; i < count; i++)
+        sum += weights[i];
+    for (int l = 0; l < LANES; l++)
+        sum += lane[l];
     return sum;
 }
 
-/* Whether no candidate is left out, and all stay in the order of their ids. */
-static bool keeps_all(const para_sampling *s, int64_t count)
+static double all_weight(const float *weights, int64_t count)
 {
-    return (s->top_k == 0 || s->top_k >= count) && s->top_p >= 1 && s->min_p <= 0;
+    double sum = 0;
+    for (int64_t begin = 0; begin < count; begin += BLOCK)
+        sum += block_weight(weights + begin, count - begin < BLOCK ? count - begin : BLOCK);
+    return sum;
 }
 
-/* A draw among candidates, of which the likeliest has the logit `top`. */
-static int32_t draw_one(const para_sampling *s, struct candidate *c, int64_t count, double top, struct para_philox p)
+/* The number of the weight at which the part `part` of all of them, summed from the last on, is passed. */
+static int64_t walk(const float *weights, int64_t count, double part)
 {
-    double left = weigh(s, c, count, top);
-    int64_t i = count - 1, last = 0;
-    if (!keeps_all(s, count)) {
-        last = count - cut_light(c, count, cut_top(s, c, count), s->min_p);
-        left = total_weight(c + last, count - last);
+    double left = part * all_weight(weights, count);
+    int64_t begin = (count - 1) / BLOCK * BLOCK, end = count;
+    for (; begin > 0; end = begin, begin -= BLOCK) {
+        double block = block_weight(weights + begin, end - begin);
+        if (left < block)
+            break;
+        left -= block;
     }
-    left *= (double)(p.word[0] >> 5) * 0x1p-27 + (double)(p.word[1] >> 6) * 0x1p-53;
-    for (; i > last && left >= c[i].weight; i--)
-        left -= c[i].weight;
-    return c[i].id;
+    int64_t found = begin;
+    for (int64_t at = end - 1; at >= begin; at--) {
+        found = weights[at] > 0 ? at : found;
+        if (left < weights[at])
+            break;
+        left -= weights[at];
+    }
+    return found;
+}
+
+/* Whether no candidate is left out, and all stay in the order of their ids. */
+static bool keeps_all(const para_sampling *how, int64_t count)
+{
+    return (how->top_k == 0 || how->top_k >= count) && how->top_p >= 1 && how->min_p <= 0;
+}
+
+/* Draw among those candidates alone that are left. */
+static int32_t draw_left(para_sampler *s, const para_sampling *how, double part)
+{
+    struct candidate *c = s->candidates;
+    for (int64_t i = 0; i < s->vocab; i++)
+        c[i] = (struct candidate){(int32_t)i, s->logits[i], s->weights[i]};
+    int64_t left = cut_light(c, s->vocab, cut_top(how, c, s->vocab), how->min_p);
+    c += s->vocab - left;
+    for (int64_t i = 0; i < left; i++)
+        s->weights[i] = c[i].weight;
+    return c[walk(s->weights, left, part)].id;
+}
+
+/* A draw of ids of which the likeliest has the logit `top`. */
+static int32_t draw_one(para_sampler *s, const para_sampling *how, float top, struct para_philox p)
+{
+    double part = (double)(p.word[0] >> 5) * 0x1p-27 + (double)(p.word[1] >> 6) * 0x1p-53;
+    double per_degree = 1 / how->temperature;
+    weigh(s->logits, s->vocab, top, per_degree < DBL_MAX ? per_degree : DBL_MAX, s->weights);
+    return keeps_all(how, s->vocab) ? (int32_t)walk(s->weights, s->vocab, part) : draw_left(s, how, part);
 }
 
 int para_sampler_choose(para_sampler *s, const para_sampling *how, const float *logits, const int32_t *text,
                         int64_t length, uint64_t stream, uint64_t draw, int32_t *id, para_error *err)
 {
     PARA_TRY(para_sampling_check(how, err));
-    list(how, logits, s->vocab, text, length, s->room);
-    int32_t best = likeliest(s->room, s->vocab);
-    if (best < 0 || !isfinite(s->room[best].logit))
+    take_over(s, how, logits, text, length);
+    float top = largest(s->logits, s->vocab);
+    if (!isfinite(top))
         return para_fail(err, PARA_ERANGE, "the largest logit is no finite number");
-    *id = how->greedy ? best
-                      : draw_one(how, s->room, s->vocab, s->room[best].logit,
-                                 para_philox((uint64_t)how->seed ^ SAMPLE_KEY, stream, draw));
+    *id = how->greedy ? first_of(s->logits, top)
+                      : draw_one(s, how, top, para_philox((uint64_t)how->seed ^ SAMPLE_KEY, stream, draw));
     return 0;
 }
 

@@ -147,7 +147,8 @@ typedef struct para_text {
  * ends and returns that. */
 typedef int para_text_function(void *user, const para_text *text, para_error *err);
 
-/** Make all texts of the queue, side by side: where one ends the next takes its row. Each is, to the bit, what it would
+/** Make all texts of the queue, side by side: where one ends that takes its row which, of those that wait, asks for the
+ * most tokens, of equal ones the first. Each is, to the bit, what it would
  * be alone and, under one split, for any number of workers. Splits other than of "batch" and "rows" round otherwise; so
  * does "auto" with another number of workers, which another split may then suit. When the context is full a text's
  * last half context is read anew, and it goes on from there. Returns what para_session_run() does; PARA_ERANGE for
