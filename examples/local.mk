@@ -5,13 +5,14 @@ examples_small_dag_LDADD = libparagraph.la
 examples_train_gpt2_LDADD = libparagraph.la
 dist_check_SCRIPTS += tests/test-examples.sh
 if IO
-noinst_PROGRAMS += examples/many-texts
+noinst_PROGRAMS += examples/likeliest examples/many-texts
+examples_likeliest_LDADD = libparagraph.la
 examples_many_texts_LDADD = libparagraph.la
 endif
 
 # They are installed as documentation.
 examplesdir = $(docdir)/examples
-dist_examples_DATA = examples/linear-regression.c examples/many-texts.c examples/small-dag.c examples/train-gpt2.c
+dist_examples_DATA = examples/likeliest.c examples/linear-regression.c examples/many-texts.c examples/small-dag.c examples/train-gpt2.c
 
 # The program that README.md shows is compiled as it stands there.
 check_PROGRAMS += examples/readme

@@ -30,54 +30,27 @@ static void suit_splits(const struct para_engine *e, const para_caches *caches, 
     }
 }
 
-/* Let what a pass made take the graph's place. */
-static int take(para_graph **g, para_graph *made, int status)
-{
-    if (status < 0)
-        return status;
-    para_graph_free(*g);
-    *g = made;
-    return 0;
-}
-
 static bool has_gpu(const struct para_engine *e)
 {
     return e->machine && para_machine_gpu_workers(e->machine) > 0;
 }
 
-static int pass(const struct para_engine *e, para_graph **g, const char *splits, char *chosen, para_error *err)
-{
-    const para_generator_options *o = &e->options;
-    para_graph *made = NULL;
-    int status = para_graph_precision(&made, *g, o->precision, err);
-    PARA_TRY(take(g, made, status));
-    status = para_graph_split_list(&made, *g, splits, chosen, PARA_SPLITS_TEXT, err);
-    PARA_TRY(take(g, made, status));
-    if (o->stages > 1) {
-        status = para_graph_stage(&made, *g, o->stages, err);
-        PARA_TRY(take(g, made, status));
-    }
-    status = para_graph_accumulate(&made, *g, err);
-    PARA_TRY(take(g, made, status));
-    if (!o->fuse && !has_gpu(e))
-        return 0;
-    status = para_graph_fuse(&made, *g, err);
-    return take(g, made, status);
-}
-
 static int make_graph(const struct para_engine *e, para_graph **out, const para_caches *caches, const char *splits,
                       char chosen[PARA_SPLITS_TEXT], para_error *err)
 {
+    const para_generator_options *o = &e->options;
+    para_arrangement how = {.precision = o->precision,
+                            .split = splits,
+                            .workers = e->machine && !has_gpu(e) ? para_machine_workers(e->machine) : 1,
+                            .stages = o->stages,
+                            .fuse = o->fuse || has_gpu(e)};
     para_graph *g = para_graph_new();
     if (!g)
         return para_fail_memory(err, "a graph");
     para_model_build_cached(g, e->model, caches);
     int status = para_graph_seal(g, err);
-    status = status < 0 ? status : pass(e, &g, splits, chosen, err);
-    if (status < 0)
-        para_graph_free(g);
-    else
-        *out = g;
+    status = status < 0 ? status : para_graph_arrange(out, g, &how, chosen, PARA_SPLITS_TEXT, err);
+    para_graph_free(g);
     return status;
 }
 
@@ -93,10 +66,8 @@ static int choose_splits(struct para_engine *e, para_error *err)
         return 0;
     }
     para_graph *one;
-    char by_rule[32];
-    snprintf(by_rule, sizeof by_rule, "auto:%d", e->machine && !has_gpu(e) ? para_machine_workers(e->machine) : 1);
     PARA_TRY(
-        make_graph(e, &one, &(para_caches){.batch = 1, .seq = 1, .cache = e->sizes.context}, by_rule, e->splits, err));
+        make_graph(e, &one, &(para_caches){.batch = 1, .seq = 1, .cache = e->sizes.context}, split, e->splits, err));
     para_graph_free(one);
     return 0;
 }

@@ -1,6 +1,7 @@
 # The graph: its values and nodes, the op contract, and the passes over it.
 libinternal_la_SOURCES += graph/account.c
 libinternal_la_SOURCES += graph/accumulate.c
+libinternal_la_SOURCES += graph/arrange.c
 libinternal_la_SOURCES += graph/autodiff.c
 libinternal_la_SOURCES += graph/build.c
 libinternal_la_SOURCES += graph/call.c

@@ -9,6 +9,7 @@ paragraphinclude_HEADERS += include/paragraph/models.h
 paragraphinclude_HEADERS += include/paragraph/ops.h
 paragraphinclude_HEADERS += include/paragraph/optim.h
 paragraphinclude_HEADERS += include/paragraph/profile.h
+paragraphinclude_HEADERS += include/paragraph/score.h
 paragraphinclude_HEADERS += include/paragraph/session.h
 paragraphinclude_HEADERS += include/paragraph/tokenizer.h
 paragraphinclude_HEADERS += include/paragraph/types.h

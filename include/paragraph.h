@@ -1,7 +1,7 @@
 /** @file
  * Paragraph: a parallel graph runtime for language models. This header brings in all the others but
- * <paragraph/data.h>, <paragraph/generate.h> and <paragraph/tokenizer.h>, whose functions builds configured
- * --without-io lack. */
+ * <paragraph/data.h>, <paragraph/generate.h>, <paragraph/score.h> and <paragraph/tokenizer.h>, whose functions builds
+ * configured --without-io lack. */
 #ifndef PARAGRAPH_H
 #define PARAGRAPH_H
 

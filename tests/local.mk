@@ -217,6 +217,7 @@ check_PROGRAMS += tests/test-hf
 check_PROGRAMS += tests/test-pretoken
 check_PROGRAMS += tests/test-safetensors
 check_PROGRAMS += tests/test-sampler
+check_PROGRAMS += tests/test-scorer
 check_PROGRAMS += tests/test-tokenizer
 check_PROGRAMS += tests/test-vocabulary
 check_PROGRAMS += tests/test-writers

@@ -49,5 +49,8 @@ if [ -x examples/many-texts ]; then
     refuse 'is no folder' examples/many-texts "$folder/none" "The graph"
     refuse 'expected 1 to 512' examples/many-texts "$folder/model" "The graph" ""
     refuse 'usage' examples/many-texts "$folder/model"
+    expect '^[*] *-[0-9.]*  aph$' examples/likeliest "$folder/model" "The gr" "aph" "~~~~~~~~"
+    refuse 'given 0, expected 1 or more' examples/likeliest "$folder/model" "" "aph"
+    refuse 'usage' examples/likeliest "$folder/model" "The gr"
 fi
 exit "$failed"

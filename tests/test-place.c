@@ -266,6 +266,39 @@ static void stages_are_no_more_than_groups(void **state)
     para_graph_free(g);
 }
 
+/* One call goes through the passes in their order; what it isn't asked for doesn't happen. */
+static void arranging_is_the_passes_in_their_order(void **state)
+{
+    static const int widths[] = {32, 16};
+    char chosen[64] = "", digest[2][PARA_DIGEST_TEXT];
+    (void)state;
+    para_graph *g = layers(widths, 2), *passed[5] = {NULL}, *arranged[3] = {NULL};
+    para_error err = {0};
+    must(para_graph_precision(&passed[0], g, PARA_BF16, &err), err);
+    must(para_graph_split_list(&passed[1], passed[0], "batch=2", NULL, 0, &err), err);
+    must(para_graph_stage(&passed[2], passed[1], 2, &err), err);
+    must(para_graph_accumulate(&passed[3], passed[2], &err), err);
+    must(para_graph_fuse(&passed[4], passed[3], &err), err);
+    para_arrangement how = {.precision = PARA_BF16, .split = "batch=2", .stages = 2, .fuse = true};
+    must(para_graph_arrange(&arranged[0], g, &how, chosen, sizeof chosen, &err), err);
+    assert_string_equal(chosen, "batch=2");
+    must(para_graph_digest(passed[4], digest[0], &err), err);
+    must(para_graph_digest(arranged[0], digest[1], &err), err);
+    assert_string_equal(digest[0], digest[1]);
+    must(para_graph_arrange(&arranged[1], g, &(para_arrangement){.as_written = true}, NULL, 0, &err), err);
+    must(para_graph_digest(g, digest[0], &err), err);
+    must(para_graph_digest(arranged[1], digest[1], &err), err);
+    assert_string_equal(digest[0], digest[1]);
+    how.stages = 9;
+    assert_int_equal(para_graph_arrange(&arranged[2], g, &how, NULL, 0, &err), PARA_ERANGE);
+    assert_null(arranged[2]);
+    for (int i = 0; i < 5; i++)
+        para_graph_free(passed[i]);
+    for (int i = 0; i < 2; i++)
+        para_graph_free(arranged[i]);
+    para_graph_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +310,7 @@ int main(void)
         cmocka_unit_test(bad_places_are_refused),
         cmocka_unit_test(places_that_no_machine_has_are_refused),
         cmocka_unit_test(stages_are_no_more_than_groups),
+        cmocka_unit_test(arranging_is_the_passes_in_their_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

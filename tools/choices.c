@@ -16,30 +16,15 @@ static int add(struct questions *q, const para_choice *c)
     return code;
 }
 
-/* The likeliest ending, of equal ones the first. */
-static int best_of(const struct questions *q, int64_t question, int count, bool mean)
+static void print_item(const para_scored_text *endings, const para_choice *c, int64_t by_sum, int64_t by_mean)
 {
-    int best = 0;
-    double best_score = 0;
-    for (int i = 0; i < count; i++) {
-        double score = questions_sum(q, question, i) / (mean ? (double)questions_tokens(q, question, i) : 1.0);
-        if (i == 0 || score > best_score) {
-            best = i;
-            best_score = score;
-        }
-    }
-    return best;
-}
-
-static void print_item(const struct questions *q, int64_t question, const para_choice *c, int by_sum, int by_mean)
-{
-    printf("{\"line\":%lld,\"label\":%d,\"choice\":%d,\"choice_norm\":%d,\"scores\":[", (long long)c->line, c->label,
-           by_sum, by_mean);
+    printf("{\"line\":%lld,\"label\":%d,\"choice\":%lld,\"choice_norm\":%lld,\"scores\":[", (long long)c->line,
+           c->label, (long long)by_sum, (long long)by_mean);
     for (int i = 0; i < c->count; i++)
-        write_json_number(stdout, i ? "," : "", questions_sum(q, question, i));
+        write_json_number(stdout, i ? "," : "", endings[i].sum);
     fputs("],\"tokens\":[", stdout);
     for (int i = 0; i < c->count; i++)
-        printf("%s%lld", i ? "," : "", (long long)questions_tokens(q, question, i));
+        printf("%s%lld", i ? "," : "", (long long)endings[i].count);
     puts("]}");
 }
 
@@ -48,11 +33,12 @@ static void report(const struct questions *q, const para_choices *choices, bool 
     int64_t right = 0, right_norm = 0;
     for (int64_t i = 0; i < q->count; i++) {
         const para_choice *c = para_choices_item(choices, i);
-        int by_sum = best_of(q, i, c->count, false), by_mean = best_of(q, i, c->count, true);
+        const para_scored_text *endings = questions_options(q, i);
+        int64_t by_sum = para_likeliest(endings, c->count, false), by_mean = para_likeliest(endings, c->count, true);
         right += by_sum == c->label;
         right_norm += by_mean == c->label;
         if (json)
-            print_item(q, i, c, by_sum, by_mean);
+            print_item(endings, c, by_sum, by_mean);
     }
     double all = (double)q->count;
     if (json) {
@@ -81,7 +67,8 @@ int choices_run(const char *path, const struct vocabulary *vocabulary, const str
         message("%s: %lld of %lld texts are longer than the context of %lld tokens with their endings; they are read "
                 "from where they fit",
                 path, (long long)q.shortened, (long long)q.count, (long long)q.context);
-    code = code ? code : questions_ask(&q, wish);
+    struct progress progress = progress_begin("scored", 0, code ? 0 : questions_count(&q), 0);
+    code = code ? code : questions_ask(&q, wish, &progress);
     if (code == EXIT_DONE)
         report(&q, choices, json);
     questions_free(&q);

@@ -50,6 +50,7 @@ struct run {
     double *sums;   /* (texts, labels): of all voters' log-likelihoods */
     int64_t *votes; /* (texts, labels) */
     int64_t shortened;
+    struct progress progress;
     para_machine *machine;
 };
 
@@ -107,31 +108,16 @@ static int add_text(const struct run *r, struct questions *q, const char *templa
 
 /* --- voting --- */
 
-/* The number of the largest value, of equal ones the first. */
-static int64_t largest(const double *value, int64_t count)
-{
-    int64_t best = 0;
-    for (int64_t i = 1; i < count; i++)
-        best = value[i] > value[best] ? i : best;
-    return best;
-}
-
 /* A voter's answers to all texts. */
-static int vote(struct run *r, const struct questions *q)
+static void vote(struct run *r, const struct questions *q)
 {
     int64_t labels = r->labels.count;
-    double *sums = malloc((size_t)labels * sizeof *sums);
-    if (!sums)
-        return out_of_memory("labels", (double)labels * sizeof *sums);
     for (int64_t t = 0; t < r->texts.count; t++) {
-        for (int64_t i = 0; i < labels; i++) {
-            sums[i] = questions_sum(q, t, (int)i);
-            r->sums[t * labels + i] += sums[i];
-        }
-        r->votes[t * labels + largest(sums, labels)]++;
+        const para_scored_text *options = questions_options(q, t);
+        for (int64_t i = 0; i < labels; i++)
+            r->sums[t * labels + i] += options[i].sum;
+        r->votes[t * labels + para_likeliest(options, labels, false)]++;
     }
-    free(sums);
-    return EXIT_DONE;
 }
 
 static int ask_template(struct run *r, const char *template, const struct vocabulary *vocabulary,
@@ -143,8 +129,9 @@ static int ask_template(struct run *r, const char *template, const struct vocabu
     for (int64_t t = 0; t < r->texts.count && code == EXIT_DONE; t++)
         code = add_text(r, &q, template, t);
     r->shortened += q.shortened;
-    code = code ? code : questions_ask(&q, wish);
-    code = code ? code : vote(r, &q);
+    code = code ? code : questions_ask(&q, wish, &r->progress);
+    if (code == EXIT_DONE)
+        vote(r, &q);
     questions_free(&q);
     return code;
 }
@@ -157,9 +144,8 @@ static int ask_model(struct run *r, const char *folder)
     TRY(model_to_read(&model, folder, o->weights));
     struct scorer_wish wish = {.model = model,
                                .folder = folder,
-                               .batch = o->batch ? o->batch : scorer_rows(r->machine),
-                               .split = &o->split,
-                               .machine = r->machine};
+                               .machine = r->machine,
+                               .options = scorer_options(&o->split, r->machine, o->batch)};
     int code = vocabulary_open(&vocabulary, o->tokenizer, folder);
     code = code ? code : vocabulary_check(&vocabulary, model, folder);
     for (int i = 0; i < r->templates.count && code == EXIT_DONE; i++)
@@ -205,21 +191,52 @@ static void print_label(const struct run *r, int64_t text)
 
 /* --- the run --- */
 
+static int by_bytes(const void *left, const void *right)
+{
+    const struct span *a = *(const struct span *const *)left, *b = *(const struct span *const *)right;
+    int order = memcmp(a->bytes, b->bytes, a->count < b->count ? a->count : b->count);
+    order = order ? order : (a->count > b->count) - (a->count < b->count);
+    return order ? order : (a > b) - (a < b);
+}
+
+/* Find the first label that stands in an earlier line too; *first is that line. NULL: there is none. */
+static const struct span *find_twice(const struct span **sorted, int64_t count, const struct span **first)
+{
+    const struct span *twice = NULL;
+    qsort(sorted, (size_t)count, sizeof *sorted, by_bytes);
+    for (int64_t i = 1; i < count; i++)
+        if (span_same(*sorted[i - 1], *sorted[i]) && (!twice || sorted[i] < twice)) {
+            *first = sorted[i - 1];
+            twice = sorted[i];
+        }
+    return twice;
+}
+
+static int check_once(const struct run *r)
+{
+    const struct span *labels = r->labels.of, *first = NULL;
+    const struct span **sorted = malloc((size_t)r->labels.count * sizeof *sorted);
+    if (!sorted)
+        return out_of_memory("labels", (double)r->labels.count * sizeof *sorted);
+    for (int64_t i = 0; i < r->labels.count; i++)
+        sorted[i] = &labels[i];
+    const struct span *twice = find_twice(sorted, r->labels.count, &first);
+    free(sorted);
+    return twice ? failed("%s:%lld: the label is that of line %lld, expected each once", r->o->labels,
+                          (long long)(twice - labels) + 1, (long long)(first - labels) + 1)
+                 : EXIT_DONE;
+}
+
 static int check_labels(const struct run *r)
 {
     const char *path = r->o->labels;
     if (r->labels.count < 2 || r->labels.count > MOST_LABELS)
         return failed("%s: has %lld labels, expected 2 to %d, one a line", path, (long long)r->labels.count,
                       MOST_LABELS);
-    for (int64_t i = 0; i < r->labels.count; i++) {
+    for (int64_t i = 0; i < r->labels.count; i++)
         if (r->labels.of[i].count == 0)
             return failed("%s:%lld: the line is empty, expected a label", path, (long long)i + 1);
-        for (int64_t k = 0; k < i; k++)
-            if (span_same(r->labels.of[i], r->labels.of[k]))
-                return failed("%s:%lld: the label is that of line %lld, expected each once", path, (long long)i + 1,
-                              (long long)k + 1);
-    }
-    return EXIT_DONE;
+    return check_once(r);
 }
 
 static int check_templates(const struct run *r)
@@ -246,7 +263,9 @@ static int read_files(struct run *r)
 
 static int classify(struct run *r)
 {
+    int64_t asked = r->texts.count * r->labels.count * r->templates.count * r->o->models.count;
     TRY(machine_open(&r->machine, &r->o->machine));
+    r->progress = progress_begin("scored", 0, asked, 0);
     for (int i = 0; i < r->o->models.count; i++)
         TRY(ask_model(r, r->o->models.paths[i]));
     if (r->shortened > 0)

@@ -138,19 +138,18 @@ static int evaluate(struct measure *m, struct evaluator *e)
 static int evaluate_on(struct measure *m, para_machine *machine, struct new_file *profile)
 {
     const struct eval_options *o = m->o;
-    int64_t windows = windows_count(&m->windows), batch = o->batch ? o->batch : scorer_rows(machine);
+    int64_t windows = windows_count(&m->windows);
     struct scorer_wish wish = {.model = m->model,
                                .folder = o->model,
-                               .batch = windows > 0 && windows < batch ? windows : batch,
-                               .longest = m->windows.seq,
-                               .times = o->profile,
-                               .split = &o->split,
-                               .machine = machine};
+                               .machine = machine,
+                               .options = scorer_options(&o->split, machine, o->batch)};
+    wish.options.rows = windows > 0 && windows < wish.options.rows ? windows : wish.options.rows;
+    wish.options.profile = o->profile;
     struct evaluator e = {0};
-    int code = evaluator_open(&e, &wish, m->windows.stride, m->windows.whole, o->logits != NULL);
+    int code = evaluator_open(&e, &wish, m->windows.seq, m->windows.stride, m->windows.whole, o->logits != NULL);
     para_profile_origin origin = {.command = "eval", .model = o->model};
     code = code ? code : evaluate(m, &e);
-    code = code ? code : profile_file_write(profile, scorer_session(&e.scorer), &origin);
+    code = code ? code : profile_file_write(profile, para_scorer_session(e.scorer), &origin);
     evaluator_close(&e);
     code = code ? code : count_bytes(m);
     return code ? code : report(m);
@@ -186,9 +185,8 @@ static int run_choices(const struct eval_options *o, const para_model *model, co
     TRY(machine_open(&machine, &o->machine));
     struct scorer_wish wish = {.model = model,
                                .folder = o->model,
-                               .batch = o->batch ? o->batch : scorer_rows(machine),
-                               .split = &o->split,
-                               .machine = machine};
+                               .machine = machine,
+                               .options = scorer_options(&o->split, machine, o->batch)};
     int code = choices_run(o->choices, vocabulary, &wish, o->json);
     para_machine_close(machine);
     return code;

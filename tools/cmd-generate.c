@@ -123,9 +123,9 @@ static para_generator_options generator_options(const struct run *r)
     g.prompt = longest ? longest : 1;
     g.count = o->count;
     g.shared = r->prompts.count == 0;
-    g.split = strcmp(o->split.split, "none") == 0 ? "" : o->split.split;
+    g.split = split_is_none(o->split.split) ? "" : o->split.split;
     g.stages = (int)o->split.stages;
-    g.precision = o->split.precision && strcmp(o->split.precision, "bf16") == 0 ? PARA_BF16 : PARA_F32;
+    g.precision = precision_type(o->split.precision);
     g.fuse = o->split.fuse;
     g.profile = o->profile != NULL;
     g.tokenizer = r->vocabulary.tokenizer;

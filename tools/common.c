@@ -305,90 +305,32 @@ int graph_recompute(para_graph **g, const struct memory_options *options)
 /* The most that the rule of --split auto cuts for. */
 enum { RULE_CORES = 1024 };
 
-static int split_graph(para_graph **g, const char *list, int workers, char *chosen)
+bool split_is_none(const char *split)
+{
+    return !split || !split[0] || strcmp(split, "none") == 0;
+}
+
+para_dtype precision_type(const char *word)
+{
+    return word && strcmp(word, "bf16") == 0 ? PARA_BF16 : PARA_F32;
+}
+
+int graph_cut(para_graph **g, const struct split_options *o, int workers, char *chosen)
 {
     para_error err;
     para_graph *cut;
-    char by_rule[32];
-    if (!list || strcmp(list, "none") == 0)
-        list = "";
-    else if (strcmp(list, "auto") == 0 && workers > 0) {
-        snprintf(by_rule, sizeof by_rule, "auto:%d", workers < RULE_CORES ? workers : RULE_CORES);
-        list = by_rule;
-    }
-    if (para_graph_split_list(&cut, *g, list, chosen, SPLIT_TEXT, &err) < 0)
+    bool whole = split_is_none(o->split);
+    para_arrangement how = {.precision = precision_type(o->precision),
+                            .split = whole ? NULL : o->split,
+                            .workers = workers < RULE_CORES ? workers : RULE_CORES,
+                            .stages = (int)o->stages,
+                            .as_written = o->as_written && whole && o->stages <= 1,
+                            .fuse = o->fuse};
+    if (para_graph_arrange(&cut, *g, &how, chosen, SPLIT_TEXT, &err) < 0)
         return refused("--", &err);
     para_graph_free(*g);
     *g = cut;
     return EXIT_DONE;
-}
-
-static int set_precision(para_graph **g, const char *precision)
-{
-    para_error err;
-    para_graph *made;
-    if (!precision || strcmp(precision, "f32") == 0)
-        return EXIT_DONE;
-    if (para_graph_precision(&made, *g, PARA_BF16, &err) < 0)
-        return refused("--", &err);
-    para_graph_free(*g);
-    *g = made;
-    return EXIT_DONE;
-}
-
-static int stage_graph(para_graph **g, int64_t stages)
-{
-    para_error err;
-    para_graph *placed;
-    if (para_graph_stage(&placed, *g, (int)stages, &err) < 0)
-        return refused("--", &err);
-    para_graph_free(*g);
-    *g = placed;
-    return EXIT_DONE;
-}
-
-static int accumulate_graph(para_graph **g)
-{
-    para_error err;
-    para_graph *chained;
-    if (para_graph_accumulate(&chained, *g, &err) < 0)
-        return refused("", &err);
-    para_graph_free(*g);
-    *g = chained;
-    return EXIT_DONE;
-}
-
-static int fuse_graph(para_graph **g)
-{
-    para_error err;
-    para_graph *fused;
-    if (para_graph_fuse(&fused, *g, &err) < 0)
-        return refused("", &err);
-    para_graph_free(*g);
-    *g = fused;
-    return EXIT_DONE;
-}
-
-int graph_cut(para_graph **g, const struct split_options *options, int workers, char *chosen)
-{
-    char unused[SPLIT_TEXT];
-    TRY(set_precision(g, options->precision));
-    TRY(split_graph(g, options->split, workers, chosen ? chosen : unused));
-    if (options->stages > 1)
-        TRY(stage_graph(g, options->stages));
-    bool cut = options->stages > 1 || (options->split && strcmp(options->split, "none") != 0);
-    if (!options->as_written || cut)
-        TRY(accumulate_graph(g));
-    return options->fuse ? fuse_graph(g) : EXIT_DONE;
-}
-
-/* score = logit of the target - log of the sum of exp. */
-static void add_scores(para_graph *g, const para_model_graph *made, const struct graph_wish *wish)
-{
-    para_tensor *targets = para_input(g, "targets", PARA_I32, PARA_DIMS({"batch", wish->batch}, {"seq", wish->seq}));
-    para_tensor *all = para_logsumexp(g, made->logits, "vocab");
-    para_tensor *score = para_add(g, para_select(g, made->logits, targets, "vocab"), para_scale(g, all, -1));
-    para_output(para_name(score, "scores"));
 }
 
 static int build(para_graph *g, const struct graph_wish *wish, para_error *err)
@@ -400,8 +342,6 @@ static int build(para_graph *g, const struct graph_wish *wish, para_error *err)
                                 : para_model_build(g, wish->model, wish->batch, wish->seq, training);
     struct graph_phases phases = {para_graph_node_count(g), para_graph_node_count(g)};
     int status = 0;
-    if (wish->use == GRAPH_SCORES && made.logits)
-        add_scores(g, &made, wish);
     if (training && made.loss) {
         status = para_graph_backward(g, made.loss, err);
         phases.optimizer = para_graph_node_count(g);
@@ -418,8 +358,9 @@ int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen)
     para_graph *g = para_graph_new();
     if (!g)
         return out_of_memory("a graph", 0);
-    int code = build(g, wish, &err) < 0 ? refused("", &err) : graph_cut(&g, wish->split, wish->workers, chosen);
-    code = code || !wish->fuse || wish->split->fuse ? code : fuse_graph(&g);
+    struct split_options split = *wish->split;
+    split.fuse = split.fuse || wish->fuse;
+    int code = build(g, wish, &err) < 0 ? refused("", &err) : graph_cut(&g, &split, wish->workers, chosen);
     code = code ? code : graph_recompute(&g, wish->memory);
     if (code == EXIT_DONE)
         *out = g;

@@ -86,6 +86,10 @@ struct split_options {
     bool as_written; /* a graph that is neither split nor placed stays as it is: its sums don't accumulate */
 };
 extern const struct option split_option_table[];
+/* Whether a list of splits is empty, or the word none. */
+bool split_is_none(const char *split);
+/* The type that --precision names; NULL: f32. */
+para_dtype precision_type(const char *word);
 
 /* What training repeats in its backward pass. */
 struct memory_options {
@@ -93,9 +97,7 @@ struct memory_options {
 };
 extern const struct option memory_option_table[];
 
-/* Of scores: the input "targets" (batch, seq), -1 for none, and the output "scores" alike, the natural logarithm of
- * each target's probability. */
-enum graph_use { GRAPH_LOGITS, GRAPH_CACHED, GRAPH_SCORES, GRAPH_TRAINING };
+enum graph_use { GRAPH_LOGITS, GRAPH_CACHED, GRAPH_TRAINING };
 
 /* The first node of the backward pass and of the optimizer in a graph as written; its number of nodes where it has
  * none.
@@ -122,7 +124,7 @@ struct graph_wish {
 int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen);
 /* Repeat parts of *g, which is replaced, in its backward pass. */
 int graph_recompute(para_graph **g, const struct memory_options *options);
-/* Choose the precision of *g, split, place and fuse it; it is replaced. */
+/* Choose the precision of *g, split, place and fuse it; it is replaced. `chosen` is as above. */
 int graph_cut(para_graph **g, const struct split_options *options, int workers, char *chosen);
 
 #endif

@@ -27,28 +27,31 @@ int64_t windows_scored(const struct windows *w)
     return count > 0 ? windows_at(w, count - 1).end - 1 : 0;
 }
 
-int evaluator_open(struct evaluator *e, const struct scorer_wish *wish, int64_t stride, bool whole, bool logits)
+int evaluator_open(struct evaluator *e, const struct scorer_wish *wish, int64_t seq, int64_t stride, bool whole,
+                   bool logits)
 {
-    *e = (struct evaluator){.stride = stride, .whole = whole};
+    *e = (struct evaluator){.rows = wish->options.rows,
+                            .seq = seq,
+                            .vocab = para_model_measure(wish->model).vocab,
+                            .stride = stride,
+                            .whole = whole};
     struct scorer_wish own = *wish;
-    own.one_length = true;
+    own.options.longest = seq;
+    own.options.one_length = true;
     TRY(scorer_open(&e->scorer, &own));
-    size_t rows = (size_t)wish->batch, tokens = rows * (size_t)(wish->longest + 1);
-    size_t floats = logits ? tokens * (size_t)para_model_measure(wish->model).vocab : 0;
+    size_t rows = (size_t)e->rows, tokens = rows * (size_t)(seq + 1), floats = logits ? tokens * (size_t)e->vocab : 0;
     e->texts = calloc(rows, sizeof *e->texts);
     e->tokens = calloc(tokens, sizeof *e->tokens);
-    e->scores = calloc(tokens, sizeof *e->scores);
     e->logits = logits ? calloc(floats, sizeof *e->logits) : NULL;
-    return e->texts && e->tokens && e->scores && (e->logits || !logits)
+    return e->texts && e->tokens && (e->logits || !logits)
                ? EXIT_DONE
-               : out_of_memory("a batch with its logits", (double)((2 * tokens + floats) * sizeof *e->logits));
+               : out_of_memory("a batch with its logits", (double)((tokens + floats) * sizeof *e->logits));
 }
 
 void evaluator_close(struct evaluator *e)
 {
-    scorer_close(&e->scorer);
+    para_scorer_free(e->scorer);
     free(e->tokens);
-    free(e->scores);
     free(e->logits);
     free(e->texts);
     *e = (struct evaluator){0};
@@ -58,15 +61,13 @@ void evaluator_close(struct evaluator *e)
 static int write_logits(struct evaluator *e, int64_t count)
 {
     para_error err;
-    size_t vocab = (size_t)para_model_measure(e->scorer.wish.model).vocab;
-    int64_t seq = e->scorer.wish.longest;
-    size_t bytes = (size_t)(e->scorer.wish.batch * seq) * vocab * sizeof *e->logits;
-    if (para_session_get(scorer_session(&e->scorer), "logits", e->logits, bytes, &err) < 0)
+    size_t vocab = (size_t)e->vocab, bytes = (size_t)(e->rows * e->seq) * vocab * sizeof *e->logits;
+    if (para_session_get(para_scorer_session(e->scorer), "logits", e->logits, bytes, &err) < 0)
         return broken(&err);
     for (int64_t r = 0; r < count; r++) {
-        const struct scored_text *t = &e->texts[r];
-        size_t rows = (size_t)(t->count - t->first);
-        const float *from = e->logits + (size_t)(r * seq + t->first - 1) * vocab;
+        const para_scored_text *t = &e->texts[r];
+        size_t rows = (size_t)t->count;
+        const float *from = e->logits + (size_t)(r * e->seq + t->given_count - 1) * vocab;
         if (fwrite(from, vocab * sizeof *from, rows, e->logits_file->stream) != rows)
             return failed("%s: can't be written: %s", e->logits_file->path, strerror(errno));
     }
@@ -83,20 +84,22 @@ static int run_batch(struct evaluator *e, const para_dataset *data, const struct
         int32_t *tokens = e->tokens + r * (w->seq + 1);
         if (para_dataset_read(data, at.begin, at.end - at.begin, tokens, &err) < 0)
             return broken(&err);
-        e->texts[r] =
-            (struct scored_text){tokens, at.end - at.begin, at.first - at.begin, e->scores + r * (w->seq + 1)};
+        e->texts[r] = (para_scored_text){.given = tokens,
+                                         .given_count = at.first - at.begin,
+                                         .tokens = tokens + at.first - at.begin,
+                                         .count = at.end - at.first};
     }
-    TRY(scorer_run(&e->scorer, e->texts, count));
+    if (para_scorer_run(e->scorer, e->texts, count, NULL, NULL, &err) < 0)
+        return broken(&err);
     for (int64_t r = 0; r < count; r++)
-        for (int64_t i = 0; i < e->texts[r].count - e->texts[r].first; i++)
-            *sum -= e->texts[r].scores[i];
+        *sum -= e->texts[r].sum;
     return e->logits ? write_logits(e, count) : EXIT_DONE;
 }
 
 int evaluator_run(struct evaluator *e, const para_dataset *data, struct evaluation *out)
 {
-    struct windows w = {para_dataset_tokens(data), e->scorer.wish.longest, e->stride, e->whole};
-    int64_t windows = windows_count(&w), batch = e->scorer.wish.batch;
+    struct windows w = {para_dataset_tokens(data), e->seq, e->stride, e->whole};
+    int64_t windows = windows_count(&w), batch = e->rows;
     double sum = 0;
     *out = (struct evaluation){0};
     if (windows == 0)

@@ -27,12 +27,12 @@ struct window windows_at(const struct windows *w, int64_t i);
 int64_t windows_scored(const struct windows *w);
 
 struct evaluator {
-    struct scorer scorer;
-    int64_t stride;
+    para_scorer *scorer;
+    int64_t rows, seq, vocab, stride;
     bool whole;
     int32_t *tokens;
-    float *scores, *logits; /* logits: room for a batch; NULL: none are asked for */
-    struct scored_text *texts;
+    float *logits; /* room for a batch; NULL: none are asked for */
+    para_scored_text *texts;
     const struct new_file *logits_file; /* takes each scored token's logits, float32 */
     struct progress *progress;          /* counts windows; NULL: none */
     const volatile sig_atomic_t *stop;  /* give up once this is set; NULL: never */
@@ -43,9 +43,10 @@ struct evaluation {
     int64_t tokens; /* 0: stopped */
 };
 
-/* Make an evaluator of windows of `wish->longest` tokens, which writes logits if asked to. Free with evaluator_close(),
- * also after a failure. */
-int evaluator_open(struct evaluator *e, const struct scorer_wish *wish, int64_t stride, bool whole, bool logits);
+/* Make an evaluator of windows of `seq` tokens, which writes logits if asked to. Free with evaluator_close(), also
+ * after a failure. */
+int evaluator_open(struct evaluator *e, const struct scorer_wish *wish, int64_t seq, int64_t stride, bool whole,
+                   bool logits);
 void evaluator_close(struct evaluator *e);
 
 int evaluator_run(struct evaluator *e, const para_dataset *data, struct evaluation *out);

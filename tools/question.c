@@ -14,10 +14,10 @@ void questions_begin(struct questions *q, const struct vocabulary *vocabulary, c
 
 void questions_free(struct questions *q)
 {
-    for (int64_t i = 0; q->count > 0 && i < q->first[q->count]; i++)
-        free(q->options[i].scores);
+    for (int64_t i = 0; i < q->count; i++)
+        free(q->of[i].tokens);
+    free(q->of);
     free(q->options);
-    free(q->first);
     *q = (struct questions){0};
 }
 
@@ -41,41 +41,43 @@ static int encode(const struct questions *q, int64_t line, struct span blank, st
     return status < 0 ? failed("%s:%lld: %s", q->source, (long long)line, err.message) : EXIT_DONE;
 }
 
-/* One block: room for the scores, then the tokens. */
-static int lay(struct scored_text *out, const struct ids *text, int64_t begin, const struct ids *option)
+/* The text's tokens from `begin` on, which all options share, and theirs, in one block. NULL without memory. */
+static int32_t *lay(const struct ids *text, int64_t begin, const struct ids *options, int count)
 {
-    int64_t before = text->count - begin, count = before + option->count;
-    float *scores = malloc((size_t)(option->count + count) * sizeof *scores);
-    if (!scores)
-        return out_of_memory("a text", (double)(option->count + count) * sizeof *scores);
-    int32_t *tokens = (int32_t *)(void *)(scores + option->count);
-    memcpy(tokens, text->ids + begin, (size_t)before * sizeof *tokens);
-    memcpy(tokens + before, option->ids, (size_t)option->count * sizeof *tokens);
-    *out = (struct scored_text){tokens, count, before, scores};
-    return EXIT_DONE;
+    int64_t all = text->count - begin;
+    for (int i = 0; i < count; i++)
+        all += options[i].count;
+    int32_t *tokens = malloc((size_t)all * sizeof *tokens), *to = tokens;
+    for (int i = -1; i < count && tokens; i++) {
+        const int32_t *from = i < 0 ? text->ids + begin : options[i].ids;
+        int64_t some = i < 0 ? text->count - begin : options[i].count;
+        memcpy(to, from, (size_t)some * sizeof *to);
+        to += some;
+    }
+    return tokens;
 }
 
 /* Add the options' tokens behind as much of the text's as fit. */
 static int lay_all(struct questions *q, int64_t line, const struct ids *text, const struct ids *options, int count)
 {
-    int64_t first = q->count > 0 ? q->first[q->count] : 0, longest = 0;
+    int64_t first = questions_count(q), longest = 0;
     for (int i = 0; i < count; i++)
         longest = options[i].count > longest ? options[i].count : longest;
     int64_t fit = q->context + 1 - longest, begin = text->count > fit ? text->count - fit : 0;
     if (fit < 1)
         return failed("%s:%lld: a continuation has %lld tokens, expected at most the context's %lld", q->source,
                       (long long)line, (long long)longest, (long long)q->context);
-    if (para_reserve(&q->options, first + count, &q->option_room, sizeof *q->options) < 0 ||
-        para_reserve(&q->first, q->count + 2, &q->room, sizeof *q->first) < 0)
+    int32_t *tokens = lay(text, begin, options, count);
+    if (!tokens || para_reserve(&q->options, first + count, &q->option_room, sizeof *q->options) < 0 ||
+        para_reserve(&q->of, q->count + 2, &q->room, sizeof *q->of) < 0) {
+        free(tokens);
         return out_of_memory("questions", (double)(first + count) * sizeof *q->options);
-    for (int i = 0; i < count; i++) {
-        int code = lay(&q->options[first + i], text, begin, &options[i]);
-        for (int laid = 0; code && laid < i; laid++)
-            free(q->options[first + laid].scores);
-        TRY(code);
     }
-    q->first[q->count] = first;
-    q->first[++q->count] = first + count;
+    int64_t given = text->count - begin, at = given;
+    for (int i = 0; i < count; at += options[i++].count)
+        q->options[first + i] = (para_scored_text){tokens, given, tokens + at, options[i].count, NULL, 0};
+    q->of[q->count] = (struct question){tokens, first};
+    q->of[++q->count] = (struct question){NULL, first + count};
     q->shortened += begin > 0;
     return EXIT_DONE;
 }
@@ -105,39 +107,52 @@ int questions_add(struct questions *q, int64_t line, struct span text, const str
 
 static int check_scores(const struct questions *q)
 {
-    for (int64_t i = 0; i < q->first[q->count]; i++)
-        for (int64_t k = 0; k < q->options[i].count - q->options[i].first; k++)
-            if (!isfinite(q->options[i].scores[k]))
-                return failed("%s: the model gives a token the log-probability %g, expected a finite number", q->source,
-                              shown(q->options[i].scores[k]));
+    for (int64_t i = 0; i < questions_count(q); i++)
+        if (!isfinite(q->options[i].sum))
+            return failed("%s: the model gives a text the log-probability %g, expected a finite number", q->source,
+                          shown(q->options[i].sum));
     return EXIT_DONE;
 }
 
-int questions_ask(struct questions *q, const struct scorer_wish *wish)
+/* What a run of the scorer counts on. */
+struct counting {
+    struct progress *progress;
+    int64_t before; /* done before it */
+};
+
+static void count_on(void *user, int64_t done, int64_t count)
 {
+    struct counting *c = user;
+    (void)count;
+    progress_count(c->progress, c->before + done);
+}
+
+int questions_ask(struct questions *q, const struct scorer_wish *wish, struct progress *progress)
+{
+    para_error err;
+    para_scorer *scorer;
     struct scorer_wish own = *wish;
-    struct scorer scorer = {0};
-    int64_t count = q->first[q->count];
-    for (int64_t i = 0; i < count; i++)
-        own.longest = q->options[i].count - 1 > own.longest ? q->options[i].count - 1 : own.longest;
-    own.batch = own.batch < count ? own.batch : count;
-    int code = scorer_open(&scorer, &own);
-    code = code ? code : scorer_run(&scorer, q->options, count);
-    scorer_close(&scorer);
-    return code ? code : check_scores(q);
+    struct counting counting = {progress, progress->done};
+    int64_t count = questions_count(q);
+    own.options.longest = 1;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t read = q->options[i].given_count + q->options[i].count - 1;
+        own.options.longest = read > own.options.longest ? read : own.options.longest;
+    }
+    own.options.rows = own.options.rows < count ? own.options.rows : count;
+    TRY(scorer_open(&scorer, &own));
+    int status = para_scorer_run(scorer, q->options, count, count_on, &counting, &err);
+    para_scorer_free(scorer);
+    progress_end(progress);
+    return status < 0 ? broken(&err) : check_scores(q);
 }
 
-double questions_sum(const struct questions *q, int64_t question, int option)
+int64_t questions_count(const struct questions *q)
 {
-    const struct scored_text *t = &q->options[q->first[question] + option];
-    double sum = 0;
-    for (int64_t i = 0; i < t->count - t->first; i++)
-        sum += t->scores[i];
-    return sum;
+    return q->count > 0 ? q->of[q->count].first : 0;
 }
 
-int64_t questions_tokens(const struct questions *q, int64_t question, int option)
+const para_scored_text *questions_options(const struct questions *q, int64_t question)
 {
-    const struct scored_text *t = &q->options[q->first[question] + option];
-    return t->count - t->first;
+    return q->options + q->of[question].first;
 }

@@ -2,6 +2,7 @@
 #ifndef TOOLS_QUESTION_H
 #define TOOLS_QUESTION_H
 
+#include "tools/progress.h"
 #include "tools/score.h"
 #include "tools/span.h"
 #include "tools/vocabulary.h"
@@ -10,8 +11,11 @@ struct questions {
     const struct vocabulary *vocabulary;
     const char *source; /* the file, for messages */
     int64_t context;    /* of the model, in tokens */
-    struct scored_text *options;
-    int64_t *first; /* question q has options first[q] to first[q + 1] - 1 */
+    struct question {
+        int32_t *tokens; /* of the text, then of each option */
+        int64_t first;   /* of its options */
+    } * of;              /* one more than there are, which has no tokens */
+    para_scored_text *options;
     int64_t count, shortened, option_room, room;
 };
 
@@ -26,11 +30,12 @@ void questions_free(struct questions *q);
 int questions_add(struct questions *q, int64_t line, struct span text, const struct span *options, int count,
                   bool apart);
 
-/* Score all options; `wish` says on what, but for `longest`, and `batch` is at most what it says. */
-int questions_ask(struct questions *q, const struct scorer_wish *wish);
+/* Score all options; `wish` says on what, but for `longest`, and `rows` is at most what it says. `progress` counts
+ * options. */
+int questions_ask(struct questions *q, const struct scorer_wish *wish, struct progress *progress);
 
-/* The sum of an option's log-probabilities, and how many tokens it has. */
-double questions_sum(const struct questions *q, int64_t question, int option);
-int64_t questions_tokens(const struct questions *q, int64_t question, int option);
+/* How many options there are in all, and those of a question. */
+int64_t questions_count(const struct questions *q);
+const para_scored_text *questions_options(const struct questions *q, int64_t question);
 
 #endif

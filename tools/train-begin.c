@@ -183,16 +183,11 @@ static int check_files(const struct train_options *o)
 /* Of whole windows, with the run's own parameters. */
 static int open_evaluator(struct train *t)
 {
-    const struct train_options *o = t->o;
-    struct split_options chosen = {
-        .split = t->splits, .stages = o->split.stages, .precision = o->split.precision, .fuse = o->split.fuse};
-    struct scorer_wish wish = {.model = t->model,
-                               .share = t->session,
-                               .batch = o->batch,
-                               .longest = t->seq,
-                               .split = &chosen,
-                               .machine = t->machine};
-    return evaluator_open(&t->evaluator, &wish, t->seq, true, false);
+    struct scorer_wish wish = {
+        .model = t->model, .machine = t->machine, .options = scorer_options(&t->o->split, t->machine, t->o->batch)};
+    wish.options.share = t->session;
+    wish.options.split = t->splits;
+    return evaluator_open(&t->evaluator, &wish, t->seq, t->seq, true, false);
 }
 
 int train_begin(struct train *t)

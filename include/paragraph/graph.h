@@ -209,6 +209,23 @@ PARA_API int para_graph_accumulate(para_graph **out, const para_graph *g, para_e
  * sealed; *out is sealed and the caller frees it. Returns 0, PARA_EINVAL if `g` is open, PARA_ENOMEM. */
 PARA_API int para_graph_fuse(para_graph **out, const para_graph *g, para_error *err);
 
+/** How a graph is to be computed: what para_graph_arrange() tells the passes. All 0: in float32, whole. */
+typedef struct para_arrangement {
+    para_dtype precision; /**< as para_graph_precision() takes it */
+    const char *split;    /**< as para_graph_split_list() takes it; NULL: none */
+    int workers;          /**< that "auto" cuts for; 0: its static rule */
+    int stages;           /**< as para_graph_stage() takes it; 1 or less: not placed */
+    bool as_written;      /**< sums stay as they are, and don't accumulate */
+    bool fuse;            /**< para_graph_fuse() */
+} para_arrangement;
+
+/** Go through the passes that choose how a graph is computed, in their order: precision, split, stage, accumulate,
+ * fuse. `g` is read only and must be sealed; *out is sealed and the caller frees it. `chosen`, if not NULL, takes up to
+ * `chosen_bytes` bytes of the splits, as para_graph_split_list() writes them. Returns what these passes do; on failure
+ * *out is untouched. */
+PARA_API int para_graph_arrange(para_graph **out, const para_graph *g, const para_arrangement *how, char *chosen,
+                                size_t chosen_bytes, para_error *err);
+
 /** Place nodes on worker group `group`: those in the scope `what` ("layer.3"; "" is all), or, where it has an equals
  * sign, those of that part ("heads=1"). `g` must be sealed; *out is a sealed copy, which the caller frees. With as many
  * workers as groups or more, a group is a run of neighbouring workers; with fewer, groups take them in turn. Returns
