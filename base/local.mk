@@ -8,6 +8,7 @@ libinternal_la_SOURCES += base/dtype.h
 libinternal_la_SOURCES += base/fail.c
 libinternal_la_SOURCES += base/fail.h
 libinternal_la_SOURCES += base/grow.h
+libinternal_la_SOURCES += base/highest.h
 libinternal_la_SOURCES += base/number.h
 libinternal_la_SOURCES += base/philox.h
 libinternal_la_SOURCES += base/replace.h

@@ -4,6 +4,7 @@
 #include "generate/sampler.h"
 
 #include "base/fail.h"
+#include "base/highest.h"
 #include "base/philox.h"
 #include "base/simd.h"
 
@@ -175,14 +176,11 @@ static void take_over(para_sampler *s, const para_sampling *how, const float *lo
 /* The largest logit; NaN if one is. */
 PARA_SIMD static float largest(const float *logits, int64_t count)
 {
-    float top = -INFINITY;
     int nans = 0;
-#pragma omp simd reduction(max : top) reduction(+ : nans)
-    for (int64_t i = 0; i < count; i++) {
-        top = logits[i] > top ? logits[i] : top;
+#pragma omp simd reduction(+ : nans)
+    for (int64_t i = 0; i < count; i++)
         nans += logits[i] != logits[i];
-    }
-    return nans > 0 ? NAN : top;
+    return nans > 0 ? NAN : para_highest(count, logits);
 }
 
 /* The first of the likeliest. */

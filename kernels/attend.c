@@ -4,9 +4,9 @@
 #include "kernels/attend.h"
 
 #include "base/checked.h"
+#include "base/highest.h"
 #include "base/simd.h"
 #include "kernels/attend-kernels.h"
-#include "kernels/highest.h"
 #include "kernels/skinny.h"
 
 enum { QUERIES = PARA_ATTEND_QUERIES, KEYS = PARA_ATTEND_KEYS };

@@ -4,8 +4,8 @@
  * Where all elements are -inf, so is y. */
 #include <paragraph/ops.h>
 
+#include "base/highest.h"
 #include "base/simd.h"
-#include "kernels/highest.h"
 #include "ops/need.h"
 #include "ops/table.h"
 

@@ -1,6 +1,6 @@
 /* The largest element of a row, for kernels marked PARA_SIMD (base/simd.h). */
-#ifndef PARA_KERNELS_HIGHEST_H
-#define PARA_KERNELS_HIGHEST_H
+#ifndef PARA_BASE_HIGHEST_H
+#define PARA_BASE_HIGHEST_H
 
 #include <math.h>
 #include <stdint.h>
