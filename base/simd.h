@@ -1,6 +1,7 @@
 /* Vector kernels from plain loops: the compiler makes a version per instruction set, and the loader picks one.
  *
- * PARA_SIMD before a kernel makes those versions (gcc alone: clang would export their resolvers); loops in it say
+ * PARA_SIMD before a kernel makes those versions (gcc alone: clang would export their resolvers), of which that for
+ * AVX2 multiplies and adds in one instruction where the compiler can ask for both (from gcc 12 on); loops in it say
  * `#pragma omp simd`, with reduction(+:s) where they sum. The functions below are straight-line code that such
  * loops inline. */
 #ifndef PARA_BASE_SIMD_H
@@ -11,7 +12,11 @@
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(PARA_SANITIZE) && !defined(__clang__)
+#if __GNUC__ >= 12
+#define PARA_SIMD __attribute__((target_clones("avx512f", "arch=x86-64-v3", "default")))
+#else
 #define PARA_SIMD __attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
 #else
 #define PARA_SIMD
 #endif

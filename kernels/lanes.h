@@ -1,5 +1,5 @@
 /* Sixteen floats at a time, for kernels that say which values stay in registers: one register of AVX-512, two of AVX2,
- * four of SSE. They are passed by address: by value they would need the widest registers in every caller.
+ * four of SSE (kernels/lanes-tile.h).
  *
  * Weights of two bytes or one are loaded as sixteen words, which hold two or four of them each, and taken from these by
  * shifts alone: plane p has the elements number p of the words. So a run of sixteen words is sixteen by `planes`
@@ -9,10 +9,9 @@
 
 #include <paragraph/types.h>
 
-#include <string.h>
+#include <stdbool.h>
 
 enum { PARA_LANES = 16, PARA_LINE = 64 /* bytes of sixteen words, and of a cache line */ };
-typedef float para_lanes __attribute__((vector_size(PARA_LINE)));
 
 /* Before functions of kernels, whose constant arguments then make loops of constant length. */
 #define PARA_INLINE static inline __attribute__((always_inline))
@@ -20,21 +19,6 @@ typedef float para_lanes __attribute__((vector_size(PARA_LINE)));
 PARA_INLINE int para_planes(para_dtype dtype)
 {
     return dtype == PARA_F32 ? 1 : dtype == PARA_BF16 ? 2 : 4;
-}
-
-/* *v = plane p of the run of words at w. */
-PARA_INLINE void para_lanes_load(para_lanes *v, para_dtype dtype, int p, const void *w)
-{
-    typedef uint32_t words __attribute__((vector_size(PARA_LINE)));
-    typedef int32_t numbers __attribute__((vector_size(PARA_LINE)));
-    words run;
-    memcpy(&run, w, sizeof run);
-    if (dtype == PARA_BF16)
-        run = p == 0 ? run << 16 : run & 0xffff0000u;
-    if (dtype == PARA_I8)
-        *v = __builtin_convertvector((numbers)(run << (24 - 8 * p)) >> 24, para_lanes);
-    else
-        memcpy(v, &run, sizeof *v);
 }
 
 /* The rows that a kernel will read next. Memory is fastest where it is asked for in the order of its addresses: rows
@@ -51,11 +35,9 @@ PARA_INLINE struct para_ahead para_ahead_of(const char *w, int64_t bytes, int64_
     return (struct para_ahead){.at = w, .end = w + bytes, .gap = ld - bytes, .ld = ld};
 }
 
-/* Ask for some more lines, to be kept in L1 (`near`) or L2; what lies past the last row does no harm. Both numbers are
- * constant. */
+/* Ask for some more lines, to be kept in L1 (`near`) or L2; what lies past the last row does no harm. */
 PARA_INLINE void para_ahead_ask(struct para_ahead *a, int lines, bool near)
 {
-#pragma GCC unroll 8
     for (int l = 0; l < lines; l++) {
         if (near)
             __builtin_prefetch(a->at, 0, 3);

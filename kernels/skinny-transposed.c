@@ -4,106 +4,54 @@
  * next comes from memory; a group that is not full repeats its last row, so that all are summed alike: in lanes, these
  * added up, then what is left of the part in order. Meanwhile x's elements lie as the planes of w's runs have them
  * (kernels/lanes.h). */
-#include "base/simd.h"
 #include "kernels/convert.h"
 #include "kernels/lanes.h"
 #include "kernels/skinny-int8.h"
 
-/* Rows of w in a group, rows of x at a time, the elements of a part. */
+#include <string.h>
+
+/* Rows of w in a group, most rows of x at a time, the elements of a part. */
 enum { GROUP = 4, TOGETHER = 4, PART = 1024 };
 
-/* Some rows of x and a group of rows of w, of which `elements` are whole runs, and their dot products. Meanwhile the
- * next group is asked for. */
+/* Some rows of x and a group of rows of w, of which `elements` are whole runs, and their dot products. Meanwhile some
+ * lines of the next group are asked for with each run. */
 struct group {
     int64_t elements, ldx;
-    bool ask;
+    int lines;
     struct para_ahead ahead;
     const float *x;
     const char *w[GROUP];
     float dot[TOGETHER][GROUP];
 };
 
-/* *sum = the lanes of v added up, neighbours at a distance of 8, 4, 2, 1: as vectors as far as there are any. */
-PARA_INLINE void add_lanes(const para_lanes *v, float *sum)
-{
-    typedef float eight __attribute__((vector_size(32)));
-    typedef float four __attribute__((vector_size(16)));
-    eight e[2];
-    four f[2];
-    float lane[4];
-    memcpy(e, v, sizeof e);
-    e[0] += e[1];
-    memcpy(f, e, sizeof f);
-    f[0] += f[1];
-    memcpy(lane, f, sizeof lane);
-    *sum = lane[0] + lane[2] + (lane[1] + lane[3]);
-}
+/* One instruction set's: of so many rows at a time at most, in so many passes, dot (rows, GROUP) = x (rows, elements)
+ * w (GROUP, elements)^T. Rows are a power of two. */
+struct kernels {
+    int rows, passes;
+    void (*dot)(struct group *g, para_dtype dtype, int rows);
+};
 
-/* dot (rows, GROUP) = x (rows, elements) w (GROUP, elements)^T. All but g is constant. */
-PARA_INLINE void dot_runs(struct group *g, para_dtype dtype, int rows)
-{
-    const float *restrict x = g->x;
-    const char *restrict w0 = g->w[0], *restrict w1 = g->w[1], *restrict w2 = g->w[2], *restrict w3 = g->w[3];
-    const int64_t ldx = g->ldx, runs = g->elements / (PARA_LANES * para_planes(dtype));
-    const bool ask = g->ask;
-    struct para_ahead ahead = g->ahead;
-    para_lanes s0[TOGETHER] = {{0}}, s1[TOGETHER] = {{0}}, s2[TOGETHER] = {{0}}, s3[TOGETHER] = {{0}};
-    for (int64_t r = 0; r < runs; r++, w0 += PARA_LINE, w1 += PARA_LINE, w2 += PARA_LINE, w3 += PARA_LINE) {
-        if (ask)
-            para_ahead_ask(&ahead, GROUP, true);
-#pragma GCC unroll 4
-        for (int p = 0; p < para_planes(dtype); p++, x += PARA_LANES) {
-            para_lanes a, b, c, d, of_x;
-            para_lanes_load(&a, dtype, p, w0);
-            para_lanes_load(&b, dtype, p, w1);
-            para_lanes_load(&c, dtype, p, w2);
-            para_lanes_load(&d, dtype, p, w3);
-#pragma GCC unroll 4
-            for (int i = 0; i < rows; i++) {
-                memcpy(&of_x, x + i * ldx, sizeof of_x);
-                s0[i] += of_x * a;
-                s1[i] += of_x * b;
-                s2[i] += of_x * c;
-                s3[i] += of_x * d;
-            }
-        }
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < rows; i++) {
-        add_lanes(&s0[i], &g->dot[i][0]);
-        add_lanes(&s1[i], &g->dot[i][1]);
-        add_lanes(&s2[i], &g->dot[i][2]);
-        add_lanes(&s3[i], &g->dot[i][3]);
-    }
-}
+#define V 4
+#include "kernels/skinny-transposed-tile.h"
+#undef V
 
-PARA_INLINE void dot_some(struct group *g, para_dtype dtype, int rows)
-{
-    if (rows == 4)
-        dot_runs(g, dtype, 4);
-    else if (rows == 2)
-        dot_runs(g, dtype, 2);
-    else
-        dot_runs(g, dtype, 1);
-}
+#ifdef PARA_VECTORS_X86
+#define V 8
+#include "kernels/skinny-transposed-tile.h"
+#undef V
 
-PARA_SIMD static void dot_f32(struct group *g, int rows)
-{
-    dot_some(g, PARA_F32, rows);
-}
+#define V 16
+#include "kernels/skinny-transposed-tile.h"
+#undef V
 
-PARA_SIMD static void dot_bf16(struct group *g, int rows)
-{
-    dot_some(g, PARA_BF16, rows);
-}
-
-PARA_SIMD static void dot_i8(struct group *g, int rows)
-{
-    dot_some(g, PARA_I8, rows);
-}
+static const struct kernels *const versions[] = {&kernels_4, &kernels_8, &kernels_16};
+#else
+static const struct kernels *const versions[] = {&kernels_4};
+#endif
 
 /* A part of K: x (M, K) with whole runs in planes, w's rows from element `first` on. */
 struct part {
+    const struct kernels *kernels;
     const struct para_weights_matrix *w;
     int64_t first, k, m, ldx, ldy;
     const float *x;
@@ -117,6 +65,31 @@ static void load_rest(const struct group *g, para_dtype dtype, int64_t count, fl
         para_convert(count, dtype, g->w[j] + (size_t)g->elements * para_dtype_bytes(dtype), rest[j]);
 }
 
+/* How many rows are done together where so many are left. */
+static int64_t rows_of(const struct kernels *k, int64_t left)
+{
+    int64_t rows = k->rows;
+    while (rows > left)
+        rows /= 2;
+    return rows;
+}
+
+static int64_t passes_of(const struct kernels *k, int64_t rows)
+{
+    return rows == 1 ? 1 : k->passes;
+}
+
+/* Lines to ask for with each run, so that all passes over a group together ask for the next one: GROUP or more. */
+static int lines_of(const struct kernels *k, int64_t m)
+{
+    int64_t passes = 0;
+    for (int64_t i = 0, rows; i < m; i += rows) {
+        rows = rows_of(k, m - i);
+        passes += passes_of(k, rows);
+    }
+    return (int)((GROUP + passes - 1) / passes);
+}
+
 /* Columns j to j + GROUP - 1 of y, or those that there are. */
 static void dot_group(const struct part *p, struct group *g, int64_t j)
 {
@@ -126,11 +99,14 @@ static void dot_group(const struct part *p, struct group *g, int64_t j)
     float tail[GROUP][4 * PARA_LANES];
     load_rest(g, dtype, rest, tail);
     g->x = p->x;
-    g->ask = j + GROUP < p->w->n;
+    int64_t asked = 0;
+    g->lines = j + GROUP < p->w->n ? lines_of(p->kernels, p->m) : 0;
     g->ahead = para_ahead_of(g->w[0] + GROUP * ld, p->k * (int64_t)para_dtype_bytes(dtype), ld);
-    for (int64_t i = 0, rows; i < p->m; i += rows, g->ask = false) {
-        rows = p->m - i >= 4 ? 4 : p->m - i >= 2 ? 2 : 1;
-        (dtype == PARA_F32 ? dot_f32 : dtype == PARA_BF16 ? dot_bf16 : dot_i8)(g, (int)rows);
+    for (int64_t i = 0, rows; i < p->m; i += rows) {
+        rows = rows_of(p->kernels, p->m - i);
+        p->kernels->dot(g, dtype, (int)rows);
+        asked += g->lines * passes_of(p->kernels, rows);
+        g->lines = asked < GROUP ? g->lines : 0;
         for (int64_t r = 0; r < rows; r++, g->x += p->ldx)
             for (int64_t c = 0; c < columns; c++) {
                 float sum = g->dot[r][c], *y = p->y + (i + r) * p->ldy + j + c;
@@ -174,7 +150,14 @@ void para_skinny_transposed(const struct para_weights_matrix *w, int64_t m, cons
     if (w->dtype == PARA_I8 && para_skinny_int8_transposed(w, m, x, ldx, y, ldy))
         return;
     for (int64_t first = 0; first < w->k; first += PART) {
-        struct part p = {.w = w, .first = first, .m = m, .ldx = ldx, .ldy = ldy, .x = x + first, .y = y};
+        struct part p = {.kernels = versions[para_vector_versions() - 1],
+                         .w = w,
+                         .first = first,
+                         .m = m,
+                         .ldx = ldx,
+                         .ldy = ldy,
+                         .x = x + first,
+                         .y = y};
         p.k = w->k - first < PART ? w->k - first : PART;
         if (w->dtype != PARA_F32) {
             put_on_planes(&p, x + first, ldx, planes);
