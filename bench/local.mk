@@ -6,6 +6,7 @@ EXTRA_DIST += bench/gpu-check
 EXTRA_DIST += bench/parallel.py
 EXTRA_DIST += bench/run
 EXTRA_DIST += bench/viewer.py
+EXTRA_DIST += bench/vote.py
 
 # How time and memory grow with a graph; built with the rest, run by hand.
 noinst_PROGRAMS += bench/growth

@@ -114,8 +114,8 @@ static void products_are_what_they_are_for_one_row(void **state)
     }
 }
 
-/* The largest bytes by the largest elements, which sums of bytes must hold, and a row with NaN beside it. The elements are
- * a power of two: sums of floats are exact in any order. */
+/* The largest bytes by the largest elements, which sums of bytes must hold, and a row with NaN beside it. The elements
+ * are a power of two: sums of floats are exact in any order. */
 static void bytes_have_room_and_nan_comes_through(void **state)
 {
     (void)state;
