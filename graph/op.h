@@ -129,6 +129,9 @@ struct para_op {
     int (*cpu)(const struct para_call *c);
     /* The same for a GPU, in the .cu file beside the op's; NULL: its nodes run on CPUs. */
     int (*cuda)(const struct para_call *c);
+    /* The same for several nodes at once, neighbours in a task of which none touches what another writes, in as few
+     * kernels as it can: for ops of which a run has hundreds, most of them small. NULL: they run one by one. */
+    int (*cuda_many)(const struct para_call calls[], int count);
     /* Bytes of scratch on the device that it needs; NULL: none. */
     size_t (*cuda_scratch)(const para_node *n);
 

@@ -105,4 +105,5 @@ const struct para_op para_op_adamw = {
     .reference = reference,
     .cpu = cpu,
     .cuda = PARA_CUDA(para_adamw_cuda),
+    .cuda_many = PARA_CUDA(para_adamw_cuda_many),
 };

@@ -1,4 +1,4 @@
-/* adamw on a GPU: the formulas of ops/adamw.c, one pass over memory. */
+/* adamw on a GPU: the formulas of ops/adamw.c, one pass over memory for many parameters. */
 #include "ops/update-cuda.h"
 
 struct adamw {
@@ -26,24 +26,32 @@ struct adamw {
     }
 };
 
-int para_adamw_cuda(const struct para_call *c)
+static void describe(const struct para_call *c, struct adamw *f, struct para_update *u)
 {
     const union para_attr *attr = c->node->attr;
     double beta1 = attr[0].f, beta2 = attr[1].f;
-    struct adamw f = {beta1,
-                      beta2,
-                      attr[3].f,
-                      (float)(1.0 - beta1),
-                      (float)beta2,
-                      (float)(1.0 - beta2),
-                      (float)attr[2].f,
-                      (const float *)c->in[4],
-                      (const int32_t *)c->in[5]};
-    struct para_update u = {};
-    u.scale = (const float *)c->in[6];
-    u.g = (const float *)c->in[1];
-    u.p = (float *)c->out[0];
-    u.moment[0] = (float *)c->out[1];
-    u.moment[1] = (float *)c->out[2];
-    return para_update<2>(c, f, u);
+    *f = {beta1,
+          beta2,
+          attr[3].f,
+          (float)(1.0 - beta1),
+          (float)beta2,
+          (float)(1.0 - beta2),
+          (float)attr[2].f,
+          (const float *)c->in[4],
+          (const int32_t *)c->in[5]};
+    u->scale = (const float *)c->in[6];
+    u->g = (const float *)c->in[1];
+    u->p = (float *)c->out[0];
+    u->moment[0] = (float *)c->out[1];
+    u->moment[1] = (float *)c->out[2];
+}
+
+int para_adamw_cuda_many(const struct para_call calls[], int count)
+{
+    return para_update<2>(calls, count, describe);
+}
+
+int para_adamw_cuda(const struct para_call *c)
+{
+    return para_adamw_cuda_many(c, 1);
 }

@@ -3,21 +3,58 @@
  * compute in float32, whatever the operands; ops/attention-half.cu has those for bfloat16 on tensor cores. */
 #include "ops/attention-cuda.h"
 
-/* Threads of a block stand in a square; each has every SIDEth row and column of a tile. */
+/* Threads of a block stand in a square, SIDE rows of SIDE columns. */
 enum { SIDE = 16 };
 
-/* --- tiles in shared memory: N rows of W floats, one float more to spread columns over banks --- */
+/* --- tiles in shared memory: N rows of W floats, and four more, which spread rows over banks and keep quads whole ---
+ */
+
+enum { QUAD = 4, SPREAD = 4 };
 
 template <int N, int W, class T>
 static __device__ void load(float *tile, const T *from, int64_t ld, int64_t first, int64_t rows, int64_t width)
 {
     for (int i = threadIdx.x; i < N * W; i += SIDE * SIDE) {
         int r = i / W, e = i % W;
-        tile[r * (W + 1) + e] = first + r < rows && e < width ? (float)from[(first + r) * ld + e] : 0.0f;
+        tile[r * (W + SPREAD) + e] = first + r < rows && e < width ? (float)from[(first + r) * ld + e] : 0.0f;
     }
 }
 
-/* s (R,R of N,N) = x (N,W) y (N,W)^T */
+/* Floats that are read at once. */
+template <int COUNT> struct alignas(COUNT * sizeof(float)) neighbours {
+    float of[COUNT];
+};
+
+template <int COUNT> static __device__ void read(float x[COUNT], const float *at)
+{
+    neighbours<COUNT> all = *(const neighbours<COUNT> *)at;
+#pragma unroll
+    for (int i = 0; i < COUNT; i++)
+        x[i] = all.of[i];
+}
+
+/* How many neighbours, of PER in all, a thread has in a row: as many as one load takes. */
+static constexpr __host__ __device__ int run_of(int per)
+{
+    return per < QUAD ? per : QUAD;
+}
+
+/* Which of SIDE * PER rows or columns a thread's number i is, in runs of neighbours. */
+template <int PER> static __device__ int in_runs(int thread, int i)
+{
+    const int RUN = run_of(PER);
+    return i / RUN * (SIDE * RUN) + thread * RUN + i % RUN;
+}
+
+template <int PER> static __device__ void read_runs(float x[PER], const float *line, int thread)
+{
+    const int RUN = run_of(PER);
+#pragma unroll
+    for (int i = 0; i < PER; i += RUN)
+        read<RUN>(x + i, line + in_runs<PER>(thread, i));
+}
+
+/* s (R,R of N,N) = x (N,W) y (N,W)^T; a thread has every SIDEth row and column. */
 template <int N, int W>
 static __device__ void multiply_rows(float s[N / SIDE][N / SIDE], const float *x, const float *y)
 {
@@ -25,31 +62,49 @@ static __device__ void multiply_rows(float s[N / SIDE][N / SIDE], const float *x
     for (int i = 0; i < R; i++)
         for (int j = 0; j < R; j++)
             s[i][j] = 0;
-#pragma unroll 8
-    for (int e = 0; e < W; e++) {
-        float a[R], b[R];
+#pragma unroll 2
+    for (int e = 0; e < W; e += QUAD) {
+        float a[R][QUAD], b[R][QUAD];
         for (int i = 0; i < R; i++) {
-            a[i] = x[(row + SIDE * i) * (W + 1) + e];
-            b[i] = y[(col + SIDE * i) * (W + 1) + e];
+            read<QUAD>(a[i], x + (row + SIDE * i) * (W + SPREAD) + e);
+            read<QUAD>(b[i], y + (col + SIDE * i) * (W + SPREAD) + e);
         }
-        for (int i = 0; i < R; i++)
-            for (int j = 0; j < R; j++)
-                s[i][j] += a[i] * b[j];
+        for (int k = 0; k < QUAD; k++)
+            for (int i = 0; i < R; i++)
+                for (int j = 0; j < R; j++)
+                    s[i][j] += a[i][k] * b[j][k];
     }
 }
 
-/* o (R,W/SIDE of N,W) += p (N,N) y (N,W), or p^T y */
-template <int N, int W, bool T>
-static __device__ void add_product(float o[N / SIDE][W / SIDE], const float *p, const float *y)
+/* o (R,C of N,W) += p (N,N) y (N,W); a thread has every SIDEth row, and columns in runs. */
+template <int N, int W> static __device__ void add_product(float o[N / SIDE][W / SIDE], const float *p, const float *y)
 {
     const int R = N / SIDE, C = W / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
-#pragma unroll 4
+#pragma unroll 1
+    for (int first = 0; first < N; first += QUAD) {
+        float a[R][QUAD];
+        for (int i = 0; i < R; i++)
+            read<QUAD>(a[i], p + (row + SIDE * i) * (N + SPREAD) + first);
+        for (int k = 0; k < QUAD; k++) {
+            float b[C];
+            read_runs<C>(b, y + (first + k) * (W + SPREAD), col);
+            for (int i = 0; i < R; i++)
+                for (int j = 0; j < C; j++)
+                    o[i][j] += a[i][k] * b[j];
+        }
+    }
+}
+
+/* o (R,C of N,W) += p (N,N)^T y (N,W); a thread has rows and columns in runs. */
+template <int N, int W>
+static __device__ void add_transposed(float o[N / SIDE][W / SIDE], const float *p, const float *y)
+{
+    const int R = N / SIDE, C = W / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
+#pragma unroll 2
     for (int k = 0; k < N; k++) {
         float a[R], b[C];
-        for (int i = 0; i < R; i++)
-            a[i] = T ? p[k * (N + 1) + row + SIDE * i] : p[(row + SIDE * i) * (N + 1) + k];
-        for (int j = 0; j < C; j++)
-            b[j] = y[k * (W + 1) + col + SIDE * j];
+        read_runs<R>(a, p + k * (N + SPREAD), row);
+        read_runs<C>(b, y + k * (W + SPREAD), col);
         for (int i = 0; i < R; i++)
             for (int j = 0; j < C; j++)
                 o[i][j] += a[i] * b[j];
@@ -62,19 +117,21 @@ template <int N> static __device__ void store_square(float *tile, const float s[
     const int R = N / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
     for (int i = 0; i < R; i++)
         for (int j = 0; j < R; j++)
-            tile[(row + SIDE * i) * (N + 1) + col + SIDE * j] = s[i][j];
+            tile[(row + SIDE * i) * (N + SPREAD) + col + SIDE * j] = s[i][j];
 }
 
-/* to (rows,width) = scale of each row times o */
-template <int N, int W, class T>
+/* to (rows,width) = scale of each row times o, whose rows are in runs, or every SIDEth */
+template <int N, int W, bool RUNS, class T>
 static __device__ void store_rows(T *to, int64_t ld, int64_t first, int64_t rows, int64_t width,
                                   const float o[N / SIDE][W / SIDE], const float scale[N / SIDE])
 {
     const int R = N / SIDE, C = W / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
-    for (int i = 0; i < R; i++)
+    for (int i = 0; i < R; i++) {
+        int64_t own = first + (RUNS ? in_runs<R>(row, i) : row + SIDE * i);
         for (int j = 0; j < C; j++)
-            if (first + row + SIDE * i < rows && col + SIDE * j < width)
-                to[(first + row + SIDE * i) * ld + col + SIDE * j] = para_round<T>(scale[i] * o[i][j]);
+            if (own < rows && in_runs<C>(col, j) < width)
+                to[own * ld + in_runs<C>(col, j)] = para_round<T>(scale[i] * o[i][j]);
+    }
 }
 
 /* Fold over the SIDE threads that have a row's columns. */
@@ -88,17 +145,18 @@ template <class F> static __device__ float across(float v, F f)
 /* --- forward --- */
 
 template <int N, int W> struct forward_tiles {
-    float q[N * (W + 1)], kv[N * (W + 1)], p[N * (N + 1)];
+    float q[N * (W + SPREAD)], kv[N * (W + SPREAD)], p[N * (N + SPREAD)];
 };
 
 /* A block for a tile of queries of one reader. */
 template <int N, int W, class T> static __global__ void __launch_bounds__(SIDE *SIDE) forward(struct para_planes<T> all)
 {
-    extern __shared__ float memory[];
+    extern __shared__ __align__(16) float memory[];
     struct forward_tiles<N, W> *t = (struct forward_tiles<N, W> *)memory;
     const int R = N / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
     struct para_planes<T> a = all.at(blockIdx.x, blockIdx.z);
-    int64_t first = blockIdx.y * (int64_t)N, last = first + N < a.queries ? first + N : a.queries;
+    int64_t first = (gridDim.y - 1 - blockIdx.y) * (int64_t)N; /* those that see most come first */
+    int64_t last = first + N < a.queries ? first + N : a.queries;
     float o[R][W / SIDE] = {}, top[R], sum[R] = {};
     for (int i = 0; i < R; i++)
         top[i] = -INFINITY;
@@ -129,7 +187,7 @@ template <int N, int W, class T> static __global__ void __launch_bounds__(SIDE *
         __syncthreads();
         load<N, W>(t->kv, a.v, a.kv_ld, key, a.keys, a.width);
         __syncthreads();
-        add_product<N, W, false>(o, t->p, t->kv);
+        add_product<N, W>(o, t->p, t->kv);
     }
     float scale[R];
     for (int i = 0; i < R; i++) {
@@ -137,13 +195,14 @@ template <int N, int W, class T> static __global__ void __launch_bounds__(SIDE *
         if (col == 0 && first + row + SIDE * i < a.queries)
             a.lse[(first + row + SIDE * i) * a.lse_ld] = top[i] + logf(sum[i]);
     }
-    store_rows<N, W>(a.o, a.o_ld, first, a.queries, a.width, o, scale);
+    store_rows<N, W, false>(a.o, a.o_ld, first, a.queries, a.width, o, scale);
 }
 
 /* --- backward --- */
 
 template <int N, int W> struct backward_tiles {
-    float q[N * (W + 1)], d_o[N * (W + 1)], k[N * (W + 1)], v[N * (W + 1)], p[N * (N + 1)], ds[N * (N + 1)];
+    float q[N * (W + SPREAD)], d_o[N * (W + SPREAD)], k[N * (W + SPREAD)], v[N * (W + SPREAD)];
+    float p[N * (N + SPREAD)], ds[N * (N + SPREAD)];
 };
 
 /* p and ds (N,N) of the tiles of queries from `query` and keys from `key` on, scale included in ds */
@@ -171,7 +230,7 @@ static __device__ void slopes_of_scores(struct backward_tiles<N, W> *t, const st
 template <int N, int W, class T>
 static __global__ void __launch_bounds__(SIDE *SIDE) backward_keys(struct para_planes<T> all)
 {
-    extern __shared__ float memory[];
+    extern __shared__ __align__(16) float memory[];
     struct backward_tiles<N, W> *t = (struct backward_tiles<N, W> *)memory;
     const int R = N / SIDE;
     struct para_planes<T> a = all.at(blockIdx.x, 0);
@@ -188,25 +247,26 @@ static __global__ void __launch_bounds__(SIDE *SIDE) backward_keys(struct para_p
             __syncthreads();
             slopes_of_scores<N, W>(t, own, query, key);
             __syncthreads();
-            add_product<N, W, true>(dv, t->p, t->d_o);
-            add_product<N, W, true>(dk, t->ds, t->q);
+            add_transposed<N, W>(dv, t->p, t->d_o);
+            add_transposed<N, W>(dk, t->ds, t->q);
         }
     }
     for (int i = 0; i < R; i++)
         one[i] = 1;
-    store_rows<N, W>(a.dk, a.kv_ld, key, a.keys, a.width, dk, one);
-    store_rows<N, W>(a.dv, a.kv_ld, key, a.keys, a.width, dv, one);
+    store_rows<N, W, true>(a.dk, a.kv_ld, key, a.keys, a.width, dk, one);
+    store_rows<N, W, true>(a.dv, a.kv_ld, key, a.keys, a.width, dv, one);
 }
 
 /* dq: a block for a tile of queries of one reader, over the keys that they see */
 template <int N, int W, class T>
 static __global__ void __launch_bounds__(SIDE *SIDE) backward_queries(struct para_planes<T> all)
 {
-    extern __shared__ float memory[];
+    extern __shared__ __align__(16) float memory[];
     struct backward_tiles<N, W> *t = (struct backward_tiles<N, W> *)memory;
     const int R = N / SIDE;
     struct para_planes<T> a = all.at(blockIdx.x, blockIdx.z);
-    int64_t query = blockIdx.y * (int64_t)N, last = query + N < a.queries ? query + N : a.queries;
+    int64_t query = (gridDim.y - 1 - blockIdx.y) * (int64_t)N;
+    int64_t last = query + N < a.queries ? query + N : a.queries;
     float dq[R][W / SIDE] = {}, one[R];
     load<N, W>(t->q, a.q, a.q_ld, query, a.queries, a.width);
     load<N, W>(t->d_o, a.d_o, a.o_ld, query, a.queries, a.width);
@@ -217,11 +277,11 @@ static __global__ void __launch_bounds__(SIDE *SIDE) backward_queries(struct par
         __syncthreads();
         slopes_of_scores<N, W>(t, a, query, key);
         __syncthreads();
-        add_product<N, W, false>(dq, t->ds, t->k);
+        add_product<N, W>(dq, t->ds, t->k);
     }
     for (int i = 0; i < R; i++)
         one[i] = 1;
-    store_rows<N, W>(a.dq, a.q_ld, query, a.queries, a.width, dq, one);
+    store_rows<N, W, false>(a.dq, a.q_ld, query, a.queries, a.width, dq, one);
 }
 
 /* --- launching --- */

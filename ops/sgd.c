@@ -66,6 +66,7 @@ const struct para_op para_op_sgd = {
     .reference = reference,
     .cpu = cpu,
     .cuda = PARA_CUDA(para_sgd_cuda),
+    .cuda_many = PARA_CUDA(para_sgd_cuda_many),
 };
 
 static int momentum_infer(const para_node *n, struct para_shape out[], para_error *err)
@@ -128,4 +129,5 @@ const struct para_op para_op_sgd_momentum = {
     .reference = momentum_reference,
     .cpu = momentum_cpu,
     .cuda = PARA_CUDA(para_sgd_momentum_cuda),
+    .cuda_many = PARA_CUDA(para_sgd_momentum_cuda_many),
 };

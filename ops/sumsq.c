@@ -62,5 +62,6 @@ const struct para_op para_op_sumsq = {
     .reference = reference,
     .cpu = cpu,
     .cuda = PARA_CUDA(para_sumsq_cuda),
+    .cuda_many = PARA_CUDA(para_sumsq_cuda_many),
     .cuda_scratch = PARA_CUDA(para_sumsq_cuda_scratch),
 };

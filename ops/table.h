@@ -7,6 +7,7 @@
 #define PARA_OP(name)                                                                                                  \
     extern const struct para_op para_op_##name;                                                                        \
     int para_##name##_cuda(const struct para_call *c);                                                                 \
+    int para_##name##_cuda_many(const struct para_call calls[], int count);                                            \
     size_t para_##name##_cuda_scratch(const para_node *n);
 #include "ops/list.h"
 #undef PARA_OP

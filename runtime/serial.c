@@ -22,7 +22,8 @@ void para_serial_node(para_session *s, const para_node *n)
         in[k] = s->store.data[s->plan->buffers.of[n->in[k]->id]];
     for (int k = 0; k < n->n_out; k++)
         out[k] = s->store.data[s->plan->buffers.of[n->out[k]->id]];
-    para_run_node(s, n, in, out, s->scratch, 0, NULL);
+    struct para_call call = {.node = n, .in = in, .out = out, .scratch = s->scratch};
+    para_run_calls(s, &call, 1, 0);
 }
 
 void para_serial_run(para_session *s)

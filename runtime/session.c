@@ -36,26 +36,26 @@ static void keep_error(para_session *s, const para_node *n, int status, const ch
     pthread_mutex_unlock(&s->lock);
 }
 
-void para_run_node(para_session *s, const para_node *n, void *const in[], void *const out[], void *scratch, int worker,
-                   const struct para_cuda *cuda)
+void para_run_calls(para_session *s, struct para_call calls[], int count, int worker)
 {
+    const para_node *n = calls->node;
+    const struct para_cuda *cuda = calls->cuda;
     para_error err = {0};
     if (n->id > s->failed_node)
         return;
-    struct para_call call = {.node = n,
-                             .in = in,
-                             .out = out,
-                             .scratch = scratch,
-                             .seed = s->options.seed,
-                             .cuda = cuda,
-                             .fault = cuda ? &s->fault[n->id] : NULL,
-                             .err = &err};
+    for (int i = 0; i < count; i++) {
+        calls[i].seed = s->options.seed;
+        calls[i].fault = cuda ? &s->fault[calls[i].node->id] : NULL;
+        calls[i].err = &err;
+    }
     para_sample *sample = s->samples ? &s->samples[n->id] : NULL;
     if (sample) {
         sample->worker = worker;
         sample->start_ns = para_now_ns() - s->run_began_ns;
     }
-    int status = cuda ? n->op->cuda(&call) : para_op_call(&call, s->options.reference);
+    int status = count > 1 ? n->op->cuda_many(calls, count)
+                 : cuda    ? n->op->cuda(calls)
+                           : para_op_call(calls, s->options.reference);
     if (sample)
         sample->end_ns = para_now_ns() - s->run_began_ns;
     if (sample && cuda)

@@ -37,10 +37,9 @@ struct para_session {
 
 double para_now_ns(void);
 
-/* Run a node's kernel, `cuda` being NULL that for CPUs, on buffers that hold its operands, keeping its times and its
- * error in the session. */
-void para_run_node(para_session *s, const para_node *n, void *const in[], void *const out[], void *scratch, int worker,
-                   const struct para_cuda *cuda);
+/* Run a node's kernel, that of a GPU where the call has one, or that for some nodes at once, keeping times and errors
+ * in the session, which completes the calls: they come with node, operands, scratch and GPU. */
+void para_run_calls(para_session *s, struct para_call calls[], int count, int worker);
 
 /* The samples of options.profile: made once, a run's begin and each task's submission noted, and what only the whole
  * run tells added at its end. */

@@ -36,9 +36,11 @@ struct task {
     enum starpu_data_access_mode *modes;
     int n_handles;
     struct operand *operand; /* node by node, inputs, then outputs */
-    void **operands;         /* of one node, filled at each run */
-    struct launch launch;    /* on a GPU */
-    uint32_t *workers;       /* a bit per worker allowed; NULL: all */
+    int *together;           /* by node, on a GPU: how many run at once from it on */
+    struct para_call *calls; /* of those that run at once, made at each run, and their operands */
+    void **operands;
+    struct launch launch; /* on a GPU */
+    uint32_t *workers;    /* a bit per worker allowed; NULL: all */
     unsigned worker_words;
 };
 
@@ -73,19 +75,35 @@ struct para_tasks {
 
 /* --- running --- */
 
+/* Of a node that runs beside others. */
+static size_t gpu_scratch(const para_node *n)
+{
+    size_t bytes = n->op->cuda_scratch ? n->op->cuda_scratch(n) : 0;
+    return (bytes + PARA_GPU_ALIGNMENT - 1) / PARA_GPU_ALIGNMENT * PARA_GPU_ALIGNMENT;
+}
+
 static void *base_of(void *buffers[], int slot)
 {
     return (void *)STARPU_VECTOR_GET_PTR(buffers[slot]);
 }
 
+/* Where a profile is taken each node has its own time. */
 static void run_nodes(struct task *t, void *buffers[], int worker, void *scratch, const struct para_cuda *cuda)
 {
     const struct operand *o = t->operand;
-    for (int i = 0; i < t->nodes.count; i++) {
-        const para_node *n = t->nodes.of[i];
-        for (int k = 0; k < n->n_in + n->n_out; k++, o++)
-            t->operands[k] = (char *)base_of(buffers, o->slot) + o->offset;
-        para_run_node(t->session, n, t->operands, t->operands + n->n_in, scratch, worker, cuda);
+    for (int i = 0, count; i < t->nodes.count; i += count) {
+        char *free_scratch = scratch;
+        void **room = t->operands;
+        count = cuda && !t->session->samples ? t->together[i] : 1;
+        for (int k = 0; k < count; k++) {
+            const para_node *n = t->nodes.of[i + k];
+            t->calls[k] =
+                (struct para_call){.node = n, .in = room, .out = room + n->n_in, .scratch = free_scratch, .cuda = cuda};
+            for (int operands = n->n_in + n->n_out; operands > 0; operands--, o++)
+                *room++ = (char *)base_of(buffers, o->slot) + o->offset;
+            free_scratch += cuda ? gpu_scratch(n) : 0;
+        }
+        para_run_calls(t->session, t->calls, count, worker);
     }
 }
 
@@ -452,21 +470,78 @@ static void name_buffers(struct task *t, struct para_tasks *ts, const para_plan 
     }
 }
 
-/* The nodes of a task, and how many operands they have: altogether, and the node that has the most. */
-static int list_nodes(struct para_tasks *ts, struct task *t, const para_session *s, int number, size_t *all,
-                      size_t *most)
+static int count_operands(const para_node *n)
+{
+    return n->n_in + n->n_out;
+}
+
+/* Whether one of two nodes writes what the other touches, by their operands. */
+static bool touch(const para_node *n, const struct operand *of_n, const para_node *m, const struct operand *of_m)
+{
+    for (int i = 0; i < count_operands(n); i++)
+        for (int j = 0; j < count_operands(m); j++)
+            if ((i >= n->n_in || j >= m->n_in) && of_n[i].slot == of_m[j].slot && of_n[i].offset == of_m[j].offset)
+                return true;
+    return false;
+}
+
+/* How many nodes, from `first` on, their op's kernel for many can take at once: their scratch lies side by side.
+ * *operands is how many they have. */
+static int count_together(const struct task *t, size_t scratch_bytes, int first, const struct operand *of_first,
+                          int *operands)
+{
+    const para_node *n = t->nodes.of[first];
+    size_t bytes = gpu_scratch(n);
+    int count = 1;
+    *operands = count_operands(n);
+    for (; n->op->cuda_many && first + count < t->nodes.count; count++) {
+        const para_node *next = t->nodes.of[first + count];
+        const struct operand *of_next = of_first + *operands, *of_k = of_first;
+        bool fits = next->op == n->op && bytes + gpu_scratch(next) <= scratch_bytes;
+        for (int k = 0; k < count && fits; of_k += count_operands(t->nodes.of[first + k]), k++)
+            fits = !touch(t->nodes.of[first + k], of_k, next, of_next);
+        if (!fits)
+            break;
+        bytes += gpu_scratch(next);
+        *operands += count_operands(next);
+    }
+    return count;
+}
+
+/* Find what runs at once, and make room for the most. */
+static int group_nodes(struct para_tasks *ts, struct task *t, const para_plan *p)
+{
+    bool on_gpu = p->gpu[t->nodes.of[0]->id] != PARA_ON_CPUS;
+    const struct operand *o = t->operand;
+    int most = 1, most_operands = 1;
+    t->together = para_arena_alloc(&ts->arena, (size_t)t->nodes.count * sizeof *t->together);
+    if (!t->together)
+        return PARA_ENOMEM;
+    for (int i = 0, operands; i < t->nodes.count; i += t->together[i], o += operands) {
+        t->together[i] = 1;
+        operands = count_operands(t->nodes.of[i]);
+        if (on_gpu)
+            t->together[i] = count_together(t, p->gpu_scratch_bytes, i, o, &operands);
+        most = t->together[i] > most ? t->together[i] : most;
+        most_operands = operands > most_operands ? operands : most_operands;
+    }
+    t->calls = para_arena_alloc(&ts->arena, (size_t)most * sizeof *t->calls);
+    t->operands = para_arena_alloc(&ts->arena, (size_t)most_operands * sizeof *t->operands);
+    return t->calls && t->operands ? 0 : PARA_ENOMEM;
+}
+
+/* The nodes of a task, and how many operands they have. */
+static int list_nodes(struct para_tasks *ts, struct task *t, const para_session *s, int number, size_t *all)
 {
     const struct para_clusters *c = &s->plan->clusters;
     t->nodes.count = c->first[number + 1] - c->first[number];
     t->nodes.of = para_arena_alloc(&ts->arena, (size_t)t->nodes.count * sizeof *t->nodes.of);
     if (!t->nodes.of)
         return PARA_ENOMEM;
-    *all = *most = 0;
+    *all = 0;
     for (int i = 0; i < t->nodes.count; i++) {
         t->nodes.of[i] = s->g->nodes[c->nodes[c->first[number] + i]];
-        size_t operands = (size_t)(t->nodes.of[i]->n_in + t->nodes.of[i]->n_out);
-        *all += operands;
-        *most = operands > *most ? operands : *most;
+        *all += (size_t)count_operands(t->nodes.of[i]);
     }
     return 0;
 }
@@ -474,22 +549,21 @@ static int list_nodes(struct para_tasks *ts, struct task *t, const para_session 
 static int make_task(struct para_tasks *ts, para_session *s, int number, para_error *err)
 {
     struct task *t = &ts->tasks[number];
-    size_t all, most;
-    if (list_nodes(ts, t, s, number, &all, &most) < 0)
+    size_t all;
+    if (list_nodes(ts, t, s, number, &all) < 0)
         return para_fail_memory(err, "tasks");
     t->handles = para_arena_alloc(&ts->arena, all * sizeof *t->handles);
     t->modes = para_arena_alloc(&ts->arena, all * sizeof *t->modes);
     t->operand = para_arena_alloc(&ts->arena, all * sizeof *t->operand);
     t->launch.base = para_arena_alloc(&ts->arena, all * sizeof *t->launch.base);
-    t->operands = para_arena_alloc(&ts->arena, most * sizeof *t->operands);
-    t->starpu = t->handles && t->modes && t->operand && t->operands && t->launch.base ? starpu_task_create() : NULL;
+    t->starpu = t->handles && t->modes && t->operand && t->launch.base ? starpu_task_create() : NULL;
     if (!t->starpu)
         return para_fail_memory(err, "tasks");
     s->counters.tasks_created++;
     ts->n_tasks++;
     t->session = s;
     name_buffers(t, ts, s->plan, number);
-    if (restrict_workers(ts, t, s->plan->groups) < 0)
+    if (group_nodes(ts, t, s->plan) < 0 || restrict_workers(ts, t, s->plan->groups) < 0)
         return para_fail_memory(err, "tasks");
     fill_task(t);
     return 0;
