@@ -30,7 +30,7 @@ struct para_operand {
 /* What is returned where nothing was enqueued, as no algorithm has the epilogue for these shapes. */
 enum { PARA_LEFT = 1 };
 
-/* Enqueue y = or += a b, by the algorithm that cuBLASLt's rule puts first for these shapes. */
+/* Enqueue y = or += a b, by an algorithm that these shapes alone choose. */
 int para_multiply(const struct para_call *c, const struct para_operand *a, const struct para_operand *b,
                   const struct para_operand *y, int batch, bool add, const struct para_epilogue *e);
 
