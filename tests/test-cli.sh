@@ -766,6 +766,9 @@ check_profile() {
     check "graphs that differ are told by 1" [ $? -eq 1 ]
     check "and nothing else" [ ! -s err ]
     check "as JSON" json_lines differences "sign name op scope a b change" "sign name value change" "same changed only_a only_b"
+    check "a comparison as a page" ends 1 "" compare graph.json forward.json --html -o compared.html
+    check "it is a page" grep -q '"compare":{' compared.html
+    check "a page of lines" ends 2 "choose one" compare graph.json graph.json --html --json
     check "a graph and a run" ends 2 "expected two graphs, or runs on both sides" compare graph.json profile.json
     check "two graphs on one side" ends 2 "is a second graph" compare graph.json,graph.json graph.json
     check "a file that isn't there" ends 2 "none.json: can't be opened" compare graph.json none.json

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "view/union.h"
+
 static char *compare(const para_graph *a, const para_graph *b, int flags, bool *same)
 {
     para_error err = {0};
@@ -91,6 +93,39 @@ static void parts_are_matched_by_origin(void **state)
     free(text);
     para_graph_free(g);
     para_graph_free(cut);
+}
+
+/* ---- as one graph ---- */
+
+/* The union has what either has, in one order, and what its nodes read on either side. */
+static void a_union_has_both(void **state)
+{
+    (void)state;
+    para_error err = {0};
+    para_graph *a = graph_of(before), *b = graph_of(after);
+    struct para_matching m;
+    struct para_union u;
+    must(para_matching_new(&m, a, b, &err), err);
+    must(para_union_new(&u, &m, &err), err);
+    static const char *const names[] = {"a", "b", "n", "c", "d"};
+    static const enum para_sign signs[] = {PARA_CHANGED, PARA_ONLY_A, PARA_ONLY_B, PARA_CHANGED, PARA_SAME};
+    assert_int_equal(u.graph.n_nodes, 5);
+    for (int i = 0; i < 5; i++) {
+        assert_string_equal(u.graph.nodes[i]->name, names[i]);
+        assert_int_equal(u.graph.nodes[i]->id, i);
+        assert_int_equal(u.sign[i], signs[i]);
+    }
+    assert_ptr_equal(u.graph.nodes[1]->in[0], u.graph.nodes[0]->out[0]);
+    assert_ptr_equal(u.graph.nodes[3]->in[0], u.graph.nodes[2]->out[0]);
+    assert_int_equal(u.n_only_a, 2);
+    assert_int_equal(u.only_a[0].node, 0);
+    assert_string_equal(u.graph.tensors[u.only_a[0].tensor]->name, "w");
+    assert_int_equal(u.only_a[1].node, 3);
+    assert_int_equal(u.only_a[1].tensor, u.graph.nodes[1]->out[0]->id);
+    para_union_free(&u);
+    para_matching_free(&m);
+    para_graph_free(a);
+    para_graph_free(b);
 }
 
 /* ---- runs ---- */
@@ -191,8 +226,11 @@ static void runs_of_other_graphs_have_signs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equal_graphs_are_the_same),       cmocka_unit_test(signs_say_what_differs),
-        cmocka_unit_test(parts_are_matched_by_origin),     cmocka_unit_test(runs_are_compared_beside_their_spread),
+        cmocka_unit_test(equal_graphs_are_the_same),
+        cmocka_unit_test(signs_say_what_differs),
+        cmocka_unit_test(parts_are_matched_by_origin),
+        cmocka_unit_test(a_union_has_both),
+        cmocka_unit_test(runs_are_compared_beside_their_spread),
         cmocka_unit_test(runs_of_other_graphs_have_signs),
     };
     return cmocka_run_group_tests_name("compare", tests, NULL, NULL);

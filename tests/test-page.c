@@ -55,7 +55,7 @@ static void write_data(FILE *out, const struct para_outline *o)
     char *json = NULL;
     size_t bytes = 0;
     FILE *buffer = open_memstream(&json, &bytes);
-    must(para_page_data(o, NULL, buffer, &err), err);
+    must(para_page_data(&(struct para_page){.outline = o}, buffer, &err), err);
     fclose(buffer);
     for (size_t i = 0; i < bytes; i++)
         json[i] = json[i] == '\n' ? ' ' : json[i];

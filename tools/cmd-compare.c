@@ -1,6 +1,7 @@
 /* paragraph compare: what tells two graphs, or two sets of runs, from each other. */
 #include "tools/commands.h"
 #include "tools/common.h"
+#include "tools/newfile.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,15 +11,23 @@ enum { RUNS = 64, PEEK = 4096 };
 
 struct compare_options {
     const char *operands[2];
-    bool changed, json;
+    const char *output;
+    bool changed, json, html;
 };
 
 static const struct option compare_table[] = {
     {"changed", OPTION_FLAG, offsetof(struct compare_options, changed), NULL, "tell what differs alone", 0, 0, false},
     {"json", OPTION_FLAG, offsetof(struct compare_options, json), NULL,
-     "print a JSON object per line: of graphs sign, name, op, scope, a and b (how many nodes), change; of runs of "
+     "write a JSON object per line: of graphs sign, name, op, scope, a and b (how many nodes), change; of runs of "
      "(account, scope, op or node), sign, name, detail, a_ns, b_ns, a_spread_ns, b_spread_ns",
      0, 0, false},
+    {"html", OPTION_FLAG, offsetof(struct compare_options, html), NULL,
+     "write a page for a browser: one drawing of what both have, with the same signs, and of runs what each box took "
+     "in "
+     "either",
+     0, 0, false},
+    {"o", OPTION_TEXT, offsetof(struct compare_options, output), "FILE", "write to FILE in place of standard output", 0,
+     0, false},
     {0},
 };
 
@@ -94,19 +103,31 @@ static void close_side(struct side *s)
         para_profile_free(s->runs[i]);
 }
 
-static int compare_sides(const struct compare_options *o, const struct side *a, const struct side *b, bool *same)
+static int compare_sides(const struct compare_options *o, const struct side *a, const struct side *b, FILE *out,
+                         bool *same)
 {
     para_error err;
-    int flags = (o->changed ? PARA_COMPARE_CHANGED : 0) | (o->json ? PARA_COMPARE_JSON : 0), status;
+    int flags = (o->changed ? PARA_COMPARE_CHANGED : 0) | (o->json ? PARA_COMPARE_JSON : 0) |
+                (o->html ? PARA_COMPARE_HTML : 0),
+        status;
     if ((a->graph && a->count) || (b->graph && b->count) || !a->graph != !b->graph)
         return failed("%s and %s: a graph and a run; expected two graphs, or runs on both sides", o->operands[0],
                       o->operands[1]);
     if (a->graph)
-        status = para_graph_compare(a->graph, b->graph, flags, stdout, same, &err);
+        status = para_graph_compare(a->graph, b->graph, flags, out, same, &err);
     else
         status = para_profile_compare((const para_profile *const *)a->runs, a->count,
-                                      (const para_profile *const *)b->runs, b->count, flags, stdout, same, &err);
+                                      (const para_profile *const *)b->runs, b->count, flags, out, same, &err);
     return status < 0 ? failed("%s", err.message) : EXIT_DONE;
+}
+
+static int write_comparison(const struct compare_options *o, const struct side *a, const struct side *b, bool *same)
+{
+    struct new_file file;
+    if (!o->output)
+        return compare_sides(o, a, b, stdout, same);
+    TRY(new_file_open(&file, o->output));
+    return new_file_close(&file, compare_sides(o, a, b, file.stream, same));
 }
 
 /* As of cmp and diff: 1 says that the two differ, 2 that they couldn't be compared. */
@@ -115,9 +136,11 @@ static int run(const void *parsed)
     const struct compare_options *o = parsed;
     struct side a = {.count = 0}, b = {.count = 0};
     bool same = false;
+    if (o->json && o->html)
+        return misused("--json and --html are two ways to write it; choose one");
     int code = load_side(&a, o->operands[0]);
     code = code ? code : load_side(&b, o->operands[1]);
-    code = code ? code : compare_sides(o, &a, &b, &same);
+    code = code ? code : write_comparison(o, &a, &b, &same);
     close_side(&a);
     close_side(&b);
     return code ? EXIT_USAGE : same ? EXIT_DONE : EXIT_FAILED;
@@ -145,6 +168,8 @@ const struct command command_compare = {
         "that "
         "differ most): the average of either side, the difference, and the spread of its runs. ~ is where no run of "
         "one side lies within what the other's took.\n\n"
+        "The page, --html, is that of dump --format html, of B with what A alone has where it stood: names begin with "
+        "their signs, x shows what differs alone, and the details say how.\n\n"
         "The exit code is 0 if nothing differs, or the wall times of the runs overlap; 1 if not; 2 if the two can't be "
         "compared.",
     .operands = "A B",

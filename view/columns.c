@@ -43,16 +43,22 @@ int64_t para_columns_whole(double value)
     return llrint(fmin(value, 0x1p53));
 }
 
-void para_columns_write(struct para_columns *c, const struct para_column *column, void *of, int count)
+void para_columns_write_list(struct para_columns *c, int64_t (*value)(void *of, int i), void *of, int count)
 {
     int64_t before = 0;
-    fprintf(c->out, "\"%s\":[", column->name);
+    fputc('[', c->out);
     for (int i = 0; i < count; i++) {
-        int64_t now = column->value(of, i);
+        int64_t now = value(of, i);
         fprintf(c->out, i ? ",%" PRId64 : "%" PRId64, now - before);
         before = now;
     }
     fputc(']', c->out);
+}
+
+void para_columns_write(struct para_columns *c, const struct para_column *column, void *of, int count)
+{
+    fprintf(c->out, "\"%s\":", column->name);
+    para_columns_write_list(c, column->value, of, count);
 }
 
 void para_columns_write_group(struct para_columns *c, const char *name, const struct para_column *columns, void *of,

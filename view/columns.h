@@ -32,7 +32,9 @@ struct para_column {
 
 /* A number of any size as a column's value: rounded, and at most 2^53, up to which scripts count exactly. */
 int64_t para_columns_whole(double value);
-/* "name":[...], of `count` values. */
+/* [...], of `count` values. */
+void para_columns_write_list(struct para_columns *c, int64_t (*value)(void *of, int i), void *of, int count);
+/* "name":[...] */
 void para_columns_write(struct para_columns *c, const struct para_column *column, void *of, int count);
 /* ,"name":{...}, of columns that {0} ends. */
 void para_columns_write_group(struct para_columns *c, const char *name, const struct para_column *columns, void *of,

@@ -2,44 +2,39 @@
 #include <paragraph/compare.h>
 
 #include "base/fail.h"
+#include "base/grow.h"
 #include "graph/dump.h"
 #include "graph/op.h"
-#include "view/match.h"
+#include "view/page.h"
 #include "view/text.h"
 
+#include <stdlib.h>
 #include <string.h>
-
-/* What stands before a node, and how many have each. */
-enum sign { SAME, CHANGED, ONLY_A, ONLY_B, SIGNS };
-static const char signs[SIGNS] = {' ', '~', '-', '+'};
 
 struct comparison {
     struct para_matching m;
-    int flags, count[SIGNS];
+    int flags, count[PARA_SIGNS]; /* how many have each */
+    struct para_source_change *sources;
+    int n_sources, capacity;
     FILE *out;
 };
 
-static enum sign sign_of(const struct para_match *match, const char *change)
-{
-    return match->b < 0 ? ONLY_A : match->a < 0 ? ONLY_B : change[0] ? CHANGED : SAME;
-}
-
-static int write_text(struct para_matching *m, const struct para_match *match, enum sign sign, const char *change,
+static int write_text(struct para_matching *m, const struct para_match *match, enum para_sign sign, const char *change,
                       FILE *out)
 {
     const para_node *n = para_match_node(m, match);
     const char *name = para_text_visible(&m->arena, n->name), *how = para_text_visible(&m->arena, change);
     if (!name || !how)
         return -1;
-    fprintf(out, "%c %s  %s%s%s\n", signs[sign], name, n->op->name, how[0] ? "  " : "", how);
+    fprintf(out, "%c %s  %s%s%s\n", para_signs[sign], name, n->op->name, how[0] ? "  " : "", how);
     return 0;
 }
 
-static void write_json(struct para_matching *m, const struct para_match *match, enum sign sign, const char *change,
+static void write_json(struct para_matching *m, const struct para_match *match, enum para_sign sign, const char *change,
                        FILE *out)
 {
     const para_node *n = para_match_node(m, match);
-    fprintf(out, "{\"sign\":\"%c\",\"name\":", signs[sign]);
+    fprintf(out, "{\"sign\":\"%c\",\"name\":", para_signs[sign]);
     para_json_string(out, n->name);
     fprintf(out, ",\"op\":\"%s\",\"scope\":", n->op->name);
     para_json_string(out, n->scope);
@@ -77,85 +72,125 @@ static int find_sources(struct para_strmap *map, const para_graph *g)
     return 0;
 }
 
-static int write_source(struct comparison *c, const para_tensor *a, const para_tensor *b)
+static int add_source(struct comparison *c, const para_tensor *a, const para_tensor *b)
 {
-    struct para_arena *arena = &c->m.arena;
-    const char *from = a ? describe(arena, a) : "", *to = b ? describe(arena, b) : "";
-    const char *name = b ? b->base : a->base, *visible = para_text_visible(arena, name);
-    if (!from || !to || !visible)
+    const char *from = a ? describe(&c->m.arena, a) : "", *to = b ? describe(&c->m.arena, b) : "";
+    if (!from || !to || para_grow(&c->sources, c->n_sources, &c->capacity, sizeof *c->sources) < 0)
         return -1;
-    bool equal = strcmp(from, to) == 0;
-    const char *change = !a || !b || equal ? "" : para_arena_format(arena, "%s -> %s", from, to);
-    enum sign sign = !a ? ONLY_B : !b ? ONLY_A : equal ? SAME : CHANGED;
-    if (!change)
-        return -1;
+    bool differ = a && b && strcmp(from, to) != 0;
+    enum para_sign sign = !a ? PARA_ONLY_B : !b ? PARA_ONLY_A : differ ? PARA_CHANGED : PARA_SAME;
+    const char *text = differ ? para_arena_format(&c->m.arena, "%s -> %s", from, to) : b ? to : from;
+    c->sources[c->n_sources++] = (struct para_source_change){sign, b ? b->base : a->base, b ? to : from, text};
     c->count[sign]++;
-    if (sign == SAME && c->flags & PARA_COMPARE_CHANGED)
-        return 0;
-    if (!(c->flags & PARA_COMPARE_JSON)) {
-        fprintf(c->out, "%c %s  %s\n", signs[sign], visible, change[0] ? change : b ? to : from);
-        return 0;
-    }
-    fprintf(c->out, "{\"sign\":\"%c\",\"name\":", signs[sign]);
-    para_json_string(c->out, name);
-    fputs(",\"value\":", c->out);
-    para_json_string(c->out, b ? to : from);
-    fputs(",\"change\":", c->out);
-    para_json_string(c->out, change);
-    fputs("}\n", c->out);
-    return 0;
+    return text ? 0 : -1;
 }
 
-static int compare_sources(struct comparison *c)
+static int collect_sources(struct comparison *c)
 {
     struct para_strmap a = {0}, b = {0};
     int status = find_sources(&a, c->m.a) < 0 || find_sources(&b, c->m.b) < 0 ? -1 : 0;
     for (int i = 0; i < c->m.a->n_tensors && status == 0; i++) {
         const para_tensor *t = c->m.a->tensors[i];
         if (para_strmap_get(&a, t->base) == t && !para_strmap_get(&b, t->base))
-            status = write_source(c, t, NULL);
+            status = add_source(c, t, NULL);
     }
     for (int i = 0; i < c->m.b->n_tensors && status == 0; i++) {
         const para_tensor *t = c->m.b->tensors[i];
         if (para_strmap_get(&b, t->base) == t)
-            status = write_source(c, para_strmap_get(&a, t->base), t);
+            status = add_source(c, para_strmap_get(&a, t->base), t);
     }
     para_strmap_free(&a);
     para_strmap_free(&b);
     return status;
 }
 
-static int compare_nodes(struct comparison *c)
+static int write_source(struct comparison *c, const struct para_source_change *source)
 {
-    for (int i = 0; i < c->m.count; i++) {
-        const char *change = para_match_change(&c->m, &c->m.matches[i]);
-        if (!change)
-            return -1;
-        enum sign sign = sign_of(&c->m.matches[i], change);
-        c->count[sign]++;
-        if (sign == SAME && c->flags & PARA_COMPARE_CHANGED)
-            continue;
-        if (c->flags & PARA_COMPARE_JSON)
-            write_json(&c->m, &c->m.matches[i], sign, change, c->out);
-        else if (write_text(&c->m, &c->m.matches[i], sign, change, c->out) < 0)
-            return -1;
+    const char *visible = para_text_visible(&c->m.arena, source->name);
+    if (!visible)
+        return -1;
+    if (!(c->flags & PARA_COMPARE_JSON)) {
+        fprintf(c->out, "%c %s  %s\n", para_signs[source->sign], visible, source->text);
+        return 0;
     }
+    fprintf(c->out, "{\"sign\":\"%c\",\"name\":", para_signs[source->sign]);
+    para_json_string(c->out, source->name);
+    fputs(",\"value\":", c->out);
+    para_json_string(c->out, source->value);
+    fputs(",\"change\":", c->out);
+    para_json_string(c->out, source->sign == PARA_CHANGED ? source->text : "");
+    fputs("}\n", c->out);
     return 0;
+}
+
+/* ---- the whole ---- */
+
+static bool is_left_out(const struct comparison *c, enum para_sign sign)
+{
+    return sign == PARA_SAME && c->flags & PARA_COMPARE_CHANGED;
+}
+
+static int write_node(struct comparison *c, const struct para_match *match)
+{
+    const char *change = para_match_change(&c->m, match);
+    if (!change)
+        return -1;
+    enum para_sign sign = para_match_sign(match, change);
+    c->count[sign]++;
+    if (is_left_out(c, sign))
+        return 0;
+    if (!(c->flags & PARA_COMPARE_JSON))
+        return write_text(&c->m, match, sign, change, c->out);
+    write_json(&c->m, match, sign, change, c->out);
+    return 0;
+}
+
+static int write_lines(struct comparison *c)
+{
+    int status = 0;
+    for (int i = 0; i < c->n_sources && status == 0; i++)
+        if (!is_left_out(c, c->sources[i].sign))
+            status = write_source(c, &c->sources[i]);
+    for (int i = 0; i < c->m.count && status == 0; i++)
+        status = write_node(c, &c->m.matches[i]);
+    fprintf(c->out,
+            c->flags & PARA_COMPARE_JSON ? "{\"same\":%d,\"changed\":%d,\"only_a\":%d,\"only_b\":%d}\n"
+                                         : "%d the same, %d changed (~), %d in the first alone (-), %d in the second "
+                                           "alone (+)\n",
+            c->count[PARA_SAME], c->count[PARA_CHANGED], c->count[PARA_ONLY_A], c->count[PARA_ONLY_B]);
+    return status;
+}
+
+static int write_page(struct comparison *c, para_error *err)
+{
+    struct para_union u;
+    PARA_TRY(para_union_new(&u, &c->m, err));
+    for (int i = 0; i < u.graph.n_nodes; i++)
+        c->count[u.sign[i]]++;
+    const struct para_page_comparison told = {
+        .sources = c->sources, .n_sources = c->n_sources, .changed_only = c->flags & PARA_COMPARE_CHANGED};
+    int status = para_page_write_joined(&u, &told, c->out, err);
+    para_union_free(&u);
+    return status;
+}
+
+static int compare(struct comparison *c, para_error *err)
+{
+    bool page = c->flags & PARA_COMPARE_HTML;
+    if (collect_sources(c) < 0 || (!page && write_lines(c) < 0))
+        return para_fail_memory(err, "comparing graphs");
+    return page ? write_page(c, err) : 0;
 }
 
 int para_graph_compare(const para_graph *a, const para_graph *b, int flags, FILE *out, bool *same, para_error *err)
 {
     struct comparison c = {.flags = flags, .out = out};
     PARA_TRY(para_matching_new(&c.m, a, b, err));
-    int status = compare_sources(&c) < 0 || compare_nodes(&c) < 0 ? -1 : 0;
+    int status = compare(&c, err);
     para_matching_free(&c.m);
+    free(c.sources);
     if (status < 0)
-        return para_fail_memory(err, "comparing graphs");
-    *same = c.count[CHANGED] + c.count[ONLY_A] + c.count[ONLY_B] == 0;
-    fprintf(out,
-            flags & PARA_COMPARE_JSON ? "{\"same\":%d,\"changed\":%d,\"only_a\":%d,\"only_b\":%d}\n"
-                                      : "%d the same, %d changed (~), %d in the first alone (-), %d in the second "
-                                        "alone (+)\n",
-            c.count[SAME], c.count[CHANGED], c.count[ONLY_A], c.count[ONLY_B]);
+        return status;
+    *same = c.count[PARA_CHANGED] + c.count[PARA_ONLY_A] + c.count[PARA_ONLY_B] == 0;
     return para_dump_finish(out, "the comparison", err);
 }

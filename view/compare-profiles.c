@@ -4,7 +4,7 @@
 
 #include "base/fail.h"
 #include "graph/dump.h"
-#include "view/match.h"
+#include "view/page.h"
 #include "view/text.h"
 #include "view/timeline.h"
 
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME = 44, NODES = 20 };
+enum { NAME = 44, NODES = 20, ACCOUNT = 4 };
 
 struct set {
     const para_profile *const *runs;
@@ -60,10 +60,10 @@ static const double *of_b(const struct comparison *c, const struct row *r)
     return r->ns + c->a.count;
 }
 
-static char sign_of(const struct comparison *c, const struct row *r)
+static enum para_sign sign_of(const struct comparison *c, const struct row *r)
 {
     struct spread a = spread_of(r->ns, c->a.count), b = spread_of(of_b(c, r), c->b.count);
-    return !r->in_b ? '-' : !r->in_a ? '+' : apart(&a, &b) ? '~' : ' ';
+    return !r->in_b ? PARA_ONLY_A : !r->in_a ? PARA_ONLY_B : apart(&a, &b) ? PARA_CHANGED : PARA_SAME;
 }
 
 /* ---- rows ---- */
@@ -172,9 +172,9 @@ static int add_account(struct comparison *c, int run, const para_profile *p, par
 
 static int fill_account(struct comparison *c, para_error *err)
 {
-    static const char *const names[] = {"wall", "task", "idle", "runtime"};
+    static const char *const names[ACCOUNT] = {"wall", "task", "idle", "runtime"};
     c->count = 0;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < ACCOUNT; i++) {
         struct row *r = new_row(c, names[i], i ? "of all workers" : "");
         if (!r)
             return para_fail_memory(err, "comparing runs");
@@ -198,8 +198,9 @@ static int write_text(struct comparison *c, const struct row *r)
     struct spread a = spread_of(r->ns, c->a.count), b = spread_of(of_b(c, r), c->b.count);
     if (!name)
         return -1;
-    fprintf(c->out, "%c %-*s %-14s %10.3f %10.3f %+10.3f %10.3f %10.3f\n", sign_of(c, r), NAME, name, r->detail,
-            a.mean / 1e6, b.mean / 1e6, (b.mean - a.mean) / 1e6, (a.high - a.low) / 1e6, (b.high - b.low) / 1e6);
+    fprintf(c->out, "%c %-*s %-14s %10.3f %10.3f %+10.3f %10.3f %10.3f\n", para_signs[sign_of(c, r)], NAME, name,
+            r->detail, a.mean / 1e6, b.mean / 1e6, (b.mean - a.mean) / 1e6, (a.high - a.low) / 1e6,
+            (b.high - b.low) / 1e6);
     return 0;
 }
 
@@ -212,7 +213,7 @@ static void write_number(const struct comparison *c, const char *lead, double va
 static void write_json(const struct comparison *c, const char *of, const struct row *r)
 {
     struct spread a = spread_of(r->ns, c->a.count), b = spread_of(of_b(c, r), c->b.count);
-    fprintf(c->out, "{\"of\":\"%s\",\"sign\":\"%c\",\"name\":", of, sign_of(c, r));
+    fprintf(c->out, "{\"of\":\"%s\",\"sign\":\"%c\",\"name\":", of, para_signs[sign_of(c, r)]);
     para_json_string(c->out, r->name);
     fputs(",\"detail\":", c->out);
     para_json_string(c->out, r->detail);
@@ -231,7 +232,7 @@ static int write_rows(struct comparison *c, const char *of, int most)
         fprintf(c->out, "\n  %-*s %10s %10s %10s %10s %10s\n", NAME + 15, of, "first ms", "second ms", "difference",
                 "spread", "spread");
     for (int i = 0; i < c->count; i++) {
-        if (c->flags & PARA_COMPARE_CHANGED && sign_of(c, &c->rows[i]) == ' ')
+        if (c->flags & PARA_COMPARE_CHANGED && sign_of(c, &c->rows[i]) == PARA_SAME)
             continue;
         if (c->flags & PARA_COMPARE_JSON)
             write_json(c, of, &c->rows[i]);
@@ -273,21 +274,96 @@ static int rank(struct comparison *c)
     return 0;
 }
 
+/* ---- as a page ---- */
+
+/* What nodes of the union took in one run; what the first graph cut otherwise is told of the first part. */
+static double *times_of(struct comparison *c, const struct para_union *u, int run)
+{
+    double *ns = para_arena_alloc(&c->m.arena, ((size_t)u->graph.n_nodes + 1) * sizeof *ns);
+    const para_profile *p = run < c->a.count ? c->a.runs[run] : c->b.runs[run - c->a.count];
+    const int *here = run < c->a.count ? u->of_a : u->of_b;
+    for (int i = 0; i < p->g->n_nodes && ns; i++)
+        ns[here[i]] += (double)(p->nodes[i].end_ns - p->nodes[i].start_ns);
+    return ns;
+}
+
+/* Signs are those of times, and say of all parts of a node what they took together. */
+static void take_signs(struct comparison *c, struct para_union *u)
+{
+    for (int i = 0; i < u->graph.n_nodes; i++) {
+        int match = u->in_b[i] >= 0 ? c->m.of_b[u->in_b[i]] : c->m.of_a[u->in_a[i]];
+        u->sign[i] = sign_of(c, &c->rows[match]);
+    }
+}
+
+/* The account, in words. */
+static int say_account(struct comparison *c, struct para_source_change said[ACCOUNT])
+{
+    for (int i = 0; i < ACCOUNT; i++) {
+        const struct row *r = &c->rows[i];
+        struct spread a = spread_of(r->ns, c->a.count), b = spread_of(of_b(c, r), c->b.count);
+        const char *text = para_arena_format(&c->m.arena, "%s %.3f ms and %.3f ms, %+.3f; spread %.3f and %.3f",
+                                             r->detail, a.mean / 1e6, b.mean / 1e6, (b.mean - a.mean) / 1e6,
+                                             (a.high - a.low) / 1e6, (b.high - b.low) / 1e6);
+        if (!text)
+            return -1;
+        said[i] = (struct para_source_change){sign_of(c, r), r->name, text, text};
+    }
+    return 0;
+}
+
+static int write_union(struct comparison *c, struct para_union *u, para_error *err)
+{
+    int runs = c->a.count + c->b.count;
+    struct para_source_change account[ACCOUNT];
+    struct para_page_comparison told = {.sources = account,
+                                        .n_sources = ACCOUNT,
+                                        .runs_a = c->a.count,
+                                        .runs_b = c->b.count,
+                                        .ns = para_arena_alloc(&c->m.arena, (size_t)runs * sizeof(double *)),
+                                        .changed_only = c->flags & PARA_COMPARE_CHANGED};
+    if (!told.ns || say_account(c, account) < 0 || fill_nodes(c) < 0)
+        return para_fail_memory(err, "comparing runs");
+    take_signs(c, u);
+    for (int run = 0; run < runs; run++) {
+        told.ns[run] = times_of(c, u, run);
+        if (!told.ns[run])
+            return para_fail_memory(err, "comparing runs");
+    }
+    return para_page_write_joined(u, &told, c->out, err);
+}
+
+static int write_page(struct comparison *c, para_error *err)
+{
+    struct para_union u;
+    PARA_TRY(para_union_new(&u, &c->m, err));
+    int status = write_union(c, &u, err);
+    para_union_free(&u);
+    return status;
+}
+
+/* ---- the whole ---- */
+
+static int write_lines(struct comparison *c, para_error *err)
+{
+    if (!(c->flags & PARA_COMPARE_JSON))
+        fprintf(c->out, "%d run%s and %d; ~ where none of the first lies within what those of the second took\n",
+                c->a.count, c->a.count == 1 ? "" : "s", c->b.count);
+    if (write_rows(c, "account", ACCOUNT) < 0 || fold(c, scope_name, scope_detail) < 0 ||
+        write_rows(c, "scope", c->count) < 0 || fold(c, op_name, no_detail) < 0 || write_rows(c, "op", c->count) < 0 ||
+        fill_nodes(c) < 0 || rank(c) < 0 || write_rows(c, "node", NODES) < 0)
+        return para_fail_memory(err, "comparing runs");
+    return 0;
+}
+
 static int compare(struct comparison *c, bool *same, para_error *err)
 {
     c->rows = para_arena_alloc(&c->m.arena, ((size_t)c->m.a->n_nodes + (size_t)c->m.b->n_nodes + 4) * sizeof *c->rows);
     if (!c->rows)
         return para_fail_memory(err, "comparing runs");
-    if (!(c->flags & PARA_COMPARE_JSON))
-        fprintf(c->out, "%d run%s and %d; ~ where none of the first lies within what those of the second took\n",
-                c->a.count, c->a.count == 1 ? "" : "s", c->b.count);
     PARA_TRY(fill_account(c, err));
-    *same = sign_of(c, &c->rows[0]) == ' ';
-    if (write_rows(c, "account", 4) < 0 || fold(c, scope_name, scope_detail) < 0 ||
-        write_rows(c, "scope", c->count) < 0 || fold(c, op_name, no_detail) < 0 || write_rows(c, "op", c->count) < 0 ||
-        fill_nodes(c) < 0 || rank(c) < 0 || write_rows(c, "node", NODES) < 0)
-        return para_fail_memory(err, "comparing runs");
-    return 0;
+    *same = sign_of(c, &c->rows[0]) == PARA_SAME;
+    return c->flags & PARA_COMPARE_HTML ? write_page(c, err) : write_lines(c, err);
 }
 
 static int check_set(const struct set *s, para_error *err)

@@ -192,6 +192,26 @@ static void say(struct para_arena *arena, const struct para_outline *o, int b, c
     }
 }
 
+/* What the nodes in a box have in common; changed, if some differ. */
+static enum para_sign sign_in(const struct para_outline *o, int box)
+{
+    enum para_sign sign = PARA_SIGNS;
+    for (int b = box; b < o->boxes[box].end; b++) {
+        if (o->boxes[b].kind != PARA_BOX_NODE)
+            continue;
+        enum para_sign other = o->joined->sign[o->boxes[b].item];
+        sign = sign == PARA_SIGNS || sign == other ? other : PARA_CHANGED;
+    }
+    return sign == PARA_SIGNS ? PARA_SAME : sign;
+}
+
+/* In a comparison a name behind its sign. */
+static const char *with_sign(struct para_arena *arena, const struct para_outline *o, int box, const char *name)
+{
+    static const char *const signs[PARA_SIGNS] = {"", "~ ", "\xe2\x88\x92 ", "+ "};
+    return o->joined && name && box ? para_arena_format(arena, "%s%s", signs[sign_in(o, box)], name) : name;
+}
+
 /* Visible characters, no wider than a box may be. */
 static const char *fitted(struct para_arena *arena, const char *text, int size)
 {
@@ -205,7 +225,7 @@ int para_labels_add(struct para_outline *o)
         struct para_box *box = &o->boxes[b];
         const char *name = NULL, *detail = NULL;
         say(&o->arena, o, b, &name, &detail);
-        box->name = fitted(&o->arena, name, PARA_NAME_SIZE);
+        box->name = fitted(&o->arena, with_sign(&o->arena, o, b, name), PARA_NAME_SIZE);
         box->detail = fitted(&o->arena, detail, PARA_DETAIL_SIZE);
         if (!box->name || !box->detail)
             return -1;

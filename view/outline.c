@@ -28,6 +28,7 @@ struct family {
 
 struct sketch {
     const para_graph *g;
+    const struct para_union *joined; /* or NULL */
     int flags;
     struct draft *drafts;
     int count, capacity;
@@ -251,6 +252,8 @@ static bool same_node(const struct sketch *s, const para_node *x, const para_nod
 {
     if (x->op != y->op || x->n_in != y->n_in || x->n_out != y->n_out || x->place != y->place ||
         strcmp(x->part, y->part) != 0 || !same_attributes(x, y))
+        return false;
+    if (s->joined && s->joined->sign[x->id] != s->joined->sign[y->id])
         return false;
     for (int k = 0; k < x->n_out; k++)
         if (!para_shape_same_tile(&x->out[k]->shape, &y->out[k]->shape))
@@ -476,10 +479,11 @@ static int make(struct sketch *s, struct para_outline *o)
     return para_labels_add(o);
 }
 
-int para_outline_new(struct para_outline *out, const para_graph *g, int flags, para_error *err)
+static int outline(struct para_outline *out, const para_graph *g, const struct para_union *joined, int flags,
+                   para_error *err)
 {
-    struct para_outline o = {.graph = g};
-    struct sketch s = {.g = g, .flags = flags};
+    struct para_outline o = {.graph = g, .joined = joined};
+    struct sketch s = {.g = g, .joined = joined, .flags = flags};
     int status = make(&s, &o);
     free(s.drafts);
     free(s.families);
@@ -501,6 +505,16 @@ int para_outline_new(struct para_outline *out, const para_graph *g, int flags, p
     }
     *out = o;
     return 0;
+}
+
+int para_outline_new(struct para_outline *out, const para_graph *g, int flags, para_error *err)
+{
+    return outline(out, g, NULL, flags, err);
+}
+
+int para_outline_joined(struct para_outline *out, const struct para_union *u, int flags, para_error *err)
+{
+    return outline(out, &u->graph, u, flags, err);
 }
 
 void para_outline_free(struct para_outline *o)

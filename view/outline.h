@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "graph/dump.h"
 #include "graph/ir.h"
+#include "view/union.h"
 
 enum para_box_kind {
     PARA_BOX_GRAPH,  /* box 0 */
@@ -64,6 +65,7 @@ struct para_wire {
 
 struct para_outline {
     const para_graph *graph;
+    const struct para_union *joined; /* of which that is the graph; NULL: it is one of its own */
     struct para_box *boxes;
     struct para_wire *wires;
     int *wires_in, *wires_out; /* wire numbers by the box into which, and from which they go */
@@ -78,6 +80,8 @@ enum { PARA_OUTLINE_ALIKE = 1 }; /* fold what is alike: parts of one node, equal
 
 /* Returns 0 or PARA_ENOMEM. */
 int para_outline_new(struct para_outline *out, const para_graph *g, int flags, para_error *err);
+/* The outline of two graphs that are compared, which must live as long: names begin with signs. */
+int para_outline_joined(struct para_outline *out, const struct para_union *u, int flags, para_error *err);
 void para_outline_free(struct para_outline *o);
 
 /* The boxes right inside of a box are box + 1, and after each the one at its end, while that is below the box's end. */

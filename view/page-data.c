@@ -11,28 +11,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct pair {
-    int node, tensor;
-};
-
-/* That a node waits for another: the analyzer's, or the plan's with which it ran. */
+/* That a node waits for another: by the analysis, or by the plan with which it ran. */
 struct wait {
     int node;
     struct para_wait why;
 };
 
-struct source {
-    const struct para_outline *o;
-    const para_graph *g;
-    const struct para_timeline *run; /* NULL: none was measured */
-    struct para_columns columns;
+/* What is known of a graph without running it. */
+struct analysis {
+    const para_graph *g; /* NULL: there is none */
     para_deps *deps;
     struct para_times times;
-    struct pair *reads;
-    struct wait *waits;
-    int n_reads, n_waits;
     int *path; /* the nominal critical path, node by node */
     para_parallelism parallelism;
+};
+
+struct source {
+    const struct para_page *page;
+    const struct para_outline *o;
+    const para_graph *g;
+    const struct para_union *joined; /* NULL: one graph is drawn */
+    struct para_columns columns;
+    struct analysis own, first; /* the second graph's, of two, and the first's */
+    struct para_read *reads;
+    struct wait *waits;
+    int n_reads, n_waits;
 };
 
 static int64_t text(struct source *s, const char *words)
@@ -237,16 +240,27 @@ static int64_t node_bytes(void *s, int i)
     return para_columns_whole(para_node_bytes(node_at(s, i)));
 }
 
+/* What is known of a node, and its id there. */
+static const struct analysis *analysis_of(const struct source *s, int node, int *id)
+{
+    bool own = !s->joined || s->joined->in_b[node] >= 0;
+    *id = !s->joined ? node : own ? s->joined->in_b[node] : s->joined->in_a[node];
+    return own ? &s->own : &s->first;
+}
+
 static int64_t node_cost(void *s, int i)
 {
-    return para_columns_whole(((struct source *)s)->times.cost_ns[i]);
+    int id;
+    const struct analysis *a = analysis_of(s, i, &id);
+    return para_columns_whole(a->times.cost_ns[id]);
 }
 
 /* How much later it may begin without making the run longer. */
 static int64_t node_slack(void *source, int i)
 {
-    const struct para_times *t = &((struct source *)source)->times;
-    return para_columns_whole(t->critical_ns - t->start_ns[i] - t->rest_ns[i]);
+    int id;
+    const struct para_times *t = &analysis_of(source, i, &id)->times;
+    return para_columns_whole(t->critical_ns - t->start_ns[id] - t->rest_ns[id]);
 }
 
 static const struct para_column node_columns[] = {
@@ -363,9 +377,10 @@ static int64_t wait_tensor(void *s, int i)
 static const struct para_column wait_columns[] = {
     {"node", wait_node}, {"from", wait_from}, {"kind", wait_kind}, {"value", wait_tensor}, {0}};
 
-static int64_t path_node(void *s, int i)
+static int64_t path_node(void *source, int i)
 {
-    return ((struct source *)s)->path[i];
+    const struct source *s = source;
+    return s->joined ? s->joined->of_b[s->own.path[i]] : s->own.path[i];
 }
 
 static const struct para_column path_column = {"criticalPath", path_node};
@@ -374,52 +389,87 @@ static const struct para_column path_column = {"criticalPath", path_node};
 
 static int collect_reads(struct source *s)
 {
+    int more = s->joined ? s->joined->n_only_a : 0;
     for (int id = 0; id < s->g->n_nodes; id++)
         s->n_reads += s->g->nodes[id]->n_in;
-    s->reads = calloc((size_t)s->n_reads + 1, sizeof *s->reads);
+    s->reads = calloc((size_t)s->n_reads + (size_t)more + 1, sizeof *s->reads);
     if (!s->reads)
         return -1;
-    struct pair *next = s->reads;
+    struct para_read *next = s->reads;
     for (int id = 0; id < s->g->n_nodes; id++)
         for (int i = 0; i < s->g->nodes[id]->n_in; i++)
-            *next++ = (struct pair){id, s->g->nodes[id]->in[i]->id};
+            *next++ = (struct para_read){id, s->g->nodes[id]->in[i]->id};
+    for (int i = 0; i < more; i++)
+        *next++ = s->joined->only_a[i];
+    s->n_reads += more;
     return 0;
+}
+
+/* The waits of a node by its analysis. */
+static void add_analyzed(struct source *s, int node)
+{
+    int id, count;
+    const struct analysis *a = analysis_of(s, node, &id);
+    const struct para_union *u = s->joined;
+    const para_edge *edges = para_deps_of(a->deps, id, &count);
+    for (int e = 0; e < count; e++) {
+        int from = edges[e].from, tensor = edges[e].tensor;
+        if (u) {
+            from = a == &s->own ? u->of_b[from] : u->of_a[from];
+            tensor = a == &s->own || tensor < 0 ? tensor : u->value_of_a[tensor];
+        }
+        s->waits[s->n_waits++] = (struct wait){node, {from, (enum para_wait_kind)edges[e].kind, tensor, -1}};
+    }
 }
 
 static int collect_waits(struct source *s)
 {
-    const para_profile *p = s->run ? s->run->p : NULL;
-    int all = p ? p->first_wait[s->g->n_nodes] : para_deps_edge_count(s->deps);
+    const para_profile *p = s->page->run ? s->page->run->p : NULL;
+    int all = p ? p->first_wait[s->g->n_nodes] : para_deps_edge_count(s->own.deps);
+    if (s->joined)
+        all += para_deps_edge_count(s->first.deps);
     s->waits = calloc((size_t)all + 1, sizeof *s->waits);
     if (!s->waits)
         return -1;
     for (int id = 0; id < s->g->n_nodes; id++) {
-        int count;
-        const para_edge *edges = para_deps_of(s->deps, id, &count);
-        for (int e = 0; e < count && !p; e++)
-            s->waits[s->n_waits++] =
-                (struct wait){id, {edges[e].from, (enum para_wait_kind)edges[e].kind, edges[e].tensor, -1}};
+        if (!p)
+            add_analyzed(s, id);
         for (int e = p ? p->first_wait[id] : 0; p && e < p->first_wait[id + 1]; e++)
             s->waits[s->n_waits++] = (struct wait){id, p->waits[e]};
     }
     return 0;
 }
 
-static int analyze(struct source *s, para_error *err)
+static int analyze(struct analysis *a, para_error *err)
 {
-    PARA_TRY(para_deps_new(&s->deps, s->g, NULL, err));
-    s->path = calloc((size_t)s->g->n_nodes + 1, sizeof *s->path);
-    if (!s->path || collect_reads(s) < 0 || collect_waits(s) < 0 || para_times_new(&s->times, s->g, s->deps, 0) < 0)
+    PARA_TRY(para_deps_new(&a->deps, a->g, NULL, err));
+    a->path = calloc((size_t)a->g->n_nodes + 1, sizeof *a->path);
+    if (!a->path || para_times_new(&a->times, a->g, a->deps, 0) < 0)
         return para_fail_memory(err, "writing a page");
-    return para_deps_measure(s->deps, s->times.cost_ns, &s->parallelism, s->path, err);
+    return para_deps_measure(a->deps, a->times.cost_ns, &a->parallelism, a->path, err);
+}
+
+static void forget(struct analysis *a)
+{
+    para_times_free(&a->times);
+    para_deps_free(a->deps);
+    free(a->path);
+}
+
+static int collect(struct source *s, para_error *err)
+{
+    PARA_TRY(analyze(&s->own, err));
+    if (s->joined)
+        PARA_TRY(analyze(&s->first, err));
+    return collect_reads(s) < 0 || collect_waits(s) < 0 ? para_fail_memory(err, "writing a page") : 0;
 }
 
 static int write_all(struct source *s, para_error *err)
 {
     FILE *out = s->columns.out;
     fprintf(out, "{\"version\":1,\n\"splits\":%lld,\n\"workNs\":%lld,\n\"criticalNs\":%lld",
-            (long long)text(s, s->g->splits), (long long)para_columns_whole(s->parallelism.work),
-            (long long)para_columns_whole(s->parallelism.critical));
+            (long long)text(s, s->g->splits), (long long)para_columns_whole(s->own.parallelism.work),
+            (long long)para_columns_whole(s->own.parallelism.critical));
     para_columns_write_group(&s->columns, "boxes", box_columns, s, s->o->n_boxes);
     para_columns_write_group(&s->columns, "wires", wire_columns, s, s->o->n_wires);
     para_columns_write_group(&s->columns, "nodes", node_columns, s, s->g->n_nodes);
@@ -427,26 +477,30 @@ static int write_all(struct source *s, para_error *err)
     para_columns_write_group(&s->columns, "reads", read_columns, s, s->n_reads);
     para_columns_write_group(&s->columns, "waits", wait_columns, s, s->n_waits);
     fputs(",\n", out);
-    para_columns_write(&s->columns, &path_column, s, s->parallelism.path_length);
-    if (s->run)
-        PARA_TRY(para_page_run(s->run, &s->columns, err));
+    para_columns_write(&s->columns, &path_column, s, s->own.parallelism.path_length);
+    if (s->page->run)
+        PARA_TRY(para_page_run(s->page->run, &s->columns, err));
+    if (s->page->compare)
+        para_page_compare(s->page->compare, s->joined, &s->columns);
     fputs(",\n", out);
     para_columns_write_texts(&s->columns, "texts");
     fputs("}\n", out);
     return s->columns.failed ? para_fail_memory(err, "writing a page") : 0;
 }
 
-int para_page_data(const struct para_outline *o, const struct para_timeline *run, FILE *out, para_error *err)
+int para_page_data(const struct para_page *page, FILE *out, para_error *err)
 {
-    struct source s = {.o = o, .g = o->graph, .run = run, .columns = {.out = out}};
-    int status = analyze(&s, err);
+    const struct para_outline *o = page->outline;
+    struct source s = {.page = page, .o = o, .g = o->graph, .joined = o->joined, .columns = {.out = out}};
+    s.own.g = s.joined ? s.joined->b : s.g;
+    s.first.g = s.joined ? s.joined->a : NULL;
+    int status = collect(&s, err);
     if (status == 0)
         status = write_all(&s, err);
     para_columns_free(&s.columns);
-    para_times_free(&s.times);
-    para_deps_free(s.deps);
+    forget(&s.own);
+    forget(&s.first);
     free(s.reads);
     free(s.waits);
-    free(s.path);
     return status;
 }

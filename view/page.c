@@ -81,15 +81,15 @@ static int write_head(const struct para_outline *o, FILE *out)
     return 0;
 }
 
-static int write_page(const struct para_outline *o, const struct para_timeline *run, FILE *out, para_error *err)
+static int write_page(const struct para_page *page, FILE *out, para_error *err)
 {
-    if (write_head(o, out) < 0)
+    if (write_head(page->outline, out) < 0)
         return para_fail_memory(err, "writing a page");
     write_lines(out, para_page_body);
     fputs("<noscript>\n", out);
-    PARA_TRY(para_svg_draw(o, STATIC_FOLD, out, err));
+    PARA_TRY(para_svg_draw(page->outline, STATIC_FOLD, out, err));
     fputs("</noscript>\n<script type=\"application/json\" id=\"data\">\n", out);
-    PARA_TRY(para_page_data(o, run, out, err));
+    PARA_TRY(para_page_data(page, out, err));
     fputs("</script>\n<script>", out);
     write_lines(out, para_page_script);
     fputs("</script>\n</body>\n</html>\n", out);
@@ -100,9 +100,19 @@ static int dump(const para_graph *g, const struct para_timeline *run, FILE *out,
 {
     struct para_outline o;
     PARA_TRY(para_outline_new(&o, g, PARA_OUTLINE_ALIKE, err));
-    int status = write_page(&o, run, out, err);
+    int status = write_page(&(struct para_page){.outline = &o, .run = run}, out, err);
     para_outline_free(&o);
     return status < 0 ? status : para_dump_finish(out, "the page", err);
+}
+
+int para_page_write_joined(const struct para_union *u, const struct para_page_comparison *compare, FILE *out,
+                           para_error *err)
+{
+    struct para_outline o;
+    PARA_TRY(para_outline_joined(&o, u, PARA_OUTLINE_ALIKE, err));
+    int status = write_page(&(struct para_page){.outline = &o, .compare = compare}, out, err);
+    para_outline_free(&o);
+    return status;
 }
 
 int para_graph_dump_html(const para_graph *g, FILE *out, para_error *err)

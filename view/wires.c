@@ -54,16 +54,19 @@ static int connect(struct weaver *w, int maker, int reader, int tensor)
     return wire;
 }
 
-/* List the readers of each tensor, a node as often as it reads it. */
+/* List the readers of each tensor, a node as often as it reads it; of two graphs, in either. */
 static int list_readers(struct weaver *w)
 {
     const para_graph *g = w->o->graph;
+    const struct para_union *joined = w->o->joined;
     w->begin = calloc((size_t)g->n_tensors + 2, sizeof *w->begin);
     if (!w->begin)
         return -1;
     for (int id = 0; id < g->n_nodes; id++)
         for (int i = 0; i < g->nodes[id]->n_in; i++)
             w->begin[g->nodes[id]->in[i]->id + 2]++;
+    for (int k = 0; joined && k < joined->n_only_a; k++)
+        w->begin[joined->only_a[k].tensor + 2]++;
     for (int t = 0; t < g->n_tensors; t++)
         w->begin[t + 2] += w->begin[t + 1];
     w->reader = calloc((size_t)w->begin[g->n_tensors + 1] + 1, sizeof *w->reader);
@@ -72,6 +75,8 @@ static int list_readers(struct weaver *w)
     for (int id = 0; id < g->n_nodes; id++)
         for (int i = 0; i < g->nodes[id]->n_in; i++)
             w->reader[w->begin[g->nodes[id]->in[i]->id + 1]++] = id;
+    for (int k = 0; joined && k < joined->n_only_a; k++)
+        w->reader[w->begin[joined->only_a[k].tensor + 1]++] = joined->only_a[k].node;
     return 0;
 }
 

@@ -14,15 +14,17 @@ extern "C" {
 
 /** How a comparison is written; flags, to be added up. */
 enum {
-    PARA_COMPARE_CHANGED = 1, /**< what differs alone */
-    PARA_COMPARE_JSON = 2     /**< an object per line, for programs */
+    PARA_COMPARE_CHANGED = 1, /**< what differs alone; of a page, at first */
+    PARA_COMPARE_JSON = 2,    /**< an object per line, for programs */
+    PARA_COMPARE_HTML = 4     /**< a page, as of para_graph_dump_html(), of the nodes of both */
 };
 
 /** Compare two sealed graphs and write what differs to `out`: all nodes in one order, with a sign before each.
  *
  * Nodes are matched by scope, name and part; what is left by op, scope and origin, several on either side, as splits
  * make them. `-` is a node of `a` alone, `+` of `b` alone, `~` one that differs, with how; a space one that doesn't.
- * *same becomes whether nothing differs. Returns 0; PARA_EIO if `out` can't be written, PARA_ENOMEM. */
+ * A page draws `b`, and what `a` alone has where it stood there. *same becomes whether nothing differs. Returns 0;
+ * PARA_EIO if `out` can't be written, PARA_ENOMEM. */
 PARA_API int para_graph_compare(const para_graph *a, const para_graph *b, int flags, FILE *out, bool *same,
                                 para_error *err);
 

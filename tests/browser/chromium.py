@@ -5,6 +5,7 @@ written by it.
 """
 import base64
 import collections
+import contextlib
 import json
 import os
 import select
@@ -105,6 +106,24 @@ class Browser:
         if "error" in answer:
             raise Failed(f"{method}: {answer['error']['message']}")
         return answer["result"]
+
+    @contextlib.contextmanager
+    def traced(self, *categories):
+        """A list that gets, when the block ends, all events of these categories, in Chrome's trace format."""
+        traced = []
+        self.call("Tracing.start", transferMode="ReportEvents",
+                  traceConfig={"includedCategories": list(categories), "recordMode": "recordAsMuchAsPossible"})
+        yield traced
+        self.call("Tracing.end")
+        until, others = time.monotonic() + 120, []
+        while not any(event["method"] == "Tracing.tracingComplete" for event in self.events):
+            self.read(until)
+        for event in self.events:
+            if event["method"] == "Tracing.dataCollected":
+                traced.extend(event["params"]["value"])
+            elif not event["method"].startswith("Tracing."):
+                others.append(event)
+        self.events = collections.deque(others)
 
     def page(self, width=1280, height=800, **features):
         return Page(self, width, height, features)

@@ -36,9 +36,15 @@ def hostile_page(folder):
     return dump(folder, "hostile.html", "--graph", path, "--format", "html")
 
 
-def profile(folder):
+def compare(folder, name, *options):
+    path = os.path.join(folder, name)
+    subprocess.run([os.environ["PARAGRAPH"], "compare", *options, "--html", "-o", path], stderr=subprocess.PIPE)
+    return path
+
+
+def profile(folder, name="run.json"):
     """A profile of a training step on two workers."""
-    text, path = os.path.join(folder, "text"), os.path.join(folder, "run.json")
+    text, path = os.path.join(folder, "text"), os.path.join(folder, name)
     with open(text, "w", encoding="utf-8") as file:
         file.write("It was the best of times, it was the worst of times. " * 100)
     subprocess.run([os.environ["PARAGRAPH"], "train", "--data", text, "--preset", "tiny", "--layers", "2", "--batch", "4",
@@ -59,6 +65,11 @@ class Pages(unittest.TestCase):
         }
         cls.profile = profile(cls.folder.name)
         cls.files["run"] = dump(cls.folder.name, "run.html", "--profile", cls.profile, "--format", "html")
+        cls.graphs = [dump(cls.folder.name, name, "--preset", "tiny", *options, "--format", "json") for name, options in
+                      (("a.json", ["--split", "ff=2"]), ("b.json", ["--layers", "5"]))]
+        cls.files["compared"] = compare(cls.folder.name, "compared.html", *cls.graphs)
+        cls.runs = [cls.profile, profile(cls.folder.name, "run2.json"), profile(cls.folder.name, "run3.json")]
+        cls.files["runs"] = compare(cls.folder.name, "runs.html", ",".join(cls.runs[:2]), cls.runs[2])
         cls.browser = Browser().__enter__()
 
     @classmethod
@@ -419,6 +430,69 @@ class Pages(unittest.TestCase):
         self.assertGreater(self.colours(page), 5)
         self.assertTrue(page.evaluate("document.getElementById('heat').getAttribute('aria-pressed') === 'true'"))
 
+    # ---- a comparison ----
+
+    def test_a_comparison_has_the_nodes_of_both_with_signs(self):
+        page = self.open("compared")
+        text = subprocess.run([os.environ["PARAGRAPH"], "compare", *self.graphs, "--json"], stdout=subprocess.PIPE).stdout
+        told = [json.loads(line) for line in text.splitlines()]
+        nodes = [line for line in told if "op" in line]
+        expected = sorted((line["name"], line["sign"]) for line in nodes)
+        found = page.evaluate("[...data.nodes.name].map((text, node) => [data.texts[text], ' ~-+'[data.compare.sign[node]]])")
+        self.assertEqual(sorted(map(tuple, found)), expected)
+        self.assertEqual({sign for _, sign in expected}, {" ", "~", "-", "+"})
+        names = page.evaluate("[...data.nodes.name.keys()].map((node) => viewer.name(data.boxOf[node]))")
+        for name, (_, sign) in zip(names, found):
+            self.assertEqual(name[:2], {" ": name[:2], "~": "~ ", "-": "\u2212 ", "+": "+ "}[sign])
+        changed = next(line for line in nodes if line["sign"] == "~")
+        self.go(page, changed["name"])
+        for part in changed["change"].split("; "):
+            self.assertIn(part, self.details(page))
+
+    def test_what_differs_alone(self):
+        page = self.open("compared")
+        page.press("x")
+        differ = set(page.evaluate("[...data.compare.sign.keys()].filter((node) => data.compare.sign[node] > 0)"))
+        self.assertEqual(self.marked(page), differ)
+        self.assertIn(f"{len(differ)} nodes that differ", page.evaluate("document.getElementById('status').textContent"))
+        self.assertFalse(page.evaluate("[...viewer.rows.subarray(0, viewer.nRows)].some((box) => viewer.canOpen(box) && "
+                                       "viewer.isOpen(box) && viewer.isPale(box))"))
+        page.press("x")
+        self.assertEqual(self.marked(page), set())
+        page.evaluate("viewer.select(0)")
+        page.frame()
+        page.evaluate("[...document.querySelectorAll('#details .value .link')][3].click()")
+        page.frame()
+        node = page.evaluate("viewer.outline.item[viewer.selected]")
+        self.assertIn(node, differ)
+        self.assertTrue(page.evaluate("viewer.layout.shown[viewer.selected]"))
+
+    def test_what_one_graph_alone_reads(self):
+        page = self.open("compared")
+        node = page.evaluate("data.reads.node[data.reads.node.length - 1]")
+        self.assertGreater(page.evaluate("data.compare.onlyA"), 0)
+        page.evaluate(f"viewer.goToNode({node})")
+        page.frame()
+        self.assertIn("\u2212 in the first alone", self.details(page))
+
+    def test_runs_are_compared_beside_their_spread(self):
+        page, runs = self.open("runs"), []
+        for path in self.runs:
+            with open(path, encoding="utf-8") as file:
+                runs.append([node["end_ns"] - node["start_ns"] for node in json.load(file)["nodes"]])
+        for node in range(0, len(runs[0]), 7):
+            a, b = page.evaluate(f"viewer.comparison.sidesOf([data.boxOf[{node}]])")
+            first, second = [runs[0][node], runs[1][node]], runs[2][node]
+            self.assertEqual((a["low"], a["high"], b["mean"]), (min(first), max(first), second))
+            self.assertEqual(a["mean"], sum(first) / 2)
+            self.assertEqual(page.evaluate(f"data.compare.sign[{node}]"), int(not min(first) <= second <= max(first)))
+        a, b = page.evaluate("viewer.comparison.sidesOf([0])")
+        self.assertEqual((a["mean"], b["mean"]), ((sum(runs[0]) + sum(runs[1])) / 2, sum(runs[2])))
+        for words in ("In kernels", "spread", "wall", "idle", "What differs"):
+            self.assertIn(words, self.details(page))
+        page.press("h")
+        self.assertGreater(self.colours(page), 5)
+
     # ---- the address ----
 
     def test_the_address_has_the_state(self):
@@ -506,7 +580,8 @@ class Pages(unittest.TestCase):
             self.skipTest("AXE doesn't say where axe.min.js is")
         with open(os.environ["AXE"], encoding="utf-8") as file:
             axe = file.read()
-        for name, scheme in (("training", "light"), ("training", "dark"), ("run", "light"), ("run", "dark")):
+        for name, scheme in (("training", "light"), ("training", "dark"), ("run", "light"), ("run", "dark"),
+                             ("compared", "light"), ("runs", "dark")):
             page = self.open(name, prefers_color_scheme=scheme)
             for step in ("0", "viewer.goToNode(200)", "viewer.setMark('critical'); document.getElementById('search').focus()",
                          "document.getElementById('help').showModal()"):

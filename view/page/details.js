@@ -8,6 +8,7 @@ class Details {
   constructor(element, viewer) {
     this.element = element;
     this.viewer = viewer;
+    this.comparison = viewer.comparison ? new ComparisonDetails(this, viewer) : null;
     viewer.onChange(oncePerFrame(() => this.#fill()));
     this.#fill();
   }
@@ -35,7 +36,7 @@ class Details {
       make('p', {}, make('span', { class: `sign ${name}` }, CLASS_SIGNS[name]), ` ${CLASS_WORDS[name]}${subtitle}`));
   }
 
-  #section(title, ...inside) {
+  section(title, ...inside) {
     return inside.length === 0 ? null : make('section', {}, make('h3', {}, title), ...inside);
   }
 
@@ -45,11 +46,11 @@ class Details {
     for (const [word, value] of pairs)
       if (value !== '')
         list.append(make('dt', {}, word), make('dd', {}, value));
-    return this.#section(title, list);
+    return this.section(title, list);
   }
 
-  #list(title, items, note = '') {
-    return this.#section(title, ...(items.length > 0 ? [note ? make('p', {}, note) : null, this.#folding(items)] : []));
+  list(title, items, note = '') {
+    return this.section(title, ...(items.length > 0 ? [note ? make('p', {}, note) : null, this.#folding(items)] : []));
   }
 
   /* The first of many, and a way to the others. */
@@ -70,7 +71,7 @@ class Details {
     return make('button', { type: 'button', class: 'link', onclick: () => this.viewer.go(box) }, words);
   }
 
-  #linkToNode(node) {
+  linkToNode(node) {
     return this.#link(this.viewer.data.boxOf[node], this.text(this.viewer.data.nodes.name[node]));
   }
 
@@ -87,6 +88,10 @@ class Details {
     return mark !== null && mark.what === what && mark.of[0] === box;
   }
 
+  #compared(box) {
+    return this.comparison ? this.comparison.of(box) : [];
+  }
+
   /* ---- a node ---- */
 
   #ofNode(box, node) {
@@ -94,6 +99,7 @@ class Details {
     return [
       this.#head(name, `: ${this.text(nodes.op[node])}`, box),
       this.#actions(box),
+      ...this.#compared(box),
       this.#facts('Node',
         ['op', [this.text(nodes.op[node]), this.text(nodes.attributes[node])].filter(Boolean).join(' ')],
         ['scope', this.text(nodes.scope[node])],
@@ -104,11 +110,11 @@ class Details {
         ['time', `${duration(nodes.costNs[node])} at nominal rates`],
         ...this.#timing(node),
         ['slack', this.#slack(node)]),
-      this.#list('Makes', [...itemsOf(data.resultsOf, node)].map((value) => () => this.#value(value, false))),
-      this.#list('Reads', [...itemsOf(data.readsOf, node)].map((read) => () => this.#value(data.reads.value[read], true))),
-      this.#list('Waits for', [...itemsOf(data.waitsOf, node)].map((wait) => () => this.#wait(wait, data.waits.from[wait])),
+      this.list('Makes', [...itemsOf(data.resultsOf, node)].map((value) => () => this.#value(value, false))),
+      this.list('Reads', [...itemsOf(data.readsOf, node)].map((read) => () => this.#read(read))),
+      this.list('Waits for', [...itemsOf(data.waitsOf, node)].map((wait) => () => this.#wait(wait, data.waits.from[wait])),
         IMPLIED),
-      this.#list('Is waited for by',
+      this.list('Is waited for by',
         [...itemsOf(data.waitersOf, node)].map((wait) => () => this.#wait(wait, data.waits.node[wait])), IMPLIED),
     ].filter(Boolean);
   }
@@ -136,6 +142,14 @@ class Details {
     ];
   }
 
+  /* Of two graphs what the first alone reads stands last. */
+  #read(read) {
+    const { reads, compare } = this.viewer.data, value = this.#value(reads.value[read], true);
+    if (compare && read >= reads.node.length - compare.onlyA)
+      value.prepend(make('span', {}, `${SIGNS[2]} ${SIGN_WORDS[2]}`));
+    return value;
+  }
+
   /* A value with its shape; of one that is read, what made it. */
   #value(value, isRead) {
     const { values } = this.viewer.data, producer = values.producer[value], whole = this.text(values.whole[value]);
@@ -155,7 +169,7 @@ class Details {
   #maker(value, producer) {
     const input = this.viewer.inputBoxOf(value), kind = VALUE_KINDS[this.viewer.data.values.kind[value]];
     if (producer >= 0)
-      return ['from ', this.#linkToNode(producer)];
+      return ['from ', this.linkToNode(producer)];
     return [input > 0 ? this.#link(input, kind) : kind];
   }
 
@@ -167,7 +181,7 @@ class Details {
     return make('div', { class: 'value' },
       make('span', {}, make('abbr', { class: 'kind', title: words }, kind), ' on ',
         make('b', {}, this.text(values.name[waits.value[wait]]))),
-      make('span', {}, other === waits.from[wait] ? 'from ' : 'by ', this.#linkToNode(other)));
+      make('span', {}, other === waits.from[wait] ? 'from ' : 'by ', this.linkToNode(other)));
   }
 
   /* ---- a gap ---- */
@@ -180,8 +194,8 @@ class Details {
         make('p', {}, gapWords(data, gap))),
       this.#facts('Gap', ['length', duration(gaps.endNs[gap] - gaps.beginNs[gap])],
         ['when', `${duration(gaps.beginNs[gap])} to ${duration(gaps.endNs[gap])}`]),
-      this.#list('Waits for', wait < 0 ? [] : [() => this.#wait(wait, data.waits.from[wait])]),
-      this.#list('Runs next', node < 0 ? [] : [() => this.#linkToNode(node)]),
+      this.list('Waits for', wait < 0 ? [] : [() => this.#wait(wait, data.waits.from[wait])]),
+      this.list('Runs next', node < 0 ? [] : [() => this.linkToNode(node)]),
     ].filter(Boolean);
   }
 
@@ -199,9 +213,9 @@ class Details {
     const longest = Array.from(gaps.worker.keys())
       .sort((a, b) => (gaps.endNs[b] - gaps.beginNs[b]) - (gaps.endNs[a] - gaps.beginNs[a]) || a - b).slice(0, 200);
     return [
-      this.#section('What bounds this run', make('p', {}, run.summary)),
-      this.#section('Where the time went', make('table', {}, head, ...rows)),
-      this.#list('Longest gaps', longest.map((gap) => () => make('button', { type: 'button', class: 'link',
+      this.section('What bounds this run', make('p', {}, run.summary)),
+      this.section('Where the time went', make('table', {}, head, ...rows)),
+      this.list('Longest gaps', longest.map((gap) => () => make('button', { type: 'button', class: 'link',
         onclick: () => viewer.selectGap(gap) },
       `${duration(gaps.endNs[gap] - gaps.beginNs[gap])} on worker ${gaps.worker[gap]}: ${gapWords(viewer.data, gap)}`))),
     ];
@@ -215,22 +229,35 @@ class Details {
       return this.#ofInput(box);
     const scope = this.text(o.scope[box]);
     const sum = (column) => nodes.reduce((total, node) => total + column[node], 0);
-    const heading = box === 0 ? 'The whole graph' : scope || viewer.name(box);
+    const heading = box === 0 ? (this.comparison ? 'Both graphs' : 'The whole graph') : scope || viewer.name(box);
     return [
       box === 0 ? make('header', {}, make('h2', {}, heading)) : this.#head(heading, '', box),
       box === 0 ? null : this.#actions(box),
+      ...this.#compared(box),
       ...(box === 0 ? this.#ofRun() : []),
       this.#facts('Holds',
         ['nodes', plural(nodes.length, 'node')],
         ['boxes', plural(o.members[box], 'box', 'boxes')],
-        ['split', box === 0 ? data.splits : ''],
+        ['split', box !== 0 ? '' : data.splits ? this.#splits() : 'not split'],
         ['work', `${quantity(sum(data.nodes.flops), 'FLOP')}, ${quantity(sum(data.nodes.bytes), 'B')}`],
         ['ran', data.run ? `${duration(viewer.timeOf(box))} in kernels` : ''],
         ['time', `${duration(sum(data.nodes.costNs))} at nominal rates, one after another`],
-        ['critical path', box === 0 ? `${duration(data.criticalNs)}, ${plural(data.criticalPath.length, 'node')}` : '']),
-      this.#ops(nodes),
+        ['critical path', box === 0 ? `${duration(data.criticalNs)}, ${plural(data.criticalPath.length, 'node')}, each as a task of its own` : '']),
+      this.comparison ? null : this.#ops(nodes),
       box === 0 ? this.#wholes() : null,
     ].filter(Boolean);
+  }
+
+  /* "batch=2, heads=3 in tiles of 1 to 2": how large they are where they aren't equal. */
+  #splits() {
+    const { splits, texts, values } = this.viewer.data, sizes = new Map();
+    for (const shape of new Set(values.shape))
+      for (const [, axis, extent] of texts[shape].matchAll(/(\w+) (\d+) of \d+ at/g))
+        sizes.set(axis, [...(sizes.get(axis) || []), Number(extent)]);
+    return splits.split(',').map((cut) => {
+      const all = sizes.get(cut.split('=')[0]) || [0], least = Math.min(...all), most = Math.max(...all);
+      return least < most ? `${cut} in tiles of ${least} to ${most}` : cut;
+    }).join(', ');
   }
 
   #ops(nodes) {
@@ -244,7 +271,7 @@ class Details {
       make('td', {}, `×${count.nodes}`), make('td', {}, duration(count.ns)),
       make('td', { class: 'bar', 'aria-hidden': 'true' }, this.#bar(count.ns / (sorted[0][1].ns || 1)))));
     return rows.length === 0 ? null
-      : this.#section(data.run ? 'Ops, measured' : 'Ops, at nominal rates', make('table', {}, ...rows));
+      : this.section(data.run ? 'Ops, measured' : 'Ops, at nominal rates', make('table', {}, ...rows));
   }
 
   #bar(part) {
@@ -263,8 +290,8 @@ class Details {
     }
     const items = [...reasons].map(([reason, all]) => () => make('details', {},
       make('summary', {}, `${reason} (${plural(all.length, 'value')})`),
-      this.#folding(all.map((value) => () => this.#linkToNode(values.producer[value])))));
-    return this.#list('Left whole by splits', items);
+      this.#folding(all.map((value) => () => this.linkToNode(values.producer[value])))));
+    return this.list('Left whole by splits', items);
   }
 
   #ofInput(box) {
@@ -276,7 +303,7 @@ class Details {
     return [
       this.#head(this.viewer.name(box), '', box),
       this.#facts('Input', ['shape', this.viewer.detail(box)]),
-      this.#list('Read by', [...readers].map((node) => () => this.#linkToNode(node))),
+      this.list('Read by', [...readers].map((node) => () => this.linkToNode(node))),
     ];
   }
 }

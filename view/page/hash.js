@@ -87,7 +87,7 @@ class Address {
       viewer.selectGap(gap);
     viewer.setHeat(fields.has('heat'));
     const of = mark.slice(1).map(Number);
-    const known = { critical: 0, measured: 0, before: 1, after: 1, between: 2 }[mark[0]];
+    const known = { critical: 0, changed: 0, measured: 0, before: 1, after: 1, between: 2 }[mark[0]];
     viewer.setMark(known === of.length && of.every(isBox) ? mark[0] : null, ...of);
     if (at.length === 3 && at.every(Number.isFinite) && at[2] > 0)
       [camera.x, camera.y, camera.scale] = [at[0], at[1], Math.min(LARGEST, Math.max(SMALLEST, at[2]))];

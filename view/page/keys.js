@@ -58,6 +58,7 @@ class Keys {
       c: () => viewer.toggleMark('critical'),
       m: () => viewer.data.run && viewer.toggleMark('measured'),
       h: () => viewer.setHeat(!viewer.heat),
+      x: () => viewer.toggleChanged(),
       a: () => selected > 0 && viewer.toggleMark('before', selected),
       d: () => selected > 0 && viewer.toggleMark('after', selected),
       p: () => selected > 0 && viewer.markPath(),

@@ -39,12 +39,12 @@ function keepPlace(anchor) {
 
 function describe() {
   const { mark, pathStart: start } = viewer;
-  const marks = { critical: 'on the critical path', measured: 'on the measured critical path',
+  const marks = { critical: 'on the critical path', changed: 'that differ', measured: 'on the measured critical path',
     before: 'that it depends on', after: 'that depend on it', between: 'on paths between the two' };
   byId('status').textContent = start > 0 ? `paths from ${viewer.name(start)}: select where to, and press p`
     : mark ? `${plural(viewer.markedNodes(), 'node')} ${marks[mark.what]}`
     : `${viewer.units.toLocaleString('en')} units shown, ${plural(data.nNodes, 'node')} in all`;
-  for (const what of ['critical', 'measured'])
+  for (const what of ['critical', 'measured', 'changed'])
     byId(what).setAttribute('aria-pressed', String(mark !== null && mark.what === what));
   byId('heat').setAttribute('aria-pressed', String(viewer.heat));
 }
@@ -74,6 +74,7 @@ viewer.onChange((what, anchor) => {
 
 const tree = new Tree(byId('tree'), viewer);
 byId('measured').hidden = byId('run').hidden = !data.run;
+byId('changed').hidden = !data.compare;
 const timeline = data.run ? new Timeline(byId('timeline'), byId('moment'), viewer) : null;
 const details = new Details(byId('details'), viewer);
 painter.resize();
@@ -83,7 +84,7 @@ const searchBox = new SearchBox(byId('search'), byId('results'), byId('found'), 
 const keys = new Keys({ viewer, camera, tree, commands });
 const pointer = new Pointer(canvas, viewer, camera, painter, commands.moved);
 
-byId('title').textContent = [data.run && [data.run.command, data.run.model].filter(Boolean).join(' '), viewer.detail(0),
+byId('title').textContent = data.compare ? `Comparison: ${viewer.comparison.words(0)}` : [data.run && [data.run.command, data.run.model].filter(Boolean).join(' '), viewer.detail(0),
   data.splits && `split ${data.splits}`, data.run && duration(data.run.wallNs)].filter(Boolean).join(', ');
 byId('fold').addEventListener('click', () => viewer.openAll(false));
 byId('unfold').addEventListener('click', () => viewer.openAll(true));
@@ -91,7 +92,10 @@ byId('reset').addEventListener('click', commands.reset);
 byId('critical').addEventListener('click', () => viewer.toggleMark('critical'));
 byId('heat').addEventListener('click', () => viewer.setHeat(!viewer.heat));
 byId('measured').addEventListener('click', () => viewer.toggleMark('measured'));
+byId('changed').addEventListener('click', () => viewer.toggleChanged());
 byId('about').addEventListener('click', () => byId('help').showModal());
 byId('close').addEventListener('click', () => byId('help').close());
 new ResizeObserver(() => painter.resize()).observe(canvas);
+if (data.compare && data.compare.changedOnly && location.hash === '')
+  viewer.toggleChanged();
 describe();

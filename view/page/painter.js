@@ -69,6 +69,8 @@ class Painter {
     this.#drawBoxes(this.insides, true);
     this.#drawWires();
     this.#drawBoxes(this.blocks, false);
+    if (this.viewer.comparison)
+      this.#drawDifferences(this.blocks);
     this.#drawTexts();
     this.#drawRings();
   }
@@ -188,6 +190,18 @@ class Painter {
       if (this.viewer.canOpen(box))
         c.roundRect(l.x[box] + 3, l.y[box] + 3, l.w[box] - 6, l.h[box] - 6, 2);
     c.stroke();
+  }
+
+  /* A bar at the left of what differs between two graphs, as wide as can be seen. */
+  #drawDifferences(boxes) {
+    const c = this.context, { viewer } = this, l = viewer.layout;
+    for (const box of boxes) {
+      const sign = viewer.comparison.signOf(box);
+      if (sign === Sided.SAME)
+        continue;
+      c.fillStyle = this.theme[SIGN_COLOURS[sign]];
+      c.fillRect(l.x[box], l.y[box], Math.min(l.w[box], Math.max(5, 3 / this.scale)), l.h[box]);
+    }
   }
 
   /* ---- wires ---- */
@@ -362,7 +376,7 @@ class Painter {
     if (!open && DETAIL_SIZE * this.scale >= SMALLEST_TEXT) {
       c.font = `${DETAIL_SIZE}px ${FONT}`;
       c.fillStyle = this.theme.faint;
-      c.fillText(this.viewer.heat ? duration(this.viewer.timeOf(box)) : this.viewer.detail(box), x, y + 35);
+      c.fillText(this.viewer.heat ? this.viewer.timeWords(box) : this.viewer.detail(box), x, y + 35);
     }
     this.#drawSigns(box, open);
   }

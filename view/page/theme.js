@@ -3,7 +3,8 @@
 /* The colours of the style sheet, for the canvas: light, dark, or the reader's own. */
 
 const THEME_COLOURS = ['page', 'text', 'faint', 'wire', 'accent', 'found', 'mark', 'forward', 'forward-line', 'backward',
-  'backward-line', 'optimizer', 'optimizer-line', 'input', 'input-line', 'heat', 'idle', 'runtime'];
+  'backward-line', 'optimizer', 'optimizer-line', 'input', 'input-line', 'heat', 'idle', 'runtime', 'added', 'removed',
+  'changed'];
 const THEME_QUERIES = ['(prefers-color-scheme: dark)', '(forced-colors: active)', '(prefers-contrast: more)'];
 
 function readTheme() {

@@ -13,6 +13,7 @@ class Viewer {
     this.gap = -1; /* of the run, in place of a box */
     this.heat = false; /* whether colours tell of time */
     this.timeBefore = sumInBoxes(data);
+    this.comparison = data.compare ? new Comparison(data) : null;
     this.mark = null; /* {what, of, counts}: of which nodes the drawing tells */
     this.listeners = [];
     this.#layOut();
@@ -119,9 +120,16 @@ class Viewer {
     this.#tell('selection');
   }
 
-  /* Nanoseconds of all nodes in a box: measured, or, without a run, at nominal rates. */
+  /* Nanoseconds of all nodes in a box: measured, or, without a run, at nominal rates; of runs that are compared, by how
+   * much they differ. */
   timeOf(box) {
-    return this.timeBefore[this.outline.end[box]] - this.timeBefore[box];
+    return this.comparison && this.comparison.hasRuns ? Math.abs(this.comparison.differenceOf(box))
+      : this.timeBefore[this.outline.end[box]] - this.timeBefore[box];
+  }
+
+  timeWords(box) {
+    return this.comparison && this.comparison.hasRuns ? difference(this.comparison.differenceOf(box))
+      : duration(this.timeOf(box));
   }
 
   setHeat(is) {
@@ -152,12 +160,13 @@ class Viewer {
     this.go(this.data.boxOf[node]);
   }
 
-  /* Tell of some nodes and pale the others. `what` is 'critical', 'measured', 'before', 'after' or 'between'; the last
+  /* Tell of some nodes and pale the others. `what` is 'critical', 'changed', 'measured', 'before', 'after' or 'between'; the last
    * three are of boxes. */
   setMark(what, ...of) {
     const nodes = of.map((box) => nodesIn(this.outline, box)), data = this.data;
     const sets = {
       critical: () => setOf(data, data.criticalPath),
+      changed: () => (data.compare ? data.compare.sign : setOf(data, [])).map((sign) => (sign > 0 ? 1 : 0)),
       measured: () => setOf(data, data.run ? data.run.path.node : []),
       before: () => ancestors(data, nodes[0]),
       after: () => descendants(data, nodes[0]),
@@ -195,6 +204,15 @@ class Viewer {
       this.setMark(null);
     else
       this.setMark(what, ...of);
+  }
+
+  /* Open what holds what differs, close the rest, and mark what differs; or end that. */
+  toggleChanged() {
+    if (!this.comparison)
+      return;
+    this.toggleMark('changed');
+    if (this.mark)
+      this.setOpen(this.open.map((_, box) => (this.comparison.opens(box) ? 1 : 0)), 0);
   }
 
   markedNodes() {

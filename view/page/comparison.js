@@ -1,0 +1,140 @@
+'use strict';
+
+/* Two graphs, or the runs of two, that are drawn as one: which nodes differ, and what they took on either side. */
+
+const SIGNS = ['', '~', '−', '+'], SIGN_COLOURS = ['', 'changed', 'removed', 'added'];
+const SIGN_WORDS = ['the same in both', 'changed', 'in the first alone', 'in the second alone'];
+const Sided = { SAME: 0, CHANGED: 1 };
+
+function decodeComparison(json) {
+  if (!json)
+    return null;
+  return { changedOnly: json.changedOnly !== 0, onlyA: json.onlyA, runsA: json.runsA, runsB: json.runsB,
+    ...decodeGroup(json.nodes), sources: decodeGroup(json.sources), times: json.times.map(decodeColumn) };
+}
+
+/* What some took on average, and from the least to the most. */
+function spreadOf(times) {
+  const low = Math.min(...times), high = Math.max(...times);
+  return { mean: times.reduce((sum, ns) => sum + ns, 0) / times.length, low, high, spread: high - low };
+}
+
+function difference(ns) {
+  return `${ns < 0 ? '−' : '+'}${duration(Math.abs(ns))}`;
+}
+
+class Comparison {
+  constructor(data) {
+    const { compare, outline: o } = data;
+    this.data = data;
+    this.hasRuns = compare.times.length > 0;
+    this.counts = SIGNS.map((_, sign) => countInBoxes(data, compare.sign.map((other) => (other === sign ? 1 : 0))));
+    this.before = compare.times.map((times) => sumInBoxes(data, (node) => times[node]));
+    this.end = o.end;
+  }
+
+  /* How many nodes of a box have a sign. */
+  count(box, sign) {
+    return this.counts[sign][this.end[box]] - this.counts[sign][box];
+  }
+
+  /* What the nodes of a box have in common; changed, if some differ. */
+  signOf(box) {
+    const present = SIGNS.map((_, sign) => sign).filter((sign) => this.count(box, sign) > 0);
+    return present.length === 1 ? present[0] : present.length === 0 ? Sided.SAME : Sided.CHANGED;
+  }
+
+  /* Whether it is best opened to see what differs: not where all parts of one node do, nor what differs as the scope
+   * beside it. */
+  opens(box) {
+    const same = this.count(box, Sided.SAME), { kind, nodes } = this.data.outline;
+    return same < nodes[box] && kind[box] !== Kind.REST && (same > 0 || kind[box] !== Kind.PARTS);
+  }
+
+  /* Nanoseconds of some boxes in the runs of either side. */
+  sidesOf(boxes) {
+    const { runsA } = this.data.compare;
+    const times = this.before.map((sums) => boxes.reduce((sum, box) => sum + sums[this.end[box]] - sums[box], 0));
+    return [spreadOf(times.slice(0, runsA)), spreadOf(times.slice(runsA))];
+  }
+
+  differenceOf(box) {
+    const [a, b] = this.sidesOf([box]);
+    return b.mean - a.mean;
+  }
+
+  words(box) {
+    const sign = this.data.outline.kind[box] === Kind.NODE ? this.data.compare.sign[this.data.outline.item[box]] : -1;
+    if (sign >= 0)
+      return sign === Sided.CHANGED && this.hasRuns ? 'no run of one side took as long as one of the other'
+        : sign === Sided.SAME && this.hasRuns ? 'the runs of both sides overlap' : SIGN_WORDS[sign];
+    return SIGN_WORDS.map((words, k) => [this.count(box, k), SIGNS[k], words]).filter(([count]) => count > 0)
+      .map(([count, sign, what]) => `${sign} ${count.toLocaleString('en')} ${what}`.trim()).join(', ');
+  }
+}
+
+/* What the details say of a comparison. */
+class ComparisonDetails {
+  constructor(details, viewer) {
+    Object.assign(this, { details, viewer, data: viewer.data, comparison: viewer.comparison });
+  }
+
+  of(box) {
+    const { data, details } = this, node = data.outline.kind[box] === Kind.NODE ? data.outline.item[box] : -1;
+    const how = node >= 0 ? details.text(data.compare.change[node]) : '';
+    return [
+      details.section('Comparison', make('p', {}, this.comparison.words(box)),
+        how ? make('ul', {}, ...how.split('; ').map((part) => make('li', {}, part))) : null),
+      ...(this.comparison.hasRuns ? [this.#times(box)] : []),
+      ...(box === 0 ? this.#whole() : []),
+    ];
+  }
+
+  #table(first, rows) {
+    const head = [first, 'first', 'second', 'change'].map((word) => make('th', { scope: 'col' }, word));
+    return make('table', {}, make('tr', {}, ...head), ...rows.map(([name, ...cells]) => make('tr', {},
+      make('th', { scope: 'row' }, name), ...cells.map((cell) => make('td', {}, cell)))));
+  }
+
+  #times(box) {
+    const [a, b] = this.comparison.sidesOf([box]);
+    return this.details.section('In kernels', this.#table('', [
+      ['average', duration(a.mean), duration(b.mean), difference(b.mean - a.mean)],
+      ['spread', duration(a.spread), duration(b.spread), ''],
+    ]));
+  }
+
+  /* What the graphs begin with, or where workers' time went; ops; what differs, what differs most first. */
+  #whole() {
+    const { data, details, comparison } = this, { sources } = data.compare;
+    const told = [...sources.sign.keys()].filter((k) => comparison.hasRuns || sources.sign[k] !== Sided.SAME);
+    const nodes = [...data.compare.sign.keys()].filter((node) => data.compare.sign[node] !== Sided.SAME);
+    const size = (node) => Math.abs(comparison.differenceOf(data.boxOf[node]));
+    if (comparison.hasRuns)
+      nodes.sort((a, b) => size(b) - size(a) || a - b);
+    return [
+      details.list(comparison.hasRuns ? 'Workers' : 'Begin with', told.map((k) => () => make('div', {},
+        `${SIGNS[sources.sign[k]]} `, make('b', {}, details.text(sources.name[k])), ` ${details.text(sources.text[k])}`))),
+      ...(comparison.hasRuns ? [details.section('Ops', this.#ops())] : []),
+      details.list('What differs', nodes.map((node) => () => this.#line(node))),
+    ];
+  }
+
+  #ops() {
+    const { data, details, comparison } = this, boxes = new Map();
+    data.boxOf.forEach((box, node) => {
+      const op = details.text(data.nodes.op[node]);
+      boxes.set(op, [...(boxes.get(op) || []), box]);
+    });
+    const rows = [...boxes].map(([op, all]) => [op, ...comparison.sidesOf(all)]);
+    rows.sort((x, y) => Math.abs(y[2].mean - y[1].mean) - Math.abs(x[2].mean - x[1].mean));
+    return this.#table('op', rows.map(([op, a, b]) => [op, duration(a.mean), duration(b.mean), difference(b.mean - a.mean)]));
+  }
+
+  #line(node) {
+    const { data, details, comparison } = this, box = data.boxOf[node];
+    const how = comparison.hasRuns ? difference(comparison.differenceOf(box)) : details.text(data.compare.change[node]);
+    return make('div', { class: 'value' },
+      make('span', {}, `${SIGNS[data.compare.sign[node]]} `, details.linkToNode(node)), how ? make('span', {}, how) : null);
+  }
+}
