@@ -105,6 +105,50 @@ static void svg_is_one_plain_file(void **state)
     para_graph_free(g);
 }
 
+static int count_of(const char *text, const char *part)
+{
+    int count = 0;
+    for (const char *at = text; (at = strstr(at, part)); at += strlen(part))
+        count++;
+    return count;
+}
+
+/* Between which nodes lines are to be drawn: edges that are no reads. */
+static int other_edges(const para_graph *g)
+{
+    para_error err = {0};
+    para_deps *deps;
+    int pairs = 0, count;
+    must(para_deps_new(&deps, g, NULL, &err), err);
+    for (int id = 0; id < g->n_nodes; id++) {
+        const para_edge *edges = para_deps_of(deps, id, &count);
+        for (int e = 0; e < count; e++) {
+            bool told = edges[e].kind == PARA_RAW;
+            for (int k = 0; k < e; k++)
+                told = told || (edges[k].from == edges[e].from && edges[k].kind != PARA_RAW);
+            pairs += !told;
+        }
+    }
+    para_deps_free(deps);
+    return pairs;
+}
+
+/* An update waits for the readers of what it writes over: a line for each, with its reason; folded, one line between
+ * two boxes stands for all. */
+static void waits_without_wires_are_drawn(void **state)
+{
+    (void)state;
+    para_graph *g = model_graph("tiny", TRAIN, 2, "");
+    char *whole = dump(g, SVG, 0), *folded = dump(g, SVG, 1);
+    int all = count_of(whole, "<title>waits for: "), few = count_of(folded, "<title>waits for: ");
+    assert_int_equal(all, other_edges(g));
+    assert_true(few > 0 && few < all);
+    assert_has(whole, "<title>waits for: WAR on ");
+    free(whole);
+    free(folded);
+    para_graph_free(g);
+}
+
 static void svg_of_odd_graphs(void **state)
 {
     (void)state;
@@ -188,9 +232,10 @@ static void hostile_names_are_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_become_visible),  cmocka_unit_test(text_is_measured_and_cut),
-        cmocka_unit_test(svg_is_one_plain_file), cmocka_unit_test(svg_of_odd_graphs),
-        cmocka_unit_test(memory_runs_out),       cmocka_unit_test(hostile_names_are_text),
+        cmocka_unit_test(names_become_visible),          cmocka_unit_test(text_is_measured_and_cut),
+        cmocka_unit_test(svg_is_one_plain_file),         cmocka_unit_test(svg_of_odd_graphs),
+        cmocka_unit_test(waits_without_wires_are_drawn), cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(hostile_names_are_text),
     };
     return cmocka_run_group_tests_name("svg", tests, NULL, NULL);
 }

@@ -36,6 +36,8 @@ libinternal_la_SOURCES += view/union.c
 libinternal_la_SOURCES += view/union.h
 libinternal_la_SOURCES += view/verdict.c
 libinternal_la_SOURCES += view/verdict.h
+libinternal_la_SOURCES += view/waits.c
+libinternal_la_SOURCES += view/waits.h
 libinternal_la_SOURCES += view/wires.c
 libinternal_la_SOURCES += view/wires.h
 

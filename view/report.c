@@ -180,7 +180,7 @@ static const char *link_text(struct report *r, const struct para_step *s)
     const char *wait;
     switch (s->link) {
     case PARA_LINK_WAIT:
-        wait = para_wait_text(&r->t.arena, r->p, &r->p->waits[s->wait]);
+        wait = para_wait_text(&r->t.arena, r->p->g, &r->p->waits[s->wait]);
         return wait ? wait : "";
     case PARA_LINK_WORKER:
         return "its worker was busy";

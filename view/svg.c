@@ -6,6 +6,8 @@
 #include "view/heat.h"
 #include "view/label.h"
 #include "view/text.h"
+#include "view/timeline.h"
+#include "view/waits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,8 @@ struct svg {
     const para_profile *p; /* NULL: what is drawn has no times */
     const int64_t *ns;     /* by box: its time in kernels */
     int64_t most_ns;       /* of a box that is drawn closed */
+    struct para_shown_wait *waits;
+    int n_waits;
     struct para_arena arena;
     int status;
 };
@@ -41,6 +45,7 @@ const char *const para_svg_style =
     ".wire{fill:none;stroke:#6e7781;stroke-width:1.3;marker-end:url(#head)}\n"
     ".on{marker-end:none}\n"
     ".back{stroke-dasharray:4 3}\n"
+    ".wait{fill:none;stroke:#8250df;stroke-dasharray:2 3;stroke-opacity:.7}\n"
     "#head path{fill:#6e7781}\n"
     ".forward{fill:#dcebfa;stroke:#3a76b4}\n"
     ".backward{fill:#fbe1d3;stroke:#b5562b}\n"
@@ -58,6 +63,7 @@ const char *const para_svg_style =
     ".detail{fill:#a9b3bf}\n"
     ".page{fill:#0d1117}\n"
     ".wire{stroke:#8b949e}\n"
+    ".wait{stroke:#b392f0}\n"
     "#head path{fill:#8b949e}\n"
     ".forward{fill:#17324f;stroke:#6cb0f2}\n"
     ".backward{fill:#4a2718;stroke:#f0905f}\n"
@@ -348,6 +354,26 @@ static void write_wires(struct svg *s)
             write_path(s, " on", &s->l->ways_out[b], false, false);
 }
 
+/* What is waited for without being read: a line straight from there. */
+static void write_waits(struct svg *s)
+{
+    const struct para_layout *l = s->l;
+    for (int i = 0; i < s->n_waits; i++) {
+        const struct para_shown_wait *w = &s->waits[i];
+        const char *why = para_wait_text(&s->arena, s->o->graph, &w->why);
+        if (!why) {
+            s->status = PARA_ENOMEM;
+            return;
+        }
+        fprintf(s->out, "<path class=\"wait\" d=\"M%d %dL%d %d\"><title>waits for: ", l->x[w->from] + l->w[w->from] / 2,
+                l->y[w->from] + l->h[w->from], l->x[w->to] + l->w[w->to] / 2, l->y[w->to]);
+        para_svg_escape(s->out, why);
+        if (w->count > 1)
+            fprintf(s->out, ", and %d more", w->count - 1);
+        fputs("</title></path>\n", s->out);
+    }
+}
+
 /* ---- the whole ---- */
 
 /* A sign and what it means; a sign is that of a class, or a path from the middle of its left side. */
@@ -393,6 +419,7 @@ static void collect_legend(const struct svg *s, struct legend *legend)
     explain(legend, any.kept, "mark", "m2 -4l6 4l-6 4z", "to the right: read elsewhere, by another class");
     explain(legend, any.fed, "mark", "m2 -4l6 4l-6 4z", "on the left: made elsewhere, by another class");
     explain(legend, back, "wire back", "h11", "back, in a cycle");
+    explain(legend, s->n_waits > 0, "wait", "h11", "waits for, without reading it");
     explain(legend, s->ns, "hot", "m0 -1h11v3h-11z", "time, beside the hottest box's");
 }
 
@@ -474,6 +501,7 @@ static void write_all(struct svg *s)
     for (int b = 1; b < s->o->n_boxes; b++)
         if (s->l->shown[b] && !is_open(s, b))
             write_box(s, b);
+    write_waits(s);
     fputs("</g>\n</svg>\n", s->out);
 }
 
@@ -498,8 +526,20 @@ void para_svg_open(const struct para_outline *o, int fold, bool *open)
     }
 }
 
+/* Draw what is laid out, with what is waited for without being read if `waits` says so. */
+static int draw_layout(struct svg *s, bool waits, para_error *err)
+{
+    int count = waits ? para_shown_waits(&s->waits, s->l, s->p, err) : 0;
+    PARA_TRY(count);
+    s->n_waits = count;
+    find_hottest(s);
+    write_all(s);
+    free(s->waits);
+    return s->status < 0 ? para_fail_memory(err, "drawing a graph") : 0;
+}
+
 /* `p` and `ns` may be NULL. */
-static int draw(const struct para_outline *o, const para_profile *p, const int64_t *ns, int fold, FILE *out,
+static int draw(const struct para_outline *o, const para_profile *p, const int64_t *ns, int fold, bool waits, FILE *out,
                 para_error *err)
 {
     struct para_layout l;
@@ -510,10 +550,7 @@ static int draw(const struct para_outline *o, const para_profile *p, const int64
     para_svg_open(o, fold, open);
     int status = para_layout_new(&l, o, open, err);
     if (status == 0) {
-        find_hottest(&s);
-        write_all(&s);
-        if (s.status < 0)
-            status = para_fail_memory(err, "drawing a graph");
+        status = draw_layout(&s, waits, err);
         para_layout_free(&l);
     }
     para_arena_free(&s.arena);
@@ -523,7 +560,7 @@ static int draw(const struct para_outline *o, const para_profile *p, const int64
 
 int para_svg_draw(const struct para_outline *o, int fold, FILE *out, para_error *err)
 {
-    return draw(o, NULL, NULL, fold, out, err);
+    return draw(o, NULL, NULL, fold, false, out, err);
 }
 
 static int dump(const para_graph *g, const para_profile *p, FILE *out, int fold, para_error *err)
@@ -533,7 +570,7 @@ static int dump(const para_graph *g, const para_profile *p, FILE *out, int fold,
         return para_fail(err, PARA_ERANGE, "fold is %d, expected a depth of scopes, or 0 to fold none", fold);
     PARA_TRY(para_outline_new(&o, g, fold == 0 ? 0 : PARA_OUTLINE_ALIKE, err));
     const int64_t *ns = p ? para_heat_add(&o, p) : NULL;
-    int status = p && !ns ? para_fail_memory(err, "drawing a graph") : draw(&o, p, ns, fold, out, err);
+    int status = p && !ns ? para_fail_memory(err, "drawing a graph") : draw(&o, p, ns, fold, true, out, err);
     para_outline_free(&o);
     return status < 0 ? status : para_dump_finish(out, "the dump", err);
 }

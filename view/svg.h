@@ -10,7 +10,7 @@
  * depth, and of equal ones the first. `open` has n_boxes elements. */
 void para_svg_open(const struct para_outline *o, int fold, bool *open);
 
-/* Draw an outline, its scopes folded to a depth. Returns 0 or PARA_ENOMEM. */
+/* Draw an outline, its scopes folded to a depth, its wires alone. Returns 0 or PARA_ENOMEM. */
 int para_svg_draw(const struct para_outline *o, int fold, FILE *out, para_error *err);
 
 /* What its style element holds. */

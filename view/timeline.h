@@ -81,7 +81,7 @@ void para_timeline_free(struct para_timeline *t);
 
 /* "RAW on layer.0.h, from layer.0.mlp", or shorter where the node is called like the value: a wait in words, visible
  * characters; NULL when memory runs out. */
-const char *para_wait_text(struct para_arena *arena, const para_profile *p, const struct para_wait *w);
+const char *para_wait_text(struct para_arena *arena, const para_graph *g, const struct para_wait *w);
 /* Why a gap is there, in words; NULL when memory runs out. */
 const char *para_gap_text(struct para_arena *arena, const para_profile *p, const struct para_gap *g);
 

@@ -142,11 +142,11 @@ int para_verdict_add(struct para_timeline *t)
     return t->summary ? 0 : -1;
 }
 
-const char *para_wait_text(struct para_arena *arena, const para_profile *p, const struct para_wait *w)
+const char *para_wait_text(struct para_arena *arena, const para_graph *g, const struct para_wait *w)
 {
     static const char *const kinds[] = {"RAW on", "WAR on", "WAW on", "after", "reuse of"};
-    const char *value = para_text_visible(arena, p->g->tensors[w->tensor]->name);
-    const char *node = para_text_visible(arena, p->g->nodes[w->from]->name);
+    const char *value = para_text_visible(arena, g->tensors[w->tensor]->name);
+    const char *node = para_text_visible(arena, g->nodes[w->from]->name);
     if (!value || !node)
         return NULL;
     bool own = strcmp(value, node) == 0; /* most results have their node's name */
@@ -160,7 +160,7 @@ const char *para_gap_text(struct para_arena *arena, const para_profile *p, const
         return NULL;
     switch (g->cause) {
     case PARA_GAP_WAIT:
-        wait = para_wait_text(arena, p, &p->waits[g->wait]);
+        wait = para_wait_text(arena, p->g, &p->waits[g->wait]);
         return wait ? para_arena_format(arena, "idle: %s waits: %s", next, wait) : NULL;
     case PARA_GAP_SUBMIT:
         return para_arena_format(arena, "idle: %s isn't submitted yet", next);
