@@ -132,7 +132,8 @@ const struct command command_dump = {
     .summary = "write a model's graph as text, DOT, SVG, HTML or JSON",
     .text =
         "Write the graph of a model, or a graph file, as written, or split and placed, its sums accumulating "
-        "in place, as it would run. The text has a line per "
+        "in place, as it would run. It is split only if --split says so, where plan and train split by a rule of their "
+        "own (--split auto). The text has a line per "
         "value and "
         "node and gives the reason for every value that a split left whole.\n\n"
         "The drawing, SVG, is one file for any browser. Of equal layers it shows the inside of one, and the parts that "

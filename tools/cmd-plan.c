@@ -171,8 +171,10 @@ const struct command command_plan = {
     .summary = "tell what a graph costs and what bounds its time, without running it",
     .text = "Plan a graph and print its tasks, memory, work, critical path and width. Times come from each node's "
             "operations and bytes at nominal rates, 60 GFLOP/s and 8 GB/s per worker; begins along the path are sums "
-            "of these. A model is split as train splits it (--split auto), a graph file no further than it is, unless "
-            "--split says otherwise.\n\n"
+            "of these. The path is the plan's, whose tasks hold one node or more and wait for memory that values "
+            "share; that "
+            "on a page is of nodes alone. A model is split as train splits it (--split auto), a graph file no further "
+            "than it is, unless --split says otherwise.\n\n"
             "JSON keys: splits, workers, tasks, edges, buffers, parameter_bytes, state_bytes, input_bytes, "
             "intermediate_bytes, "
             "intermediate_bytes_live (the most that is needed at once in program order), intermediate_bytes_unshared, "

@@ -155,7 +155,9 @@ const struct command command_view = {
     .text =
         "Write the graph of a model, or a graph file, as a page of its own, readable by nobody else, and open it with "
         "$BROWSER or, where there is a display, xdg-open. The page is that of dump --format html: it folds and "
-        "unfolds, searches, follows wires and tells what each node waits for; its key ? lists the others.\n\n"
+        "unfolds, searches, follows wires and tells what each node waits for; its key ? lists the others. The graph is "
+        "split "
+        "only if --split says so, where plan and train split by a rule of their own (--split auto).\n\n"
         "With --profile it shows a run too: a row per worker with its kernels and why it stood still between them, "
         "time as colour, the measured critical path, and what bounds the run.",
     .groups = view_groups,
