@@ -92,6 +92,7 @@ libcudaops_la_SOURCES += ops/clip.cu
 libcudaops_la_SOURCES += ops/cross-entropy.cu
 libcudaops_la_SOURCES += ops/dropout.cu
 libcudaops_la_SOURCES += ops/embedding.cu
+libcudaops_la_SOURCES += ops/few-rows.cu
 libcudaops_la_SOURCES += ops/fill.cu
 libcudaops_la_SOURCES += ops/gelu.cu
 libcudaops_la_SOURCES += ops/head-loss.cu

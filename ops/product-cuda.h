@@ -39,4 +39,9 @@ int para_multiply(const struct para_call *c, const struct para_operand *a, const
 int para_product_cuda(const struct para_call *c, void *y, bool add, const struct para_epilogue *e);
 size_t para_product_cuda_scratch(const para_node *n);
 
+/* Whether a product has so few rows that reading its weights is what takes time, and kernels for that can walk it; and
+ * these, which need no scratch. */
+bool para_has_few_rows(const para_node *n);
+int para_few_rows_cuda(const struct para_call *c, void *y, bool add);
+
 #endif
