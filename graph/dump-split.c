@@ -91,7 +91,8 @@ static int write_whole(const struct report *r)
     return status;
 }
 
-/* Parameter bytes in each part along an axis: a tile of part p begins where p parts end, larger ones first. */
+/* Parameter bytes in each part along an axis: a tile of part p begins where p parts end, larger ones first. What lacks
+ * the axis, or is left whole, is in none. */
 static int write_part_bytes(const struct report *r, const struct para_cut *c)
 {
     uint64_t uncut = 0, sum = 0;
@@ -101,8 +102,9 @@ static int write_part_bytes(const struct report *r, const struct para_cut *c)
     for (int id = 0; id < r->g->n_tensors; id++) {
         const para_tensor *t = r->g->tensors[id];
         int d = t->kind == PARA_PARAMETER ? para_shape_find(&t->shape, c->axis) : -1;
-        if (d >= 0) {
-            const struct para_extent *e = &t->shape.dim[d];
+        const struct para_extent *e = &t->shape.dim[d < 0 ? 0 : d];
+        bool cut = d >= 0 && (e->extent < e->whole || c->number == 1);
+        if (cut) {
             bytes[para_part_at(e->whole, c->number, e->begin)] += para_shape_bytes(&t->shape);
             sum += para_shape_bytes(&t->shape);
         } else if (t->kind == PARA_PARAMETER) {

@@ -2,6 +2,7 @@
 #include "graph/ir.h"
 
 #include "base/checked.h"
+#include "base/dtype.h"
 #include "base/fail.h"
 #include "base/grow.h"
 #include "graph/op.h"
@@ -98,7 +99,27 @@ int64_t para_shape_elements(const struct para_shape *s)
 
 size_t para_shape_bytes(const struct para_shape *s)
 {
-    return (size_t)para_shape_elements(s) * para_dtype_bytes(s->dtype);
+    return para_dtype_span(s->dtype, para_shape_elements(s));
+}
+
+bool para_shape_in_blocks(const struct para_shape *s, struct para_shape *blocks)
+{
+    int64_t block = para_dtype_block(s->dtype), behind = 1;
+    *blocks = *s;
+    for (int d = s->rank - 1; d >= 0 && block > 1; d--) {
+        struct para_extent *e = &blocks->dim[d];
+        *e = (struct para_extent){e->axis, e->extent * behind, e->begin * behind, e->whole * behind};
+        if (e->whole % block == 0) {
+            blocks->rank = d + 1;
+            bool on_borders = e->extent % block == 0 && e->begin % block == 0;
+            *e = (struct para_extent){e->axis, e->extent / block, e->begin / block, e->whole / block};
+            return on_borders;
+        }
+        if (e->extent != e->whole)
+            return false;
+        behind = e->whole;
+    }
+    return block == 1;
 }
 
 int64_t para_shape_whole_index(const struct para_shape *s, int64_t e)
@@ -227,13 +248,25 @@ void para_name_release(para_graph *g, const char *name)
         *number = (int)released;
 }
 
+static int check_blocks(para_graph *g, const char *name, const struct para_shape *shape)
+{
+    struct para_shape blocks;
+    char text[PARA_SHAPE_TEXT];
+    if (para_shape_in_blocks(shape, &blocks))
+        return 0;
+    para_graph_error(g, PARA_ESHAPE, "%s: %s, expected whole blocks of %d elements along the last axes", name,
+                     para_shape_text(shape, text), (int)para_dtype_block(shape->dtype));
+    return -1;
+}
+
 /* Copy a shape with the graph's own axis names, checking it. */
 static int adopt_shape(para_graph *g, const char *name, const struct para_shape *shape, struct para_shape *own)
 {
     *own = *shape;
     int64_t elements = 1;
-    if (shape->dtype < PARA_F32 || shape->dtype > PARA_I8) {
-        para_graph_error(g, PARA_ESHAPE, "%s: element type number %d, expected that of f32, f16, bf16, i32 or i8", name,
+    if (shape->dtype < PARA_F32 || shape->dtype > PARA_Q4_0) {
+        para_graph_error(g, PARA_ESHAPE,
+                         "%s: element type number %d, expected that of f32, f16, bf16, i32, i8, q8_0 or q4_0", name,
                          (int)shape->dtype);
         return -1;
     }
@@ -264,7 +297,7 @@ static int adopt_shape(para_graph *g, const char *name, const struct para_shape 
         if (!e->axis)
             return -1;
     }
-    return 0;
+    return check_blocks(g, name, shape);
 }
 
 para_tensor *para_tensor_add(para_graph *g, para_kind kind, const char *name, const struct para_shape *shape)

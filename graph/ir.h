@@ -97,6 +97,9 @@ struct para_graph {
 
 int64_t para_shape_elements(const struct para_shape *s);
 size_t para_shape_bytes(const struct para_shape *s);
+/* The same tile counted in blocks of its type: as many of the last dimensions are taken as one as hold whole blocks
+ * together. False if a border of the tile isn't one of blocks. */
+bool para_shape_in_blocks(const struct para_shape *s, struct para_shape *blocks);
 /* The index in the whole value of a tile's element e. */
 int64_t para_shape_whole_index(const struct para_shape *s, int64_t e);
 /* Index of the dimension called axis, or -1. */

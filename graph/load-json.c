@@ -54,7 +54,7 @@ static int load_dim(struct para_loader *l, const json_t *v, struct para_extent *
 
 static int load_shape(struct para_loader *l, const json_t *entry, struct para_shape *s)
 {
-    static const char *const dtypes[] = {"f32", "f16", "bf16", "i32", "i8", NULL};
+    static const char *const dtypes[] = {"f32", "f16", "bf16", "i32", "i8", "q8_0", "q4_0", NULL};
     json_t *dims;
     int dtype;
     l->field = "dtype";

@@ -46,9 +46,9 @@ struct para_cuda {
 };
 
 /* What a kernel gets. Buffers hold tiles, dense, last dimension fastest; their shapes stand in the node's
- * tensors: node->in[k]->shape. Kernels allocate nothing, read no clock, know no worker. Buffers are aligned to
- * 64 bytes. An updating output has the same address as the input it overwrites; another may have that of its op's
- * over[]; else outputs and inputs lie apart. */
+ * tensors: node->in[k]->shape. Tiles of types in blocks are whole blocks. Kernels allocate nothing, read no clock, know
+ * no worker. Buffers are aligned to 64 bytes. An updating output has the same address as the input it overwrites;
+ * another may have that of its op's over[]; else outputs and inputs lie apart. */
 struct para_call {
     const para_node *node;
     void *const *in;

@@ -3,11 +3,11 @@
 #include <limits.h>
 #include <string.h>
 
-enum { MAX_FORMS = 8, TYPES = PARA_I8 + 1, EXPECTED_TEXT = 64 };
+enum { MAX_FORMS = 8, TYPES = PARA_Q4_0 + 1, EXPECTED_TEXT = 64 };
 
 /* A set of element types, one bit each. */
 typedef unsigned type_set;
-enum { ANY_TYPE = (1 << TYPES) - 1 };
+enum { IN_BLOCKS = 1 << PARA_Q8_0 | 1 << PARA_Q4_0, ANY_TYPE = ((1 << TYPES) - 1) & ~IN_BLOCKS };
 
 /* One way to call an op: its text, and the types that its letters have been found to stand for. */
 struct form {

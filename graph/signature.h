@@ -4,7 +4,8 @@
  *
  *   "f32 f32 -> f32"                  two float32 inputs, a float32 output
  *   "f32 f32|bf16|i8 -> f32"          the second may be of any of three types
- *   "T -> T"                          one input of any type; a capital letter is one type wherever it stands
+ *   "T -> T"                          one input of any type but those in blocks (q8_0, q4_0), which are always named;
+ *                                     a capital letter is one type wherever it stands
  *   "T:f32|i32 T -> T"                two alike, float32 or int32
  *   "f32... -> f32"                   one or more float32 inputs
  *   "-> i32; i32 -> i32"              none, or one: the first form that fits holds

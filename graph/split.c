@@ -4,6 +4,7 @@
  * once per part; outputs that the axis reduces are combined in part order. Where an op needs a value whole that
  * exists in tiles, a gather is made, and a tile where it is the other way round, once per value, when first used.
  * Source: GSPMD (Xu et al., 2021), section 3. */
+#include "base/dtype.h"
 #include "base/fail.h"
 #include "graph/cuts.h"
 #include "graph/op.h"
@@ -95,13 +96,39 @@ static para_tensor *tile_of(struct split *s, const para_tensor *old, int p)
     return tile ? tile[p] : NULL;
 }
 
+/* Note why this split leaves a value whole, after the reasons of the splits before. */
+static int note_whole(struct split *s, para_tensor *t, const char *before, const char *why)
+{
+    t->why_whole =
+        para_arena_format(&s->pass.to->arena, "%s%s%s: %s", before ? before : "", before ? "; " : "", s->axis, why);
+    return t->why_whole ? 0 : PARA_ENOMEM;
+}
+
+static const char cuts_blocks[] = "a border of its parts lies within a block";
+
+/* Whether the parts of a value that has the axis can be tiles: of one in blocks, whole blocks. */
+static bool has_tiles(const struct split *s, const para_tensor *old)
+{
+    bool fits = true;
+    for (int p = 0; p < s->parts && fits && para_dtype_blocks(old->shape.dtype); p++) {
+        struct para_shape tile = part_shape(s, &old->shape, p), blocks;
+        fits = para_shape_in_blocks(&tile, &blocks);
+    }
+    return fits;
+}
+
+static int copy_source(struct split *s, const para_tensor *old)
+{
+    para_tensor *copy = para_rewrite_add_value(&s->pass, old, NULL, old->name, &old->shape);
+    s->pass.value[old->id] = copy;
+    return !copy ? PARA_ENOMEM : has_axis(s, old) ? note_whole(s, copy, old->why_whole, cuts_blocks) : 0;
+}
+
 /* Inputs, parameters and states with the axis become tiles, each with storage of its own. */
 static int split_source(struct split *s, const para_tensor *old)
 {
-    if (!has_axis(s, old)) {
-        s->pass.value[old->id] = para_rewrite_add_value(&s->pass, old, NULL, old->name, &old->shape);
-        return s->pass.value[old->id] ? 0 : PARA_ENOMEM;
-    }
+    if (!has_axis(s, old) || !has_tiles(s, old))
+        return copy_source(s, old);
     para_tensor **tile = tiles_of(s, old);
     for (int p = 0; p < s->parts; p++) {
         struct para_shape shape = part_shape(s, &old->shape, p);
@@ -124,14 +151,18 @@ static bool follows(const struct split *s, const para_node *n, int in)
     return has_axis(s, n->in[in]) && (!n->op->follows || n->op->follows(n, s->axis, in));
 }
 
-/* Whether a node is made once per part: it loops over the axis, and no result of it needs the axis whole. If one does,
- * *why_whole says why; else it is NULL. */
+/* Whether a node is made once per part: it loops over the axis, and no result of it needs the axis whole, nor has an
+ * operand to stay so. If one does, *why_whole says why; else it is NULL. */
 static bool loops(const struct split *s, const para_node *n, const char **why_whole)
 {
     bool any = false;
     *why_whole = NULL;
-    for (int i = 0; i < n->n_in; i++)
-        any = any || follows(s, n, i);
+    for (int i = 0; i < n->n_in; i++) {
+        bool loop = follows(s, n, i);
+        any = any || loop;
+        if (loop && !has_tiles(s, n->in[i]))
+            *why_whole = cuts_blocks;
+    }
     for (int k = 0; k < n->n_out; k++) {
         const char *why;
         enum para_role role = role_of(s, n, k, &why);
@@ -140,14 +171,6 @@ static bool loops(const struct split *s, const para_node *n, const char **why_wh
             *why_whole = why;
     }
     return any && !*why_whole;
-}
-
-/* Note why this split leaves a value whole, after the reasons of the splits before. */
-static int note_whole(struct split *s, para_tensor *t, const char *before, const char *why)
-{
-    t->why_whole =
-        para_arena_format(&s->pass.to->arena, "%s%s%s: %s", before ? before : "", before ? "; " : "", s->axis, why);
-    return t->why_whole ? 0 : PARA_ENOMEM;
 }
 
 /* Let a node wait for what the old one waits for. Part p waits for part p of a node that is cut too; a node made once

@@ -174,7 +174,7 @@ static int check_source(const para_tensor *t, para_error *err)
         return para_fail(err, PARA_ESHAPE, "\"%s\" is %s, expected %s", t->name, para_dtype_name(t->shape.dtype),
                          t->kind == PARA_STATE  ? "a state to be f32, bf16 or i32"
                          : t->kind == PARA_COPY ? "a copy of a parameter to be bf16"
-                                                : "a parameter to be f32, bf16 or i8");
+                                                : "a parameter to be f32, bf16, i8, q8_0 or q4_0");
     if (!fill || !(t->init.mean >= INT32_MIN && t->init.mean <= INT32_MAX))
         return para_fail(err, PARA_EINVAL, "\"%s\" is i32, expected a fill with an int32 as its initial value",
                          t->name);

@@ -58,10 +58,10 @@ static int save_values(const char *folder, const char *name, const struct para_f
     for (int i = 0; status == 0 && i < values.count; i++) {
         entries[i] = values.items[i].expected;
         entries[i].name = values.items[i].name;
-        if (entries[i].dtype == PARA_I8)
+        if (entries[i].dtype == PARA_I8 || para_dtype_blocks(entries[i].dtype))
             status =
-                para_fail(err, PARA_ESUPPORT, "%s: parameter \"%s\" is i8, expected weights of f32 or bf16 to save",
-                          path, values.items[i].base);
+                para_fail(err, PARA_ESUPPORT, "%s: parameter \"%s\" is %s, expected weights of f32 or bf16 to save",
+                          path, values.items[i].base, para_dtype_name(entries[i].dtype));
     }
     struct source source = {&values, s, finite};
     if (status == 0)
@@ -266,14 +266,19 @@ static int part_match(struct part *p, const struct para_family *family, const pa
 static int set_converted(para_session *s, const struct para_value *v, para_error *err)
 {
     const para_entry *e = &v->found->entry;
-    size_t count = v->expected.bytes / para_dtype_bytes(v->expected.dtype);
-    if (e->dtype == PARA_F32 && (uintptr_t)e->data % _Alignof(float) == 0)
-        return para_session_set_weight(s, v->base, e->data, (int64_t)count, err);
-    float *converted = malloc(count * sizeof *converted);
-    if (!converted)
-        return para_fail_memory(err, v->found->path);
-    para_weight_convert(converted, v->found, (int64_t)count);
-    int status = para_session_set_weight(s, v->base, converted, (int64_t)count, err);
+    size_t bytes = (size_t)v->elements * sizeof(float);
+    if (e->dtype == PARA_F32 && (uintptr_t)e->data % _Alignof(float) == 0 && v->in_order)
+        return para_session_set_weight(s, v->base, e->data, v->elements, err);
+    float *converted = malloc(bytes), *ordered = v->in_order ? converted : malloc(bytes);
+    int status = converted && ordered ? 0 : para_fail_memory(err, v->found->path);
+    if (status == 0) {
+        para_weight_convert(converted, v->found, v->elements);
+        if (!v->in_order)
+            para_value_put_in_order(v, converted, ordered);
+        status = para_session_set_weight(s, v->base, ordered, v->elements, err);
+    }
+    if (ordered != converted)
+        free(ordered);
     free(converted);
     return status;
 }

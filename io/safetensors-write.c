@@ -2,6 +2,7 @@
 #include "io/safetensors.h"
 
 #include "base/checked.h"
+#include "base/dtype.h"
 #include "base/fail.h"
 #include "io/file.h"
 
@@ -47,6 +48,9 @@ static int check_entry(const char *path, const para_entry *e, para_error *err)
     if (e->rank < 0 || e->rank > 8)
         return para_fail(err, PARA_EINVAL, "%s: tensor \"%s\" has %d dimensions, expected 0 to 8", path, e->name,
                          e->rank);
+    if (para_dtype_blocks(e->dtype))
+        return para_fail(err, PARA_EINVAL, "%s: tensor \"%s\" is %s, which the format lacks", path, e->name,
+                         para_dtype_name(e->dtype));
     if (!para_safetensors_bytes(e->shape, e->rank, para_dtype_bytes(e->dtype), &bytes) || bytes != e->bytes)
         return para_fail(err, PARA_EINVAL, "%s: tensor \"%s\" has %zu bytes, which isn't the size of %s %s", path,
                          e->name, e->bytes, para_dtype_name(e->dtype), para_shape_list(e->shape, e->rank, shape));

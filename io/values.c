@@ -57,21 +57,79 @@ static void tell_axes(char out[PARA_AXES_BYTES], const char *layout)
         snprintf(out + used, (size_t)(PARA_AXES_BYTES - used), ")");
 }
 
-/* The value's type and shape in the file: an axis joins the one before it if '*' stands between them. */
-static void file_shape(para_entry *e, const para_tensor *t, const char *layout)
+/* Whether a word of a layout is this. */
+static bool is_word(const char *word, const char *axis)
 {
-    e->dtype = para_tensor_dtype(t);
-    e->bytes = para_dtype_bytes(e->dtype);
-    for (int i = 0; i < para_tensor_rank(t); i++) {
-        int64_t whole = para_tensor_whole(t, i);
-        bool joins = i > 0 && *layout == '*';
-        if (joins)
-            e->shape[e->rank - 1] *= whole;
+    size_t length = strcspn(word, " *");
+    return strlen(axis) == length && strncmp(word, axis, length) == 0;
+}
+
+static const char *next_word(const char *word)
+{
+    word += strcspn(word, " *");
+    return word + (*word != '\0');
+}
+
+static bool is_named(const char *layout, const char *axis)
+{
+    for (; *layout; layout = next_word(layout))
+        if (is_word(layout, axis))
+            return true;
+    return false;
+}
+
+/* The value's dimension that a word stands for: the one that it names, or else the one that no word does. */
+static int dimension_of(const para_tensor *t, const char *layout, const char *word)
+{
+    int unnamed = 0;
+    for (int d = 0; d < para_tensor_rank(t); d++) {
+        const char *axis = para_tensor_dim(t, d).axis;
+        if (is_word(word, axis))
+            return d;
+        if (!is_named(layout, axis))
+            unnamed = d;
+    }
+    return unnamed;
+}
+
+/* The value's type and shape in the file: an axis joins the one before it if '*' stands between them. Without a layout
+ * (NULL) each is one. */
+static void file_shape(struct para_value *v, const para_tensor *t, const char *layout)
+{
+    para_entry *e = &v->expected;
+    int64_t stride[PARA_MAX_RANK];
+    const char *word = layout ? layout : "";
+    v->rank = para_tensor_rank(t);
+    v->elements = 1;
+    v->in_order = true;
+    for (int d = v->rank - 1; d >= 0; v->elements *= para_tensor_whole(t, d--))
+        stride[d] = v->elements;
+    for (int i = 0; i < v->rank; i++, word = next_word(word)) {
+        int d = layout ? dimension_of(t, layout, word) : i;
+        v->extent[i] = para_tensor_whole(t, d);
+        v->stride[i] = stride[d];
+        v->in_order = v->in_order && d == i;
+        if (layout && i > 0 && word[-1] == '*')
+            e->shape[e->rank - 1] *= v->extent[i];
         else
-            e->shape[e->rank++] = whole;
-        e->bytes *= (size_t)whole;
-        layout += i > 0 && *layout;
-        layout += strcspn(layout, " *");
+            e->shape[e->rank++] = v->extent[i];
+    }
+    e->dtype = para_tensor_dtype(t);
+    e->bytes = para_dtype_span(e->dtype, v->elements);
+}
+
+void para_value_put_in_order(const struct para_value *v, const float *file, float *value)
+{
+    int64_t at[PARA_MAX_RANK] = {0}, to = 0;
+    for (int64_t e = 0; e < v->elements; e++) {
+        value[to] = file[e];
+        for (int i = v->rank - 1; i >= 0; i--) {
+            to += v->stride[i];
+            if (++at[i] < v->extent[i])
+                break;
+            to -= v->stride[i] * v->extent[i];
+            at[i] = 0;
+        }
     }
 }
 
@@ -86,14 +144,11 @@ static int add_value(struct para_values *values, struct para_strmap *seen, const
         return para_fail_memory(err, base);
     v->base = base;
     const struct para_name *row = NULL;
-    char layout[PARA_AXES_BYTES];
+    char plain[PARA_AXES_BYTES];
     PARA_TRY(file_name(v, family, para_tensor_kind(t), &row, err));
-    if (row && row->layout)
-        snprintf(layout, sizeof layout, "%s", row->layout);
-    else
-        plain_layout(layout, t);
-    file_shape(&v->expected, t, layout);
-    tell_axes(v->axes, layout);
+    file_shape(v, t, row ? row->layout : NULL);
+    plain_layout(plain, t);
+    tell_axes(v->axes, row && row->layout ? row->layout : plain);
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /* The values of a graph that a checkpoint keeps, and their places in its files.
  *
- * Values are named by the graph as written, so files don't depend on splits. A file's tensor holds the same elements in
- * the same order as the value; the axes that it sees as one dimension are merged. */
+ * Values are named by the graph as written, so files don't depend on splits. A file's tensor holds the same elements as
+ * the value; the axes that it sees as one dimension are merged. Their order is the same, too, but for values in blocks,
+ * which have what products contract last. */
 #ifndef PARA_IO_VALUES_H
 #define PARA_IO_VALUES_H
 
@@ -15,6 +16,11 @@ struct para_value {
     char name[PARA_NAME_BYTES]; /* in files */
     char axes[PARA_AXES_BYTES]; /* "(embd, 3 x heads x head_dim)" */
     para_entry expected;        /* as it is written; name and data not set */
+    int64_t elements;
+    int rank;                      /* of the value */
+    int64_t extent[PARA_MAX_RANK]; /* of its axes in the file's order */
+    int64_t stride[PARA_MAX_RANK]; /* and the steps along them in the value */
+    bool in_order;                 /* these are one order */
     const struct para_weight *found;
 };
 
@@ -27,5 +33,8 @@ struct para_values {
  * from the values that a file holds, are left out. The caller frees items. */
 int para_values_list(struct para_values *out, const para_graph *g, const struct para_family *family, para_kind kind,
                      para_error *err);
+
+/* Put the elements of a file's tensor in the order of the value. */
+void para_value_put_in_order(const struct para_value *v, const float *file, float *value);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <paragraph/types.h>
 
-/* y (N) = w (N), which is float32, bfloat16 or int8. */
-void para_convert(int64_t n, para_dtype dtype, const void *w, float *y);
+/* y (N) = elements `first` to `first` + N - 1 of w, which may begin and end within a block. */
+void para_convert(int64_t n, para_dtype dtype, const void *w, int64_t first, float *y);
 
 #endif

@@ -54,7 +54,7 @@ static void add_rest(const struct group *g, para_dtype dtype, int64_t rows, int6
     float row[4 * PARA_LANES];
     int64_t first = g->columns / (PARA_LANES * para_planes(dtype)) * (PARA_LANES * para_planes(dtype));
     for (int64_t j = 0; j < depth && first < g->columns; j++) {
-        para_convert(g->columns - first, dtype, g->w + j * g->ld + (size_t)first * para_dtype_bytes(dtype), row);
+        para_convert(g->columns - first, dtype, g->w + j * g->ld, first, row);
         for (int64_t i = 0; i < rows; i++)
             for (int64_t e = first; e < g->columns; e++)
                 g->y[i * g->ldy + e] += g->x[i * g->ldx + j] * row[e - first];

@@ -62,7 +62,7 @@ struct part {
 static void load_rest(const struct group *g, para_dtype dtype, int64_t count, float rest[GROUP][4 * PARA_LANES])
 {
     for (int j = 0; j < GROUP && count > 0; j++)
-        para_convert(count, dtype, g->w[j] + (size_t)g->elements * para_dtype_bytes(dtype), rest[j]);
+        para_convert(count, dtype, g->w[j], g->elements, rest[j]);
 }
 
 /* How many rows are done together where so many are left. */

@@ -46,8 +46,9 @@ struct para_field {
 struct para_name {
     const char *graph; /* NULL ends a list */
     const char *file;
-    const char *layout; /* the file's dimensions by the value's axes, for example "embd 3*heads*head_dim": axes that '*'
-                           joins are one dimension there, and an axis may be told by its extent; NULL: one each */
+    const char *layout; /* the file's dimensions by the value's axes, which may lie in another order, for example
+                           "embd 3*heads*head_dim": axes that '*' joins are one dimension there, and an axis that isn't
+                           named may be told by its extent; NULL: one each, in the value's order */
 };
 
 /* A tensor that files may have and graphs don't. */

@@ -28,6 +28,20 @@ static bool sizes_fit(const para_gpt2 *m)
            para_mul_i64(width, m->context, &tables);
 }
 
+/* Rows of matrices, which products contract, are whole blocks. */
+static int check_weights(const para_gpt2 *model, para_error *err)
+{
+    int64_t block = para_dtype_block(model->weights);
+    const char *type = para_dtype_name(model->weights);
+    if (!para_dtype_weighs(model->weights))
+        return para_fail(err, PARA_EINVAL, "gpt2: weights are %s, expected f32, bf16, i8, q8_0 or q4_0", type);
+    if (model->embd % block != 0 || model->ff % block != 0)
+        return para_fail(err, PARA_ERANGE,
+                         "gpt2: embd is %lld and ff %lld, expected multiples of %lld for weights of %s",
+                         (long long)model->embd, (long long)model->ff, (long long)block, type);
+    return 0;
+}
+
 int para_gpt2_check(const para_gpt2 *model, para_error *err)
 {
     const struct {
@@ -62,10 +76,7 @@ int para_gpt2_check(const para_gpt2 *model, para_error *err)
     if (!(model->norm_eps > 0 && model->norm_eps < 1))
         return para_fail(err, PARA_ERANGE, "gpt2: norm_eps is %g, expected more than 0 and less than 1",
                          model->norm_eps);
-    if (!para_dtype_weighs(model->weights))
-        return para_fail(err, PARA_EINVAL, "gpt2: weights are %s, expected f32, bf16 or i8",
-                         para_dtype_name(model->weights));
-    return 0;
+    return check_weights(model, err);
 }
 
 struct build {
@@ -106,11 +117,26 @@ static para_tensor *scaled_by(const struct build *b, para_tensor *x, para_tensor
     return scale ? para_mul(b->g, x, scale) : x;
 }
 
-/* y = x w + b; w has `dims`, of which the first `contracted` are those of x named in `contract`. */
+/* `dims` with the first `contracted` of them last. */
+static const para_dim *turned(const para_dim *dims, int contracted, para_dim to[PARA_MAX_RANK + 1])
+{
+    int rank = 0;
+    while (dims[rank].axis)
+        rank++;
+    for (int d = 0; d < rank; d++)
+        to[d] = dims[(d + contracted) % rank];
+    to[rank] = (para_dim){0};
+    return to;
+}
+
+/* y = x w + b; w has `dims`, of which the first `contracted` are those of x named in `contract`; in blocks it has these
+ * last. */
 static para_tensor *linear(const struct build *b, para_tensor *x, const char *name, const char *contract,
                            int contracted, const para_dim *dims, double spread)
 {
-    para_tensor *scale, *w = matrix(b, name, ".weight", dims, dims + contracted, spread, &scale);
+    para_dim room[PARA_MAX_RANK + 1];
+    const para_dim *laid = para_dtype_blocks(b->m->weights) ? turned(dims, contracted, room) : dims;
+    para_tensor *scale, *w = matrix(b, name, ".weight", laid, dims + contracted, spread, &scale);
     para_tensor *bias = param(b, name, ".bias", dims + contracted, 0, 0);
     char product[64];
     snprintf(product, sizeof product, "%s.matmul", name);
@@ -409,7 +435,7 @@ static void complete(void *config)
     m->ff = m->ff ? m->ff : 4 * m->embd; /* as transformers has it */
 }
 
-/* GPT2LMHeadModel's, whose order of elements is the graph's. */
+/* GPT2LMHeadModel's. */
 static const struct para_name names[] = {
     {"wte", "transformer.wte.weight", NULL},
     {"wpe", "transformer.wpe.weight", NULL},
@@ -421,9 +447,9 @@ static const struct para_name names[] = {
     {"layer.*.attn.proj.bias", "transformer.h.*.attn.c_proj.bias", NULL},
     {"layer.*.ln_2.weight", "transformer.h.*.ln_2.weight", NULL},
     {"layer.*.ln_2.bias", "transformer.h.*.ln_2.bias", NULL},
-    {"layer.*.mlp.fc.weight", "transformer.h.*.mlp.c_fc.weight", NULL},
+    {"layer.*.mlp.fc.weight", "transformer.h.*.mlp.c_fc.weight", "embd ff"},
     {"layer.*.mlp.fc.bias", "transformer.h.*.mlp.c_fc.bias", NULL},
-    {"layer.*.mlp.proj.weight", "transformer.h.*.mlp.c_proj.weight", NULL},
+    {"layer.*.mlp.proj.weight", "transformer.h.*.mlp.c_proj.weight", "ff embd"},
     {"layer.*.mlp.proj.bias", "transformer.h.*.mlp.c_proj.bias", NULL},
     {"ln_f.weight", "transformer.ln_f.weight", NULL},
     {"ln_f.bias", "transformer.ln_f.bias", NULL},

@@ -1,9 +1,10 @@
 /* embedding: y = table[ids], rows of the table by number.
  *   table (axis, rest), ids (I) -> y (I, rest), where I and rest are any axes
- * A table of bfloat16 or int8 gives its values as float32.
+ * A table of fewer bits gives its values as float32; of a type in blocks a row is whole blocks.
  * I and rest are parallel. Parts of the table's axis each give the rows that they hold, 0 for others, and add up. */
 #include <paragraph/ops.h>
 
+#include "base/dtype.h"
 #include "kernels/convert.h"
 #include "ops/need.h"
 #include "ops/table.h"
@@ -27,8 +28,12 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
                              ids->dim[i].axis);
         para_shape_append(&out[0], ids->dim[i].axis, ids->dim[i].whole);
     }
-    for (int i = 1; i < table->rank; i++)
+    int64_t width = 1, block = para_dtype_block(table->dtype);
+    for (int i = 1; i < table->rank; width *= table->dim[i++].whole)
         para_shape_append(&out[0], table->dim[i].axis, table->dim[i].whole);
+    if (width % block != 0)
+        return para_fail(err, PARA_ESHAPE, "the table is %s, expected rows of a multiple of %d elements",
+                         para_shape_text(table, text), (int)block);
     return 0;
 }
 
@@ -49,9 +54,8 @@ static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para
 static void cost(const para_node *n, struct para_cost *c)
 {
     c->flops = 0;
-    size_t element = para_dtype_bytes(n->in[0]->shape.dtype) + para_dtype_bytes(n->out[0]->shape.dtype);
-    c->bytes =
-        (double)para_shape_elements(&n->out[0]->shape) * (double)element + (double)para_shape_bytes(&n->in[1]->shape);
+    size_t rows = para_dtype_span(n->in[0]->shape.dtype, para_shape_elements(&n->out[0]->shape));
+    c->bytes = (double)(rows + para_shape_bytes(&n->out[0]->shape) + para_shape_bytes(&n->in[1]->shape));
 }
 
 /* The axis that ids number: the first of the table, which embedding reads and its gradient writes. */
@@ -89,16 +93,16 @@ static int cpu(const struct para_call *c)
     char *y = c->out[0];
     para_dtype to = c->node->out[0]->shape.dtype;
     int64_t count = para_shape_elements(&c->node->in[1]->shape), width = para_shape_elements(table) / dim->extent;
-    size_t row_bytes = (size_t)width * para_dtype_bytes(table->dtype), y_bytes = (size_t)width * para_dtype_bytes(to);
+    size_t y_bytes = para_dtype_span(to, width);
     PARA_TRY(check_ids(c, ids, count));
     for (int64_t p = 0; p < count; p++, y += y_bytes) {
         int64_t row = ids[p] - dim->begin;
         if (row < 0 || row >= dim->extent)
             memset(y, 0, y_bytes);
         else if (to == PARA_F32)
-            para_convert(width, table->dtype, rows + (size_t)row * row_bytes, (float *)(void *)y);
+            para_convert(width, table->dtype, rows, row * width, (float *)(void *)y);
         else
-            memcpy(y, rows + (size_t)row * row_bytes, y_bytes);
+            memcpy(y, rows + (size_t)row * y_bytes, y_bytes);
     }
     return 0;
 }
@@ -106,7 +110,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_embedding = {
     .name = "embedding",
     .attrs = {{"axis", PARA_ATTR_STRING}},
-    .types = "f32|bf16|i8 i32 -> f32",
+    .types = "f32|bf16|i8|q8_0|q4_0 i32 -> f32",
     .narrow = &para_op_embedding_bf16,
     .infer = infer,
     .role = role,

@@ -4,10 +4,10 @@
  * y's axes come in that order, within batch and M as in a, within N as in b, unless `order` lists them all.
  * M, N and batch are parallel; parts of K give partial sums.
  *
- * b may be of fewer bits than float32: weights, converted as they are read. A few rows by a matrix go through
- * kernels/skinny.h; for more, the weights become float32 in scratch, some columns at a time. Where all is float32 and
- * rows are many, kernels/provider.h says who computes. a may be bfloat16 if b is; it becomes float32 in scratch. Sums
- * are float32, and matmul_bf16 rounds them once.
+ * b may be of fewer bits than float32: weights, converted as they are read, of types in blocks with K last. A few rows
+ * by a matrix go through kernels/skinny.h and skinny-blocks.h; for more, the weights become float32 in scratch, some
+ * columns at a time. Where all is float32 and rows are many, kernels/provider.h says who computes. a may be bfloat16 if
+ * b is; it becomes float32 in scratch. Sums are float32, and matmul_bf16 rounds them once.
  *
  * The groups may lie in memory in any order. Where a matrix's two groups can each be walked with one stride, and one
  * of these is 1, the product reads or writes it in place; else it goes through a packed copy in scratch. */
@@ -18,6 +18,7 @@
 #include "kernels/convert.h"
 #include "kernels/gemm.h"
 #include "kernels/provider.h"
+#include "kernels/skinny-blocks.h"
 #include "kernels/skinny.h"
 #include "ops/dims.h"
 #include "ops/need.h"
@@ -81,6 +82,20 @@ static int put_in_order(struct para_shape *y, const char *order, para_error *err
     return 0;
 }
 
+/* What is contracted must be b's last axes, and hold whole blocks. */
+static int check_blocks(const struct para_shape *b, const char *contract, para_error *err)
+{
+    int64_t block = para_dtype_block(b->dtype), length = 1;
+    char text[PARA_SHAPE_TEXT];
+    int d = b->rank;
+    while (d > 0 && para_word_in(b->dim[d - 1].axis, contract))
+        length *= b->dim[--d].whole;
+    if (block == 1 || (b->rank - d == count_words(contract) && length % block == 0))
+        return 0;
+    return para_fail(err, PARA_ESHAPE, "the second operand is %s, expected \"%s\" last, a multiple of %d elements",
+                     para_shape_text(b, text), contract, (int)block);
+}
+
 static int check_range(const struct para_shape *y, para_error *err)
 {
     int64_t elements = 1;
@@ -97,6 +112,7 @@ int para_product_infer(const para_node *n, struct para_shape out[], para_error *
         return para_fail(err, PARA_ESHAPE, "the product has more than %d axes", PARA_MAX_RANK);
     if (n->attr[1].s[0])
         PARA_TRY(put_in_order(&out[0], n->attr[1].s, err));
+    PARA_TRY(check_blocks(&n->in[1]->shape, n->attr[0].s, err));
     return check_range(&out[0], err);
 }
 
@@ -209,11 +225,10 @@ static void pack(const struct para_product *p, int k, para_dtype dtype, const vo
 {
     struct runs r = runs_of(p, k);
     int64_t piece = r.stride == 1 ? r.length : 1;
-    size_t element = para_dtype_bytes(dtype);
     for (int64_t i = 0; i < r.count; i++) {
-        const char *from = (const char *)own + (size_t)run_start(p, k, i * r.length) * element;
+        int64_t from = run_start(p, k, i * r.length);
         for (int64_t e = 0; e < r.length; e += piece)
-            para_convert(piece, dtype, from + (size_t)(e * r.stride) * element, packed + i * r.length + e);
+            para_convert(piece, dtype, own, from + e * r.stride, packed + i * r.length + e);
     }
 }
 
@@ -260,6 +275,18 @@ static size_t converted_bytes(const struct para_product *p)
     return ((size_t)(p->group[PARA_INNER].total * converted_columns(p)) * sizeof(float) + 63) / 64 * 64;
 }
 
+static bool has_few_rows(const struct para_product *p)
+{
+    return p->group[PARA_ROWS].total <= PARA_SKINNY_ROWS;
+}
+
+/* What few rows by weights in blocks need. */
+static size_t few_bytes(const struct para_product *p)
+{
+    bool few = has_few_rows(p) && para_dtype_blocks(p->weights);
+    return few ? para_skinny_blocks_scratch(p->group[PARA_ROWS].total, p->group[PARA_INNER].total) : 0;
+}
+
 static size_t scratch(const para_node *n)
 {
     struct para_product p;
@@ -267,7 +294,7 @@ static size_t scratch(const para_node *n)
     int64_t rows = p.group[p.matrix[PARA_Y].transposed ? PARA_COLS : PARA_ROWS].total;
     int64_t cols = p.group[p.matrix[PARA_Y].transposed ? PARA_ROWS : PARA_COLS].total;
     return packed_bytes(&p, PARA_A) + packed_bytes(&p, PARA_B) + packed_bytes(&p, PARA_Y) + converted_bytes(&p) +
-           para_gemm_scratch(rows, cols, p.group[PARA_INNER].total);
+           para_gemm_scratch(rows, cols, p.group[PARA_INNER].total) + few_bytes(&p);
 }
 
 static struct para_gemm_operand gemm_operand(const struct para_matrix *m, bool transpose, const float *at)
@@ -294,32 +321,33 @@ static struct para_gemm gemm_of(const struct para_product *p, const float *a, co
 }
 
 /* The same with a few rows, which read b once. */
-static void multiply_few(const struct para_product *p, const float *a, const void *b, float *y)
+static void multiply_few(const struct para_product *p, const float *a, const void *b, float *y, void *scratch)
 {
     const struct para_matrix *mb = &p->matrix[PARA_B];
     struct para_weights_matrix w = {p->weights, p->group[PARA_COLS].total, p->group[PARA_INNER].total, mb->ld, b};
     int64_t rows = p->group[PARA_ROWS].total, lda = p->matrix[PARA_A].ld, ldy = p->matrix[PARA_Y].ld;
-    if (mb->transposed)
+    if (para_dtype_blocks(p->weights))
+        para_skinny_blocks(&w, rows, a, lda, y, ldy, scratch);
+    else if (mb->transposed)
         para_skinny_transposed(&w, rows, a, lda, y, ldy);
     else
         para_skinny_rows(&w, rows, a, lda, y, ldy);
 }
 
 /* The same with weights of fewer bits, some columns at a time in scratch. */
-static void multiply_converted(const struct para_product *p, const float *a, const char *b, float *y, bool add,
+static void multiply_converted(const struct para_product *p, const float *a, const void *b, float *y, bool add,
                                char *scratch)
 {
     float *converted = (float *)(void *)scratch;
     const struct para_matrix *mb = &p->matrix[PARA_B], *my = &p->matrix[PARA_Y];
     int64_t all = p->group[PARA_COLS].total, inner = p->group[PARA_INNER].total, most = converted_columns(p);
-    size_t element = para_dtype_bytes(p->weights);
     struct para_product part = *p;
     for (int64_t first = 0; first < all; first += most) {
         int64_t cols = all - first < most ? all - first : most;
         int64_t lines = mb->transposed ? cols : inner, length = mb->transposed ? inner : cols;
-        const char *from = b + (size_t)(first * (mb->transposed ? mb->ld : 1)) * element;
+        int64_t from = first * (mb->transposed ? mb->ld : 1);
         for (int64_t i = 0; i < lines; i++)
-            para_convert(length, p->weights, from + (size_t)(i * mb->ld) * element, converted + i * length);
+            para_convert(length, p->weights, b, from + i * mb->ld, converted + i * length);
         part.group[PARA_COLS].total = cols;
         part.matrix[PARA_B].ld = length;
         float *to = y + first * (my->transposed ? my->ld : 1);
@@ -335,18 +363,13 @@ static int64_t matrix_start(const struct para_product *p, int k, int64_t element
                                : para_group_offset(&p->group[PARA_BATCH], k, element);
 }
 
-static bool has_few_rows(const struct para_product *p)
-{
-    return p->group[PARA_ROWS].total <= PARA_SKINNY_ROWS;
-}
-
 /* One element of the batch; scratch has room for converted columns, then for the product. */
 static void multiply_one(const struct para_product *p, const struct para_provider *by, const float *a, const void *b,
                          float *y, bool add, char *scratch)
 {
     bool few = has_few_rows(p) && !p->matrix[PARA_A].transposed && !p->matrix[PARA_Y].transposed;
     if (few && !add) {
-        multiply_few(p, a, b, y);
+        multiply_few(p, a, b, y, scratch);
     } else if (p->weights != PARA_F32) {
         multiply_converted(p, a, b, y, add, scratch);
     } else {
@@ -377,7 +400,7 @@ static int product(const struct para_call *c, bool add)
     free_scratch += packed_bytes(&p, PARA_Y);
     for (int64_t e = 0; e < p.group[PARA_BATCH].total; e++)
         multiply_one(&p, by, a + matrix_start(&p, PARA_A, e),
-                     (const char *)operand[PARA_B] + (size_t)matrix_start(&p, PARA_B, e) * para_dtype_bytes(p.weights),
+                     (const char *)operand[PARA_B] + para_dtype_span(p.weights, matrix_start(&p, PARA_B, e)),
                      y + matrix_start(&p, PARA_Y, e), add && !p.matrix[PARA_Y].packed, free_scratch);
     if (c->node->out[0]->shape.dtype == PARA_BF16)
         round_packed(&p, PARA_Y, y, c->out[0]);
@@ -394,7 +417,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_matmul = {
     .name = "matmul",
     .attrs = {{"contract", PARA_ATTR_STRING}, {"order", PARA_ATTR_STRING}},
-    .types = "f32 f32|bf16|i8 -> f32; bf16 bf16 -> f32",
+    .types = "f32 f32|bf16|i8|q8_0|q4_0 -> f32; bf16 bf16 -> f32",
     .narrow = &para_op_matmul_bf16,
     .infer = para_product_infer,
     .role = role,
@@ -445,7 +468,7 @@ static int add_cpu(const struct para_call *c)
 const struct para_op para_op_matmul_add = {
     .name = "matmul_add",
     .attrs = {{"contract", PARA_ATTR_STRING}, {"order", PARA_ATTR_STRING}},
-    .types = "f32 f32|bf16|i8 f32 -> f32; bf16 bf16 f32 -> f32",
+    .types = "f32 f32|bf16|i8|q8_0|q4_0 f32 -> f32; bf16 bf16 f32 -> f32",
     .infer = add_infer,
     .role = role,
     .cost = para_product_cost,

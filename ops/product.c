@@ -1,5 +1,6 @@
 #include "ops/product.h"
 
+#include "base/dtype.h"
 #include "kernels/convert.h"
 
 void para_group_add(struct para_group *g, const struct para_shape *const s[3], const struct para_extent *dim)
@@ -32,12 +33,14 @@ static struct para_matrix lay_out(const struct para_product *p, int k, int rows,
     return m;
 }
 
-/* Batch, M and N are merged in y's order; K in that of the larger operand, so that the smaller one is packed. */
+/* Batch, M and N are merged in y's order; K in that of the larger operand, so that the smaller one is packed, and of b
+ * in blocks in that of its blocks. */
 static void make_plan(struct para_product *p, const struct para_shape *a, const struct para_shape *b,
                       const struct para_shape *y)
 {
     const struct para_shape *const s[3] = {a, b, y};
-    const struct para_shape *larger = para_shape_elements(a) > para_shape_elements(b) ? a : b;
+    const struct para_shape *larger =
+        para_shape_elements(a) > para_shape_elements(b) && !para_dtype_blocks(b->dtype) ? a : b;
     *p = (struct para_product){0};
     for (int i = 0; i < PARA_GROUPS; i++)
         p->group[i].total = 1;
@@ -85,7 +88,7 @@ void para_sums_begin(struct para_sums *s, const para_node *n, void *const in[])
 static float element_of(const struct para_sums *s, int k, int64_t at)
 {
     float x;
-    para_convert(1, s->type[k], (const char *)s->operand[k] + (size_t)at * para_dtype_bytes(s->type[k]), &x);
+    para_convert(1, s->type[k], s->operand[k], at, &x);
     return x;
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/devices.h"
 
+#include "base/dtype.h"
 #include "base/fail.h"
 
 #include <stdlib.h>
@@ -70,9 +71,18 @@ bool para_devices_place_on_cpus(const struct para_devices *d, const para_node *n
     return !d->n_gpus || (n->place >= 0 && d->gpu[n->place % d->count] == PARA_ON_CPUS);
 }
 
+/* Kernels for GPUs don't know types in blocks. */
+static bool has_gpu_kernel(const para_node *n)
+{
+    bool knows = n->op->cuda;
+    for (int i = 0; i < n->n_in && knows; i++)
+        knows = !para_dtype_blocks(n->in[i]->shape.dtype);
+    return knows;
+}
+
 int para_devices_of(const struct para_devices *d, const para_node *n)
 {
-    if (!n->op->cuda || !d->n_gpus)
+    if (!d->n_gpus || !has_gpu_kernel(n))
         return PARA_ON_CPUS;
     if (n->place >= 0)
         return d->gpu[n->place % d->count];

@@ -1,8 +1,8 @@
 #include "runtime/store.h"
 
-#include "base/dtype.h"
 #include "base/fail.h"
 #include "base/philox.h"
+#include "base/quantize.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -64,10 +64,10 @@ void para_store_free(struct para_store *s)
 
 size_t para_shape_whole_bytes(const struct para_shape *s)
 {
-    size_t bytes = para_dtype_bytes(s->dtype);
+    int64_t elements = 1;
     for (int d = 0; d < s->rank; d++)
-        bytes *= (size_t)s->dim[d].whole;
-    return bytes;
+        elements *= s->dim[d].whole;
+    return para_dtype_span(s->dtype, elements);
 }
 
 /* A walk over a part of a tile, by stretches that lie together in the whole: along the last dimension. */
@@ -118,23 +118,33 @@ static bool next_stretch(struct walk *w)
     return w->left > 0;
 }
 
+/* The same walk by blocks of the shape's type. */
+static struct walk walk_blocks(const struct para_shape *s, struct para_shape *blocks, int64_t first, int64_t count)
+{
+    int64_t block = para_dtype_block(s->dtype);
+    para_shape_in_blocks(s, blocks);
+    return walk_begin(blocks, first / block, count / block);
+}
+
 void para_tile_put(const struct para_shape *s, int64_t first, int64_t count, const void *part, void *whole)
 {
-    size_t element = para_dtype_bytes(s->dtype);
-    struct walk w = walk_begin(s, first, count);
+    size_t bytes = para_dtype_bytes(s->dtype);
+    struct para_shape blocks;
+    struct walk w = walk_blocks(s, &blocks, first, count);
     do
-        memcpy((char *)whole + (size_t)place_of(&w) * element, (const char *)part + (size_t)w.done * element,
-               (size_t)stretch(&w) * element);
+        memcpy((char *)whole + (size_t)place_of(&w) * bytes, (const char *)part + (size_t)w.done * bytes,
+               (size_t)stretch(&w) * bytes);
     while (next_stretch(&w));
 }
 
 void para_tile_take(const struct para_shape *s, int64_t first, int64_t count, void *part, const void *whole)
 {
-    size_t element = para_dtype_bytes(s->dtype);
-    struct walk w = walk_begin(s, first, count);
+    size_t bytes = para_dtype_bytes(s->dtype);
+    struct para_shape blocks;
+    struct walk w = walk_blocks(s, &blocks, first, count);
     do
-        memcpy((char *)part + (size_t)w.done * element, (const char *)whole + (size_t)place_of(&w) * element,
-               (size_t)stretch(&w) * element);
+        memcpy((char *)part + (size_t)w.done * bytes, (const char *)whole + (size_t)place_of(&w) * bytes,
+               (size_t)stretch(&w) * bytes);
     while (next_stretch(&w));
 }
 
@@ -177,37 +187,41 @@ static void fill_floats(float *x, int64_t length, uint64_t seed, uint64_t stream
             x[e] = (float)init.mean;
 }
 
-/* Elements of another type: of float32 values, or, of int32, which alone may be larger than float32 is exact, a fill.
- */
-static void fill_others(void *to, para_dtype dtype, int64_t length, uint64_t seed, uint64_t stream, int64_t begin,
-                        para_init init)
-{
-    enum { PIECE = 256 };
-    float x[PIECE];
-    for (int64_t first = 0; first < length; first += PIECE) {
-        int64_t count = length - first < PIECE ? length - first : PIECE;
-        if (dtype != PARA_I32)
-            fill_floats(x, count, seed, stream, begin + first, init);
-        for (int64_t e = 0; e < count; e++)
-            if (dtype == PARA_I32)
-                ((int32_t *)to)[first + e] = (int32_t)init.mean;
-            else if (dtype == PARA_BF16)
-                ((uint16_t *)to)[first + e] = para_bf16_of(x[e]);
-            else
-                ((int8_t *)to)[first + e] = para_i8_of(x[e]);
-    }
-}
-
-void para_fill_initial(const para_tensor *t, uint64_t seed, int64_t first, int64_t count, void *part)
+/* A part in float32. */
+static void draw(const para_tensor *t, uint64_t seed, int64_t first, int64_t count, float *x)
 {
     struct walk w = walk_begin(&t->shape, first, count);
-    uint64_t stream = (uint64_t)t->origin;
+    do
+        fill_floats(x + w.done, stretch(&w), seed, (uint64_t)t->origin, place_of(&w), t->init);
+    while (next_stretch(&w));
+}
+
+static void convert(int64_t count, const float *x, para_dtype dtype, void *to)
+{
+    if (para_dtype_blocks(dtype))
+        para_quantize(dtype, count, x, to);
+    for (int64_t e = 0; e < count && dtype == PARA_BF16; e++)
+        ((uint16_t *)to)[e] = para_bf16_of(x[e]);
+    for (int64_t e = 0; e < count && dtype == PARA_I8; e++)
+        ((int8_t *)to)[e] = para_i8_of(x[e]);
+}
+
+/* Elements of another type come of float32 values; int32, which alone may be larger than float32 is exact, of a fill.
+ */
+void para_fill_initial(const para_tensor *t, uint64_t seed, int64_t first, int64_t count, void *part)
+{
+    enum { PIECE = 8 * PARA_BLOCK };
     para_dtype dtype = t->shape.dtype;
-    do {
-        void *to = (char *)part + (size_t)w.done * para_dtype_bytes(dtype);
-        if (dtype == PARA_F32)
-            fill_floats(to, stretch(&w), seed, stream, place_of(&w), t->init);
-        else
-            fill_others(to, dtype, stretch(&w), seed, stream, place_of(&w), t->init);
-    } while (next_stretch(&w));
+    float x[PIECE];
+    if (dtype == PARA_F32)
+        draw(t, seed, first, count, part);
+    for (int64_t e = 0; e < count && dtype == PARA_I32; e++)
+        ((int32_t *)part)[e] = (int32_t)t->init.mean;
+    if (dtype == PARA_F32 || dtype == PARA_I32)
+        return;
+    for (int64_t done = 0, some; done < count; done += some) {
+        some = count - done < PIECE ? count - done : PIECE;
+        draw(t, seed, first + done, some, x);
+        convert(some, x, dtype, (char *)part + para_dtype_span(dtype, done));
+    }
 }

@@ -20,7 +20,7 @@ int para_store_new(struct para_store *out, const struct para_buffers *b, const s
                    const int *lent, para_error *err);
 void para_store_free(struct para_store *s);
 
-/* A part of a tile: `count` elements from number `first` on, in the tile's order, which lie at `part`. */
+/* A part of a tile: `count` elements from number `first` on, in the tile's order, which lie at `part`; whole blocks. */
 
 /* Fill a part of a parameter or state with its initial values, as the seed, the value's number and each element's
  * index in the whole decide. */

@@ -39,16 +39,17 @@ static int go_through(const para_session *s, const para_tensor *t, char *home, b
                       void *user, para_error *err)
 {
     int64_t elements = para_shape_elements(&t->shape);
-    size_t size = para_dtype_bytes(t->shape.dtype);
-    int64_t most = (int64_t)(PARA_STAGING_BYTES / size);
+    para_dtype dtype = t->shape.dtype;
+    int64_t most = (int64_t)(PARA_STAGING_BYTES / para_dtype_bytes(dtype)) * para_dtype_block(dtype);
     for (int64_t first = 0; first < elements; first += most) {
         int64_t count = elements - first < most ? elements - first : most;
-        char *there = home + (size_t)first * size;
+        char *there = home + para_dtype_span(dtype, first);
+        size_t bytes = para_dtype_span(dtype, count);
         if (!write)
-            PARA_TRY(para_cuda_copy(s->machine->staging, there, (size_t)count * size, err));
+            PARA_TRY(para_cuda_copy(s->machine->staging, there, bytes, err));
         go(s, t, first, count, s->machine->staging, user);
         if (write)
-            PARA_TRY(para_cuda_copy(there, s->machine->staging, (size_t)count * size, err));
+            PARA_TRY(para_cuda_copy(there, s->machine->staging, bytes, err));
     }
     return 0;
 }

@@ -1,7 +1,7 @@
 /* Parameters of any type set from float32. */
 #include "runtime/session.h"
 
-#include "base/dtype.h"
+#include "base/quantize.h"
 
 #include <float.h>
 #include <math.h>
@@ -40,6 +40,22 @@ static int set_bf16(para_session *s, const para_tensor *t, const float *x, int64
         half[e] = para_bf16_of(x[e]);
     int status = para_session_set(s, t->base, half, (size_t)count * sizeof *half, err);
     free(half);
+    return status;
+}
+
+static int set_blocks(para_session *s, const para_tensor *t, const float *x, int64_t count, para_error *err)
+{
+    para_dtype dtype = t->shape.dtype;
+    size_t bytes = para_dtype_span(dtype, count);
+    void *blocks = malloc(bytes);
+    int status = blocks ? 0 : para_fail_memory(err, t->base);
+    if (status == 0 && !para_quantize(dtype, count, x, blocks))
+        status =
+            para_fail(err, PARA_ERANGE, "\"%s\" is %s, expected finite values to quantize, and scales that are halves",
+                      t->base, para_dtype_name(dtype));
+    if (status == 0)
+        status = para_session_set(s, t->base, blocks, bytes, err);
+    free(blocks);
     return status;
 }
 
@@ -148,5 +164,7 @@ int para_session_set_weight(para_session *s, const char *name, const float *valu
         return set_bf16(s, t, values, count, err);
     if (t->shape.dtype == PARA_I8)
         return set_i8(s, t, values, count, err);
+    if (para_dtype_blocks(t->shape.dtype))
+        return set_blocks(s, t, values, count, err);
     return para_session_set(s, name, values, (size_t)count * sizeof *values, err);
 }

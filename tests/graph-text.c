@@ -371,12 +371,16 @@ static para_tensor *read_value(struct reader *r, const char *name)
         return para_param_as(r->g, name, PARA_BF16, dims, normal);
     if (strcmp(kind, "i8") == 0)
         return para_param_as(r->g, name, PARA_I8, dims, normal);
+    if (strcmp(kind, "q8_0") == 0)
+        return para_param_as(r->g, name, PARA_Q8_0, dims, normal);
+    if (strcmp(kind, "q4_0") == 0)
+        return para_param_as(r->g, name, PARA_Q4_0, dims, normal);
     if (strcmp(kind, "state") == 0)
         return para_state(r->g, name, PARA_F32, dims, zero);
     if (strcmp(kind, "count") == 0)
         return para_state(r->g, name, PARA_I32, dims, zero);
     if (strcmp(kind, "input") != 0 && strcmp(kind, "ids") != 0)
-        mistake(r, "param, bf16, i8, input, ids, state or count before this");
+        mistake(r, "param, bf16, i8, q8_0, q4_0, input, ids, state or count before this");
     return para_input(r->g, name, kind[1] == 'd' ? PARA_I32 : PARA_F32, dims);
 }
 

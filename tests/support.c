@@ -198,3 +198,26 @@ void *read_whole(const char *path, size_t *bytes)
     *bytes = (size_t)end;
     return data;
 }
+
+int64_t whole_elements(const para_tensor *t)
+{
+    int64_t elements = 1;
+    for (int d = 0; d < para_tensor_rank(t); d++)
+        elements *= para_tensor_whole(t, d);
+    return elements;
+}
+
+void put_in_order_of(const para_tensor *like, const para_tensor *t, const float *x, float *y)
+{
+    int64_t at[PARA_MAX_RANK] = {0};
+    for (int64_t e = 0, count = whole_elements(t); e < count; e++) {
+        int64_t index = 0;
+        for (int d = 0; d < para_tensor_rank(like); d++)
+            for (int k = 0; k < para_tensor_rank(t); k++)
+                if (strcmp(para_tensor_dim(t, k).axis, para_tensor_dim(like, d).axis) == 0)
+                    index = index * para_tensor_whole(t, k) + at[k];
+        y[index] = x[e];
+        for (int k = para_tensor_rank(t) - 1; k >= 0 && ++at[k] == para_tensor_whole(t, k); k--)
+            at[k] = 0;
+    }
+}

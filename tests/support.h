@@ -62,4 +62,9 @@ char *data_file(const char *name);
 /* What a file holds, to be freed, with a zero byte behind; fails if it can't be read. */
 void *read_whole(const char *path, size_t *bytes);
 
+/* Elements of the whole value that a tensor is, or is a tile of. */
+int64_t whole_elements(const para_tensor *t);
+/* y = elements x of t put in the order of `like`, which has the same axes in another one. */
+void put_in_order_of(const para_tensor *like, const para_tensor *t, const float *x, float *y);
+
 #endif

@@ -179,10 +179,13 @@ static void codes_and_types_have_names(void **state)
         para_dtype dtype;
         const char *name;
         size_t bytes;
-    } types[] = {{PARA_F32, "f32", 4}, {PARA_F16, "f16", 2}, {PARA_BF16, "bf16", 2}, {PARA_I32, "i32", 4}};
-    for (int i = 0; i < 4; i++) {
+        int block;
+    } types[] = {{PARA_F32, "f32", 4, 1}, {PARA_F16, "f16", 2, 1},     {PARA_BF16, "bf16", 2, 1},
+                 {PARA_I32, "i32", 4, 1}, {PARA_Q8_0, "q8_0", 34, 32}, {PARA_Q4_0, "q4_0", 18, 32}};
+    for (int i = 0; i < 6; i++) {
         assert_string_equal(para_dtype_name(types[i].dtype), types[i].name);
         assert_int_equal(para_dtype_bytes(types[i].dtype), types[i].bytes);
+        assert_int_equal(para_dtype_block(types[i].dtype), types[i].block);
     }
 }
 

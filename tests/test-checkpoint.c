@@ -1,6 +1,8 @@
 /* Checkpoints: what is saved is loaded, in any split; folders that hold something else are told apart. */
 #include "tests/checkpoint.h"
 
+#include "base/quantize.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -413,11 +415,98 @@ static void checkpoints_hold_float32(void **state)
     para_graph_free(half);
 }
 
+/* --- weights in blocks --- */
+
+/* Heads are 48 wide, one and a half blocks. */
+static const para_gpt2 wide = {
+    .layers = 1, .heads = 4, .embd = 192, .ff = 96, .vocab = 11, .context = 7, .norm_eps = 1e-5};
+
+static para_graph *wide_graph(para_dtype weights, const char *split)
+{
+    para_gpt2 model = wide;
+    para_graph *written = para_graph_new(), *g = NULL;
+    para_error err = {0};
+    model.weights = weights;
+    para_gpt2_build(written, &model, 1, 4, false);
+    must(para_graph_seal(written, &err), err);
+    must(para_graph_split_list(&g, written, split, NULL, 0, &err), err);
+    para_graph_free(written);
+    return g;
+}
+
+/* A parameter of `g`, written or split, holds the values x of t in its own type and order. */
+static void assert_holds(const para_graph *g, para_session *s, const para_tensor *t, const float *x)
+{
+    const para_tensor *own = NULL;
+    for (int i = 0; i < para_graph_tensor_count(g) && !own; i++)
+        if (strcmp(para_tensor_base(para_graph_tensor(g, i)), para_tensor_name(t)) == 0)
+            own = para_graph_tensor(g, i);
+    assert_non_null(own);
+    int64_t n = whole_elements(t);
+    size_t bytes = para_dtype_span(para_tensor_dtype(own), n);
+    float *ordered = must_alloc((size_t)n * sizeof *ordered);
+    void *expected = ordered, *found = must_alloc(bytes);
+    put_in_order_of(own, t, x, ordered);
+    if (para_tensor_dtype(own) != PARA_F32) {
+        expected = must_alloc(bytes);
+        assert_true(para_quantize(para_tensor_dtype(own), n, ordered, expected));
+    }
+    para_error err = {0};
+    must(para_session_get(s, para_tensor_name(t), found, bytes, &err), err);
+    assert_memory_equal(found, expected, bytes);
+    if (expected != ordered)
+        free(expected);
+    free(found);
+    free(ordered);
+}
+
+static void check_blocks(const char *folder, const para_graph *full, para_session *from, para_dtype weights,
+                         const char *split)
+{
+    para_graph *g = wide_graph(weights, split);
+    para_session *s = serial_session(g, false);
+    para_error err = {0};
+    must(para_checkpoint_load(folder, g, s, NULL, &err), err);
+    for (int i = 0; i < para_graph_tensor_count(full); i++) {
+        const para_tensor *t = para_graph_tensor(full, i);
+        if (para_tensor_kind(t) != PARA_PARAMETER)
+            continue;
+        float *x = get_floats(from, para_tensor_name(t), para_tensor_elements(t));
+        assert_holds(g, s, t, x);
+        free(x);
+    }
+    para_model *model = model_of(&wide);
+    assert_int_equal(para_checkpoint_save(folder, model, g, s, NULL, &err), PARA_ESUPPORT);
+    assert_says(&err, "expected weights of f32 or bf16 to save");
+    para_model_free(model);
+    para_session_free(s);
+    para_graph_free(g);
+}
+
+/* A file's matrices have what products contract first, blocks last. */
+static void blocks_are_made_of_rows(void **state)
+{
+    struct run *r = *state;
+    para_error err = {0};
+    para_graph *full = wide_graph(PARA_F32, "");
+    para_session *from = serial_session(full, false);
+    para_model *model = model_of(&wide);
+    fill_session(from, full, 9);
+    must(para_checkpoint_save(r->dir, model, full, from, NULL, &err), err);
+    check_blocks(r->dir, full, from, PARA_Q8_0, "");
+    check_blocks(r->dir, full, from, PARA_Q8_0, "heads=2,ff=3,vocab=2");
+    check_blocks(r->dir, full, from, PARA_Q4_0, "heads=4,ff=2,embd=2");
+    para_model_free(model);
+    para_session_free(from);
+    para_graph_free(full);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(checkpoints_hold_float32, set_up, tear_down),
         cmocka_unit_test_setup_teardown(loads_what_was_saved, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(blocks_are_made_of_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(trainers_are_kept_exactly, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_trainers_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(files_are_those_of_transformers, set_up, tear_down),

@@ -203,6 +203,7 @@ check_completion() {
 
 sizes="--layers 2 --heads 2 --embd 16 --context 8"
 steps="--data text --batch 4 --schedule constant --warmup 2 --dropout 0.1 --seed 7 --json"
+model=model
 
 # train FILE ARGUMENT...: train; its JSON goes to FILE.
 train() {
@@ -441,33 +442,47 @@ for line in open("out"):
     refuses 1 "none: is no folder" classify --model model none --labels labels --data texts
 }
 
-# The perplexity of the model with weights of fewer bits is within a part of what it is with all.
+# nearly WEIGHTS PART: the perplexity of $model with weights of fewer bits is within a part of what it is with all.
 nearly() {
-    "$paragraph" eval --model model --data text --json --weights "$1" >eval5 2>err || return 1
-    awk -v few="$(values perplexity eval5)" -v all="$(values perplexity eval)" -v part="$2" \
+    "$paragraph" eval --model $model --data text --json >eval4 2>err || return 1
+    "$paragraph" eval --model $model --data text --json --weights "$1" >eval5 2>err || return 1
+    awk -v few="$(values perplexity eval5)" -v all="$(values perplexity eval4)" -v part="$2" \
         'BEGIN { d = few / all - 1; exit !(d != 0 && d < part && d > -part) }'
 }
 
+# Texts of $model with weights of fewer bits.
+check_texts_with() {
+    check "generate with $1 weights" generate one -n 20 --greedy --weights $1 --json
+    check "the same side by side" generate all -n 20 --greedy --weights $1 --json --continuations 3
+    check "texts are what they are alone" [ "$(texts one)" = "$(texts all | head -n 1)" ]
+    check "one worker" generate two -n 20 --greedy --weights $1 --json --workers 1 --split vocab=2,heads=2,ff=2
+    check "two workers" generate one -n 20 --greedy --weights $1 --json --split vocab=2,heads=2,ff=2
+    check "give the same text" [ "$(texts one)" = "$(texts two)" ]
+}
+
+# Blocks are 32 elements.
 check_weights() {
     check "bfloat16 weights change the perplexity by less than 0.1 %" nearly bf16 0.001
     check "int8 weights change it by less than 1 %" nearly int8 0.01
-    for weights in bf16 int8; do
-        check "generate with $weights weights" generate one -n 20 --greedy --weights $weights --json
-        check "the same side by side" generate all -n 20 --greedy --weights $weights --json --continuations 3
-        check "texts are what they are alone" [ "$(texts one)" = "$(texts all | head -n 1)" ]
-        check "one worker" generate two -n 20 --greedy --weights $weights --json --workers 1 \
-            --split vocab=2,heads=2,ff=2
-        check "two workers" generate one -n 20 --greedy --weights $weights --json --split vocab=2,heads=2,ff=2
-        check "give the same text" [ "$(texts one)" = "$(texts two)" ]
-    done
-    refuses 2 '--weights is "i8", expected one of f32|bf16|int8' eval --model model --data text --weights i8
+    check_texts_with bf16
+    check_texts_with int8
+    refuses 2 '--weights is "i8", expected one of f32|bf16|int8|q8_0|q4_0' eval --model model --data text --weights i8
+    refuses 1 "embd is 16 and ff 64, expected multiples of 32 for weights of q8_0" eval --model model --data text \
+        --weights q8_0
+    check "training a wider model" train run2 --out model32 --steps 8 --layers 2 --heads 2 --embd 32 --context 8
+    model=model32
+    check "q8_0 weights change the perplexity by less than 0.5 %" nearly q8_0 0.005
+    check "q4_0 weights change it by less than 5 %" nearly q4_0 0.05
+    check_texts_with q8_0
+    check_texts_with q4_0
+    model=model
 }
 
 # generate FILE ARGUMENT...: continue a prompt with the model; what is printed goes to FILE.
 generate() {
     file=$1
     shift
-    "$paragraph" generate --model model --prompt "The graph" "$@" >"$file" 2>err
+    "$paragraph" generate --model $model --prompt "The graph" "$@" >"$file" 2>err
 }
 
 # Numbers, texts and tokens alone, of lines of JSON.

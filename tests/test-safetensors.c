@@ -304,6 +304,8 @@ static void bad_entries_are_not_written(void **state)
     assert_not_written(p->path, e, 2, PARA_EINVAL, "UTF-8");
     e[1] = (para_entry){"b", PARA_F32, 1, {3}, four, sizeof four};
     assert_not_written(p->path, e, 2, PARA_EINVAL, "\"b\" has 16 bytes, which isn't the size of f32 (3)");
+    e[1].dtype = PARA_Q8_0;
+    assert_not_written(p->path, e, 2, PARA_EINVAL, "\"b\" is q8_0, which the format lacks");
     e[1].rank = 9;
     assert_not_written(p->path, e, 2, PARA_EINVAL, "\"b\" has 9 dimensions");
     struct stat about;

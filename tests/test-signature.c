@@ -18,6 +18,7 @@
 #include "graph/op.h"
 #include "graph/signature.h"
 
+/* Types of single elements; those in blocks come after them. */
 enum { TYPES = PARA_I8 + 1, MAX_INPUTS = 16, MOST = 3 /* values are -3 to 3, which every type has */ };
 static const double TOLERANCE = 1e-5;
 
@@ -117,6 +118,8 @@ static void put(para_dtype dtype, void *data, int64_t i, int value)
     case PARA_BF16:
         ((uint16_t *)data)[i] = brains[abs(value)] | sign;
         break;
+    default:
+        fail_msg("%s holds no single elements", para_dtype_name(dtype));
     }
 }
 
@@ -333,11 +336,19 @@ static bool is_new(const char *what)
     return true;
 }
 
+static bool has_blocks(const para_node *n)
+{
+    bool found = false;
+    for (int i = 0; i < n->n_in; i++)
+        found = found || para_dtype_blocks(n->in[i]->shape.dtype);
+    return found;
+}
+
 static void try_graph(const para_graph *g, int32_t bound)
 {
     for (int id = 0; id < g->n_nodes; id++) {
         const para_node *n = g->nodes[id];
-        if (n->n_in > MAX_INPUTS)
+        if (n->n_in > MAX_INPUTS || has_blocks(n))
             continue;
         char what[256];
         int used = snprintf(what, sizeof what, "%s", n->op->name);

@@ -2,9 +2,10 @@
  * depend on the rows beside it. Neither they nor products with weights of fewer bits are left to OpenBLAS. */
 #include "tests/graph-text.h"
 
-#include "base/dtype.h"
+#include "base/quantize.h"
 #include "kernels/convert.h"
 #include "kernels/provider.h"
+#include "kernels/skinny-blocks.h"
 #include "kernels/skinny-int8.h"
 
 #include <math.h>
@@ -36,7 +37,7 @@ static struct weights make_weights(para_dtype dtype, int64_t n, int64_t k, int64
             ((int8_t *)w.data)[e] = para_i8_of(127 * w.values[e]);
         else
             ((float *)w.data)[e] = w.values[e];
-    para_convert(count, dtype, w.data, w.values);
+    para_convert(count, dtype, w.data, 0, w.values);
     w.matrix = (struct para_weights_matrix){dtype, n, k, ld, w.data};
     return w;
 }
@@ -125,7 +126,7 @@ static void bytes_have_room_and_nan_comes_through(void **state)
         struct weights w = make_weights(PARA_I8, N, K, transposed ? N : K, transposed ? K : N);
         memset(w.data, 127, (size_t)(N * w.matrix.ld));
         memset(w.data, -128, (size_t)(K * N / 2));
-        para_convert((transposed ? N : K) * w.matrix.ld, PARA_I8, w.data, w.values);
+        para_convert((transposed ? N : K) * w.matrix.ld, PARA_I8, w.data, 0, w.values);
         float *x = must_alloc(ROWS * K * sizeof *x), *y = must_alloc(ROWS * N * sizeof *y), expected[ROWS * N];
         for (int64_t e = 0; e < ROWS * K; e++)
             x[e] = e < K ? 0x1p101f : -0x1p101f;
@@ -140,6 +141,127 @@ static void bytes_have_room_and_nan_comes_through(void **state)
         free(x);
         free(y);
     }
+}
+
+/* --- weights in blocks --- */
+
+static struct weights make_blocks(para_dtype dtype, int64_t n, int64_t k)
+{
+    int64_t count = n * k;
+    struct weights w = {.data = must_alloc(para_dtype_span(dtype, count)),
+                        .values = must_alloc((size_t)count * sizeof(float))};
+    fill_uniform(w.values, count, 3, 1, -1, 1);
+    assert_true(para_quantize(dtype, count, w.values, w.data));
+    para_convert(count, dtype, w.data, 0, w.values);
+    w.matrix = (struct para_weights_matrix){dtype, n, k, k, w.data};
+    return w;
+}
+
+/* y (m,N), rows apart; and each row by itself gives the same bits. */
+static void multiply_blocks(int version, const struct weights *w, int64_t m, const float *x, int64_t ldx, float *y,
+                            int64_t ldy)
+{
+    float *alone = must_alloc((size_t)w->matrix.n * sizeof *alone);
+    void *scratch = aligned_alloc(64, para_skinny_blocks_scratch(m, w->matrix.k));
+    assert_non_null(scratch);
+    para_skinny_blocks_version(version, &w->matrix, m, x, ldx, y, ldy, scratch);
+    for (int64_t i = 0; i < m; i++) {
+        para_skinny_blocks_version(version, &w->matrix, 1, x + i * ldx, ldx, alone, ldy, scratch);
+        assert_memory_equal(alone, y + i * ldy, (size_t)w->matrix.n * sizeof *y);
+    }
+    free(scratch);
+    free(alone);
+}
+
+/* Elements of a row are off by at most 2^-16 of their block's largest, however much larger than the others that is. */
+static void check_bound(const struct weights *w, const float *x, const float *y, const float *expected)
+{
+    for (int64_t n = 0; n < w->matrix.n; n++) {
+        double bound = 0;
+        for (int64_t b = 0; b < w->matrix.k; b += PARA_BLOCK) {
+            double most = 0, sum = 0;
+            for (int64_t k = b; k < b + PARA_BLOCK; k++) {
+                most = fmax(most, fabsf(x[k]));
+                sum += fabsf(weight(w, true, k, n));
+            }
+            bound += most * sum;
+        }
+        assert_true(fabs((double)y[n] - expected[n]) <= bound * (0x1p-16 + 1e-6));
+    }
+}
+
+static void check_blocks(int version, para_dtype dtype, int64_t n, int64_t k)
+{
+    struct weights w = make_blocks(dtype, n, k);
+    int64_t ldx = k + PAD, ldy = n + PAD;
+    size_t bytes = (size_t)(ROWS * ldy) * sizeof(float);
+    float *x = must_alloc((size_t)(ROWS * ldx) * sizeof *x), *y = must_alloc(bytes), *expected = must_alloc(bytes);
+    fill_uniform(x, ROWS * ldx, 3, 2, -1, 1);
+    memset(x + 32, 0, 32 * sizeof *x);
+    sum_in_double(&w, true, x, ldx, expected, ldy);
+    for (int64_t m = 1; m <= ROWS; m++) {
+        char what[96];
+        memset(y, 0, bytes);
+        multiply_blocks(version, &w, m, x, ldx, y, ldy);
+        snprintf(what, sizeof what, "version %d, %s (%d,%d,%d)", version, para_dtype_name(dtype), (int)m, (int)n,
+                 (int)k);
+        assert_close(NULL, what, y, expected, (m - 1) * ldy + n, 5e-5);
+    }
+    for (int64_t e = 7; e < ROWS * ldx; e += 200)
+        x[e] *= 1000;
+    sum_in_double(&w, true, x, ldx, expected, ldy);
+    multiply_blocks(version, &w, ROWS, x, ldx, y, ldy);
+    for (int64_t i = 0; i < ROWS; i++)
+        check_bound(&w, x + i * ldx, y + i * ldy, expected + i * ldy);
+    free_weights(&w);
+    free(expected);
+    free(y);
+    free(x);
+}
+
+static void products_by_blocks_are_what_they_are_for_one_row(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][2] = {{1, 64}, {70, 64}, {9, 96}, {3, 1120}, {130, 768}};
+    for (int version = 0; version < para_skinny_blocks_versions(); version++)
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            check_blocks(version, PARA_Q8_0, sizes[i][0], sizes[i][1]);
+            check_blocks(version, PARA_Q4_0, sizes[i][0], sizes[i][1]);
+        }
+}
+
+/* The largest bytes by the largest elements of one sign and of both; NaN, infinity, and elements too small to count in
+ * a row beside. */
+static void blocks_have_room_and_nan_comes_through(void **state)
+{
+    (void)state;
+    enum { N = 5, K = 1024, M = 5 };
+    static float x[M * K], y[M * N], expected[ROWS * N];
+    static const para_dtype types[] = {PARA_Q8_0, PARA_Q4_0};
+    for (int t = 0; t < 2; t++)
+        for (int version = 0; version < para_skinny_blocks_versions(); version++) {
+            struct weights w = make_blocks(types[t], N, K);
+            size_t bytes = para_dtype_bytes(types[t]);
+            for (int64_t b = 0; b < N * K / PARA_BLOCK; b++)
+                memset((char *)w.data + (size_t)b * bytes + 2, types[t] == PARA_Q8_0 ? 0x80 : 0, bytes - 2);
+            para_convert(N * K, types[t], w.data, 0, w.values);
+            static float all[ROWS * K];
+            for (int64_t e = 0; e < ROWS * K; e++)
+                all[e] = e < K || e % 2 ? 3e30f : -2e30f;
+            memcpy(x, all, sizeof x);
+            for (int64_t e = 4 * K; e < 5 * K; e++)
+                x[e] = all[e] = 1e-40f;
+            sum_in_double(&w, true, all, K, expected, N);
+            x[2 * K + 5] = NAN;
+            x[3 * K + 5] = -INFINITY;
+            multiply_blocks(version, &w, M, x, K, y, N);
+            assert_close(NULL, "the largest", y, expected, 2 * N, 5e-5);
+            for (int64_t e = 2 * N; e < 4 * N; e++)
+                assert_true(isnan(y[e]));
+            for (int64_t e = 4 * N; e < 5 * N; e++)
+                assert_true(fabsf(y[e]) < 1e-30f);
+            free_weights(&w);
+        }
 }
 
 /* Few rows, and many by a matrix of bfloat16, in the layouts that take different ways. */
@@ -199,6 +321,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_what_they_are_for_one_row),
         cmocka_unit_test(bytes_have_room_and_nan_comes_through),
+        cmocka_unit_test(products_by_blocks_are_what_they_are_for_one_row),
+        cmocka_unit_test(blocks_have_room_and_nan_comes_through),
         cmocka_unit_test(few_rows_and_narrow_weights_are_not_left_to_openblas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

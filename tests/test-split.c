@@ -229,6 +229,52 @@ static void reasons_add_up(void **state)
     para_graph_free(g);
 }
 
+static int count_tiles(const para_graph *g, const char *base)
+{
+    int count = 0;
+    for (int i = 0; i < g->n_tensors; i++)
+        count += strcmp(g->tensors[i]->base, base) == 0;
+    return count;
+}
+
+/* A weight in blocks is cut where the borders of all parts are borders of blocks; else it and its product stay whole,
+ * and the weight says why. */
+static void check_blocks(const char *text, const char *list, int tiles, int products)
+{
+    para_graph *g = graph_of(text), *cut = split_of(g, list);
+    assert_graph(cut, count_tiles(cut, "w") == tiles, "%s: %d tiles", list, count_tiles(cut, "w"));
+    assert_graph(cut, count_op(cut, "matmul") == products, "%s: %d products", list, count_op(cut, "matmul"));
+    for (int i = 0; i < cut->n_tensors; i++) {
+        const para_tensor *t = cut->tensors[i];
+        struct para_shape blocks;
+        assert_graph(cut, para_shape_in_blocks(&t->shape, &blocks), "\"%s\" cuts a block", t->name);
+        if (strcmp(t->name, "w") == 0)
+            assert_non_null(strstr(t->why_whole, ": a border of its parts lies within a block"));
+    }
+    para_graph_free(cut);
+    para_graph_free(g);
+}
+
+static void blocks_are_not_cut(void **state)
+{
+    (void)state;
+    const char *heads = "x:input[t=3,h=12,d=48]; w:q8_0[n=5,h=12,d=48]; y = matmul(x, w, \"h d\")";
+    check_blocks(heads, "h=2", 2, 2);
+    check_blocks(heads, "h=3", 3, 3);
+    check_blocks(heads, "h=4", 1, 1); /* 3 heads are 144 elements */
+    check_blocks(heads, "h=5", 1, 1);
+    check_blocks(heads, "h=12", 1, 1);
+    check_blocks(heads, "d=2", 1, 1);
+    check_blocks(heads, "n=3,h=3", 9, 9);
+    check_blocks(heads, "h=2,d=3", 2, 2);
+    const char *rows = "x:input[t=3,k=224]; w:q4_0[n=5,k=224]; y = matmul(x, w, \"k\")";
+    check_blocks(rows, "k=7", 7, 7);
+    check_blocks(rows, "k=2", 1, 1);
+    check_blocks(rows, "k=3", 1, 1);
+    check_blocks(rows, "n=5", 5, 5);
+    check_blocks("x:input[t=3,h=2,d=64]; w:q8_0[n=5,h=2,d=64]; y = matmul(x, w, \"h d\")", "h=2,d=2", 4, 4);
+}
+
 static void assert_op_refused(const struct para_op *op, const char *text)
 {
     para_error err = {0};
@@ -387,6 +433,7 @@ int main(void)
         cmocka_unit_test(bad_splits_are_refused),
         cmocka_unit_test(contradictory_ops_are_refused),
         cmocka_unit_test(reasons_add_up),
+        cmocka_unit_test(blocks_are_not_cut),
         cmocka_unit_test(splits_change_no_result),
         cmocka_unit_test(initial_values_know_no_split),
         cmocka_unit_test(kept_values_are_not_updated_in_copies),

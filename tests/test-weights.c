@@ -4,7 +4,7 @@
 
 #include <paragraph.h>
 
-#include "base/dtype.h"
+#include "base/quantize.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -74,6 +74,76 @@ static void bytes_are_quantized_by_column(void **state)
     columns_are_quantized("k=2,n=2");
 }
 
+/* The scale, then the numbers; of Q4_0 with 8 added, in halves of bytes, the first sixteen in the lower ones. */
+static void blocks_are_those_of_gguf(void **state)
+{
+    (void)state;
+    float values[64], found[64];
+    uint8_t q8_0[68], q4_0[36];
+    para_graph *g = graph_of("w:q8_0[n=2,k=32]; u:q4_0[n=2,k=32]; x:input[k=32]; y = matmul(x, w, \"k\"); "
+                             "z = matmul(x, u, \"k\")");
+    para_session *s = serial_session(g, false);
+    para_error err = {0};
+    for (int e = 0; e < 32; e++) {
+        values[e] = 0.5f * (float)(e == 3 ? -127 : e - 9);
+        values[e + 32] = 0;
+    }
+    must(para_session_set_weight(s, "w", values, 64, &err), err);
+    get_bytes(s, "w", q8_0, sizeof q8_0);
+    assert_true(q8_0[0] == 0x00 && q8_0[1] == 0x38 && q8_0[34] == 0 && q8_0[35] == 0);
+    for (int e = 0; e < 64; e++)
+        assert_int_equal((int8_t)q8_0[e / 32 * 34 + 2 + e % 32], 2 * values[e]);
+    for (int e = 0; e < 32; e++)
+        values[e] = 0.25f * (float)(e == 20 ? -8 : e % 15 - 7);
+    must(para_session_set_weight(s, "u", values, 64, &err), err);
+    get_bytes(s, "u", q4_0, sizeof q4_0);
+    assert_true(q4_0[0] == 0x00 && q4_0[1] == 0x34);
+    for (int e = 0; e < 16; e++) {
+        assert_int_equal((q4_0[2 + e] & 15) - 8, 4 * values[e]);
+        assert_int_equal((q4_0[2 + e] >> 4) - 8, 4 * values[e + 16]);
+        assert_int_equal(q4_0[20 + e], 0x88);
+    }
+    for (int b = 0; b < 2; b++)
+        para_dequantize_block(PARA_Q4_0, q4_0 + 18 * b, found + 32 * b);
+    assert_memory_equal(found, values, 32 * sizeof *found);
+    para_session_free(s);
+    para_graph_free(g);
+}
+
+/* Numbers are the nearest ones, and no scale or element is lost. */
+static void blocks_are_near(para_dtype dtype, float spread)
+{
+    enum { N = 32 * 100 };
+    static float values[N], found[N];
+    static uint8_t blocks[N / 32 * 34];
+    fill_uniform(values, N, 3, (uint64_t)dtype, -spread, spread);
+    assert_true(para_quantize(dtype, N, values, blocks));
+    for (int b = 0; b < N / 32; b++) {
+        const uint8_t *block = blocks + (size_t)b * para_dtype_bytes(dtype);
+        float most = 0, step = fabsf(para_block_scale(block));
+        para_dequantize_block(dtype, block, found + 32 * b);
+        for (int e = 32 * b; e < 32 * b + 32; e++) {
+            most = fmaxf(most, fabsf(values[e]));
+            assert_true(fabsf(found[e] - values[e]) <= step * (dtype == PARA_Q8_0 ? 0.6f : 1.01f));
+        }
+        assert_true(fabsf(step * (dtype == PARA_Q8_0 ? 127 : 8) - most) <= 0.001f * most);
+    }
+}
+
+static void quantized_values_are_near(void **state)
+{
+    (void)state;
+    blocks_are_near(PARA_Q8_0, 0.1f);
+    blocks_are_near(PARA_Q4_0, 0.1f);
+    blocks_are_near(PARA_Q8_0, 1e5f);
+    blocks_are_near(PARA_Q4_0, 1e5f);
+    float large[32] = {1e9f};
+    uint8_t block[34];
+    assert_false(para_quantize(PARA_Q8_0, 32, large, block));
+    large[0] = INFINITY;
+    assert_false(para_quantize(PARA_Q4_0, 32, large, block));
+}
+
 /* What can't be set leaves everything as it was. */
 static void wrong_weights_are_refused(void **state)
 {
@@ -95,6 +165,13 @@ static void wrong_weights_are_refused(void **state)
     assert_memory_equal(before, after, sizeof before);
     para_session_free(s);
     para_graph_free(g);
+    float many[32] = {[9] = NAN};
+    g = graph_of("w:q8_0[k=32]; x:param[k=32]; y = matmul(x, w, \"k\"); output(y)");
+    s = serial_session(g, false);
+    assert_int_equal(para_session_set_weight(s, "w", many, 32, &err), PARA_ERANGE);
+    assert_non_null(strstr(err.message, "\"w\" is q8_0, expected finite values"));
+    para_session_free(s);
+    para_graph_free(g);
 }
 
 static void weights_of_fewer_bits_are_not_trained(void **state)
@@ -111,6 +188,11 @@ static void weights_of_fewer_bits_are_not_trained(void **state)
     para_graph_free(g);
     model.weights = PARA_I32;
     assert_int_equal(para_gpt2_check(&model, &err), PARA_EINVAL);
+    model.weights = PARA_Q4_0;
+    assert_int_equal(para_gpt2_check(&model, &err), 0);
+    model.ff = 48;
+    assert_int_equal(para_gpt2_check(&model, &err), PARA_ERANGE);
+    assert_non_null(strstr(err.message, "ff 48, expected multiples of 32 for weights of q4_0"));
     g = graph_open("x:input[n=4]");
     assert_null(para_param_as(g, "w", PARA_I32, PARA_DIMS({"n", 4}), (para_init){PARA_INIT_FILL, 0, 0}));
     assert_int_equal(para_graph_seal(g, &err), PARA_ESHAPE);
@@ -135,26 +217,20 @@ static para_graph *make_graph(para_dtype weights, bool cached, const char *split
     return out;
 }
 
-static int64_t whole_elements(const para_tensor *t)
-{
-    int64_t elements = 1;
-    for (int d = 0; d < para_tensor_rank(t); d++)
-        elements *= para_tensor_whole(t, d);
-    return elements;
-}
-
 /* The values that a parameter of fewer bits stands for; its scales lie along its last axes, or, of wte, its first. */
 static void values_of(para_session *s, const char *name, para_dtype dtype, int64_t count, int64_t scales, float *values)
 {
-    void *data = must_alloc((size_t)count * para_dtype_bytes(dtype));
+    void *data = must_alloc(para_dtype_span(dtype, count));
     float *scale = must_alloc((size_t)scales * sizeof *scale);
     char of[96];
-    get_bytes(s, name, data, (size_t)count * para_dtype_bytes(dtype));
+    get_bytes(s, name, data, para_dtype_span(dtype, count));
     if (dtype == PARA_I8) {
         snprintf(of, sizeof of, "%s.scale", name);
         get_bytes(s, of, scale, (size_t)scales * sizeof *scale);
     }
-    for (int64_t e = 0; e < count; e++)
+    for (int64_t e = 0; e < count && para_dtype_blocks(dtype); e += PARA_BLOCK)
+        para_dequantize_block(dtype, (const char *)data + para_dtype_span(dtype, e), values + e);
+    for (int64_t e = 0; e < count && !para_dtype_blocks(dtype); e++)
         if (dtype == PARA_BF16)
             values[e] = para_of_bf16(((uint16_t *)data)[e]);
         else
@@ -182,13 +258,16 @@ static void set_weights(para_session *few, const para_graph *full_graph, para_se
             scale = strcmp(para_tensor_base(u), of) == 0 ? u : scale;
         }
         int64_t count = whole_elements(t);
-        float *values = must_alloc((size_t)count * sizeof *values);
+        float *values = must_alloc((size_t)count * sizeof *values), *own = must_alloc((size_t)count * sizeof *own);
         para_error err = {0};
         fill_uniform(values, count, 1, (uint64_t)i, -0.5, 0.5);
-        must(para_session_set_weight(few, name, values, count, &err), err);
+        put_in_order_of(other, t, values, own);
+        must(para_session_set_weight(few, name, own, count, &err), err);
         if (para_tensor_dtype(other) != PARA_F32)
-            values_of(few, name, para_tensor_dtype(other), count, scale ? whole_elements(scale) : 1, values);
+            values_of(few, name, para_tensor_dtype(other), count, scale ? whole_elements(scale) : 1, own);
+        put_in_order_of(t, other, own, values);
         must(para_session_set_weight(full, name, values, count, &err), err);
+        free(own);
         free(values);
     }
 }
@@ -215,7 +294,8 @@ static void check_model(para_dtype weights, bool cached, const char *split)
     set_weights(few, full_graph, full, few_graph);
     run_model(few, cached, few_logits, count * sizeof(float));
     run_model(full, cached, full_logits, count * sizeof(float));
-    assert_close(few_graph, "logits", few_logits, full_logits, (int64_t)count, 1e-5);
+    assert_close(few_graph, "logits", few_logits, full_logits, (int64_t)count,
+                 para_dtype_blocks(weights) ? 5e-5 : 1e-5);
     para_session_free(few);
     para_session_free(full);
     para_graph_free(few_graph);
@@ -225,8 +305,8 @@ static void check_model(para_dtype weights, bool cached, const char *split)
 static void models_compute_with_what_weights_stand_for(void **state)
 {
     (void)state;
-    static const para_dtype types[] = {PARA_BF16, PARA_I8};
-    for (int t = 0; t < 2; t++)
+    static const para_dtype types[] = {PARA_BF16, PARA_I8, PARA_Q8_0, PARA_Q4_0};
+    for (int t = 0; t < 4; t++)
         for (int cached = 0; cached < 2; cached++) {
             check_model(types[t], cached, "");
             check_model(types[t], cached, "heads=2,ff=2,vocab=2");
@@ -239,6 +319,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(halves_are_rounded_to_even),
         cmocka_unit_test(bytes_are_quantized_by_column),
+        cmocka_unit_test(blocks_are_those_of_gguf),
+        cmocka_unit_test(quantized_values_are_near),
         cmocka_unit_test(wrong_weights_are_refused),
         cmocka_unit_test(weights_of_fewer_bits_are_not_trained),
         cmocka_unit_test(models_compute_with_what_weights_stand_for),

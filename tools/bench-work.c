@@ -180,15 +180,21 @@ int work_do(struct work *w)
 
 /* --- the floor --- */
 
-/* Bytes of the parameters that matrix products read, in the type in which the graph keeps them: not vectors, nor a
- * table of positions. */
+static bool is_scale(const para_tensor *t)
+{
+    const char *end = strrchr(para_tensor_base(t), '.');
+    return end && strcmp(end, ".scale") == 0;
+}
+
+/* Bytes of the parameters that matrix products read, in the type in which the graph keeps them, and of their scales:
+ * not other vectors, nor a table of positions. */
 static double product_bytes(const para_graph *g)
 {
     double bytes = 0;
     for (int i = 0; i < para_graph_tensor_count(g); i++) {
         const para_tensor *t = para_graph_tensor(g, i);
         bool matrix = para_tensor_rank(t) > 1 && strcmp(para_tensor_dim(t, 0).axis, "context") != 0;
-        if (para_tensor_kind(t) == PARA_PARAMETER && matrix)
+        if (para_tensor_kind(t) == PARA_PARAMETER && (matrix || is_scale(t)))
             bytes += (double)para_tensor_bytes(t);
     }
     return bytes;

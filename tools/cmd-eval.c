@@ -29,9 +29,8 @@ static const struct option eval_table[] = {
      "folder with vocab.json and merges.txt, or the word bytes; by default the model's, or bytes if it has none", 0, 0,
      false},
     {"weights", OPTION_CHOICE, offsetof(struct eval_options, weights), WEIGHTS_WORDS,
-     "the type that matrices are read as: f32 as trained; bf16 and int8 take a half and a quarter of the memory and "
-     "less "
-     "time per token",
+     "the type that matrices are read as: f32 as trained; bf16 takes a half, int8 and q8_0 about a quarter, and q4_0 a "
+     "seventh of the memory, and less time per token",
      0, 0, false},
     {"batch", OPTION_COUNT, offsetof(struct eval_options, batch), "N",
      "windows, or endings, at a time; by default 8, or as many as there are workers if these are more", 1, INT32_MAX,

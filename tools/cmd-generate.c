@@ -20,9 +20,8 @@ static const struct option generate_table[] = {
      "folder with vocab.json and merges.txt, or the word bytes; by default the model's, or bytes if it has none", 0, 0,
      false},
     {"weights", OPTION_CHOICE, FIELD(weights), WEIGHTS_WORDS,
-     "the type that matrices are read as: f32 as trained; bf16 and int8 take a half and a quarter of the memory and "
-     "less "
-     "time per token",
+     "the type that matrices are read as: f32 as trained; bf16 takes a half, int8 and q8_0 about a quarter, and q4_0 a "
+     "seventh of the memory, and less time per token",
      0, 0, false},
     {"n", OPTION_COUNT, FIELD(count), "TOKENS", "how many tokens to make, at most", 1, 100000000, false},
     {"stop", OPTION_FILES, FIELD(stops), "TEXT", "end a text before the first of these that it comes to", 0, 0, false},

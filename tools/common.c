@@ -250,7 +250,11 @@ int model_from_folder(para_model **out, const char *folder)
 
 para_dtype weights_type(const char *word)
 {
-    return word[0] == 'b' ? PARA_BF16 : word[0] == 'i' ? PARA_I8 : PARA_F32;
+    static const para_dtype types[] = {PARA_F32, PARA_BF16, PARA_Q8_0, PARA_Q4_0};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (strcmp(word, para_dtype_name(types[i])) == 0)
+            return types[i];
+    return PARA_I8; /* "int8" */
 }
 
 int model_to_read(para_model **out, const char *folder, const char *weights)

@@ -74,7 +74,7 @@ void model_name(const struct model_options *options, char name[MODEL_NAME]);
 /* Read the model of a checkpoint folder; the caller frees it. */
 int model_from_folder(para_model **out, const char *folder);
 /* The same for reading alone, with weights of the type that an option's word names. */
-#define WEIGHTS_WORDS "f32|bf16|int8"
+#define WEIGHTS_WORDS "f32|bf16|int8|q8_0|q4_0"
 int model_to_read(para_model **out, const char *folder, const char *weights);
 para_dtype weights_type(const char *word);
 

@@ -126,8 +126,8 @@ typedef struct para_trainer {
  * optimizer.safetensors and trainer.json. Written to a temporary folder beside `dir`, synced, then put in place:
  * a crash at any instant leaves the old folder or the new one. Splits don't show in the files. Returns 0; PARA_EINVAL
  * or PARA_EIO, naming the file; PARA_ENAME for a parameter that the family's files have no name for; PARA_ESUPPORT
- * for int8 weights; PARA_ERANGE if, with `trainer`, a parameter isn't finite; PARA_ENOMEM. On failure `dir` is what it
- * was, and the message says where the new folder is, if there is one. Between runs only. */
+ * for weights of int8, q8_0 or q4_0; PARA_ERANGE if, with `trainer`, a parameter isn't finite; PARA_ENOMEM. On failure
+ * `dir` is what it was, and the message says where the new folder is, if there is one. Between runs only. */
 PARA_API int para_checkpoint_save(const char *dir, const para_model *model, const para_graph *g, para_session *s,
                                   const para_trainer *trainer, para_error *err);
 /** Check, before hours of work, that para_checkpoint_save() can write `dir`: that its parent takes a new folder and

@@ -76,9 +76,10 @@ PARA_API para_tensor *para_input(para_graph *g, const char *name, para_dtype dty
 /** Add a parameter, float32, with its initial value. The name, with the open scopes before it, must be new. */
 PARA_API para_tensor *para_param(para_graph *g, const char *name, const para_dim *dims, para_init init);
 
-/** Add a parameter of type float32, bfloat16 or int8; its initial values are rounded to the nearest of the type, int8
- * to -127 to 127. Values of fewer bits save memory and time where weights are read, not trained: para_embedding() takes
- * such tables and para_matmul() such second operands. para_session_set_weight() fills them from float32. */
+/** Add a parameter of type float32, bfloat16, int8, q8_0 or q4_0; its initial values are rounded to the nearest of the
+ * type, int8 to -127 to 127. Values of fewer bits save memory and time where weights are read, not trained:
+ * para_embedding() takes such tables and para_matmul() such second operands. para_session_set_weight() fills them from
+ * float32. */
 PARA_API para_tensor *para_param_as(para_graph *g, const char *name, para_dtype dtype, const para_dim *dims,
                                     para_init init);
 

@@ -54,7 +54,8 @@ PARA_API int para_model_set_size(para_model *model, const char *name, int64_t va
 /** Set the probability of dropout in training, at least 0 and less than 1; attention weights are left whole. Returns 0,
  * or PARA_ESUPPORT for more than 0 if the family has no dropout. */
 PARA_API int para_model_set_dropout(para_model *model, double probability, para_error *err);
-/** Set the type of the matrices: PARA_F32, or, to read rather than train them, PARA_BF16 or PARA_I8. */
+/** Set the type of the matrices: PARA_F32, or, to read rather than train them, PARA_BF16, PARA_I8, PARA_Q8_0 or
+ * PARA_Q4_0. */
 PARA_API void para_model_set_weights(para_model *model, para_dtype type);
 
 /** Check every number, as building and saving do. Returns 0, PARA_ERANGE or PARA_EINVAL; err says which number and what
@@ -105,7 +106,7 @@ typedef struct para_gpt2 {
     double norm_eps;     /**< added to the variance in norms */
     double attn_dropout; /**< of attention weights, which a file may ask for; para_gpt2_build() trains with 0 alone */
     bool gelu_erf;       /**< gelu by its definition, with erf, in place of the tanh form */
-    para_dtype weights;  /**< of the matrices: PARA_F32, or, to read rather than train them, PARA_BF16 or PARA_I8 */
+    para_dtype weights; /**< of the matrices: PARA_F32, or, to read rather than train them, another that weights have */
 } para_gpt2;
 
 /** Check every number: positive, embd a multiple of heads, sizes that multiply without overflow. Returns 0, PARA_ERANGE
@@ -122,7 +123,9 @@ PARA_API int para_gpt2_check(const para_gpt2 *model, para_error *err);
  * With weights other than float32 the matrices wte and *.weight of attn and mlp are of that type, all else stays
  * float32, and para_graph_backward() refuses the graph. Of int8 each has a parameter NAME.scale beside it, a scale for
  * each of its columns (all axes but those that products contract; for wte: vocab), which products and embeddings are
- * multiplied by; para_session_set_weight() quantizes. Errors are kept in the graph. */
+ * multiplied by; of q8_0 and q4_0 they have the axes that products contract last, embd or ff, which must be multiples
+ * of 32: attn.qkv.weight (qkv, heads, head_dim, embd), attn.proj.weight (embd, heads, head_dim), mlp.fc.weight (ff,
+ * embd), mlp.proj.weight (embd, ff). para_session_set_weight() quantizes. Errors are kept in the graph. */
 PARA_API para_model_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq,
                                           bool training);
 

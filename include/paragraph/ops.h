@@ -16,13 +16,16 @@ extern "C" {
 /** @defgroup ops-products Embeddings, products, norms, attention
  * @{ */
 
-/** y (ids's axes, rest of table) = table[ids]. `axis` (e.g. "vocab") is the first of table, which is float32, bfloat16
- * or int8, `ids` is int32; an id outside of the whole table makes the run fail, naming the node. */
+/** y (ids's axes, rest of table) = table[ids]. `axis` (e.g. "vocab") is the first of table, which may be of any type
+ * that parameters have; of one in blocks each row is whole blocks. `ids` is int32; an id outside of the whole table
+ * makes the run fail, naming the node. */
 PARA_API para_tensor *para_embedding(para_graph *g, para_tensor *table, para_tensor *ids, const char *axis);
 
 /** Contract the axes named in `contract` ("heads head_dim"): y (shared, rest of a, rest of b).
  * Other axes that both have are batch axes and come first. b may be bfloat16 or int8, weights that are converted to
- * float32 as they are read; sums are float32. One batched GEMM.
+ * float32 as they are read, or q8_0 or q4_0, whose last axes then are those contracted and whole blocks; sums are
+ * float32. One batched GEMM. By q8_0 and q4_0 up to 16 rows of a are multiplied as whole numbers of 16 bits with a
+ * scale for each block: an element of a is off by at most 2^-16 of its block's largest.
  *
  * Where a's contracted axes lie last in it, rows, of the axes that a alone has, give the same bits whatever rows are
  * computed beside them: among up to 16; and among more, if b is of fewer bits or para_matmul_provider() says "own". */

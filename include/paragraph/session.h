@@ -199,11 +199,13 @@ PARA_API void para_session_free(para_session *s);
  * Between runs only. */
 PARA_API int para_session_set(para_session *s, const char *name, const void *data, size_t bytes, para_error *err);
 /** Set a parameter from `count` float32 values, all of it in its own order, whatever its type: bfloat16 rounds to
- * nearest even, int8 is quantized. An int8 parameter NAME has its scales in a float32 parameter "NAME.scale", whose
- * axes are some of its own, and stands for the values q * scale: a scale, which is set too, is the largest size among
- * the values that share it divided by 127, and q the nearest whole number to value / scale. Returns PARA_ENAME if there
- * is no such parameter, or none of scales, PARA_ESHAPE for another count, PARA_ERANGE for an int8 parameter's values
- * that aren't finite; then nothing is set. Between runs only. */
+ * nearest even, q8_0 and q4_0 get the scale of each block from its value farthest from 0, which becomes 127 or -8 steps
+ * (the scale is a half: up to 65504), and int8 is quantized. An int8 parameter NAME has its scales in a float32
+ * parameter "NAME.scale", whose axes are some of its own, and stands for the values q * scale: a scale, which is set
+ * too, is the largest size among the values that share it divided by 127, and q the nearest whole number to value /
+ * scale. Returns PARA_ENAME if there is no such parameter, or none of scales, PARA_ESHAPE for another count,
+ * PARA_ERANGE for values of int8 or in blocks that aren't finite, or larger than their scale can be; then nothing is
+ * set. Between runs only. */
 PARA_API int para_session_set_weight(para_session *s, const char *name, const float *values, int64_t count,
                                      para_error *err);
 /** Copy a whole value out by its name, as para_session_set() copies it in: outputs as the last run made them,

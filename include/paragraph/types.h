@@ -54,13 +54,21 @@ typedef struct para_error {
 /** Return the name of a status code, for example "PARA_ESHAPE"; a constant string. */
 PARA_API const char *para_status_name(int status);
 
-/** Element types. Integers are signed, floats little-endian IEEE 754; BF16 is the upper half of an F32. */
-typedef enum para_dtype { PARA_F32, PARA_F16, PARA_BF16, PARA_I32, PARA_I8 } para_dtype;
+/** Element types. Integers are signed, floats little-endian IEEE 754; BF16 is the upper half of an F32.
+ *
+ * Elements of Q8_0 and Q4_0 stand in blocks, whose bytes are those of GGUF files: an F16 scale d and 32 whole numbers q
+ * for elements d q. Of Q8_0 these are 32 I8; of Q4_0 16 bytes, whose lower halves are q + 8 of the first 16 elements
+ * and whose upper halves those of the others. Blocks lie along the last axes: a tensor holds whole blocks, and so does
+ * each tile of it. */
+typedef enum para_dtype { PARA_F32, PARA_F16, PARA_BF16, PARA_I32, PARA_I8, PARA_Q8_0, PARA_Q4_0 } para_dtype;
 
-/** Return the bytes of one element. */
+/** Return how many elements stand in a block: 32 of Q8_0 and Q4_0, 1 of the others. */
+PARA_API int64_t para_dtype_block(para_dtype dtype);
+
+/** Return the bytes of a block, which of most types is one element. */
 PARA_API size_t para_dtype_bytes(para_dtype dtype);
 
-/** Return "f32", "f16", "bf16", "i32" or "i8"; a constant string. */
+/** Return "f32", "f16", "bf16", "i32", "i8", "q8_0" or "q4_0"; a constant string. */
 PARA_API const char *para_dtype_name(para_dtype dtype);
 
 /** Levels of a log line. */
