@@ -1,5 +1,6 @@
 EXTRA_DIST += bench/RESULTS.md
 EXTRA_DIST += bench/bench-tokenizer.py
+EXTRA_DIST += bench/compare-llama-cpp.py
 EXTRA_DIST += bench/compare-torch.py
 EXTRA_DIST += bench/gpu
 EXTRA_DIST += bench/gpu-check

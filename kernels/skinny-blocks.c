@@ -193,8 +193,8 @@ static dot *const versions[] = {dot_anywhere, dot_8, dot_16};
 
 int para_skinny_blocks_versions(void)
 {
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c"))
-        return 1;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return 1; /* who has these has F16C */
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") ? 3 : 2;
 }
 
