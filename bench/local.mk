@@ -6,6 +6,7 @@ EXTRA_DIST += bench/gpu
 EXTRA_DIST += bench/gpu-check
 EXTRA_DIST += bench/parallel.py
 EXTRA_DIST += bench/run
+EXTRA_DIST += bench/two-gpus
 EXTRA_DIST += bench/viewer.py
 EXTRA_DIST += bench/vote.py
 

@@ -43,6 +43,7 @@ static int make_graph(const struct para_engine *e, para_graph **out, const para_
                             .split = splits,
                             .workers = e->machine && !has_gpu(e) ? para_machine_workers(e->machine) : 1,
                             .stages = o->stages,
+                            .spread = o->spread,
                             .fuse = o->fuse || has_gpu(e)};
     para_graph *g = para_graph_new();
     if (!g)

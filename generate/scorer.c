@@ -67,6 +67,7 @@ static int make_graph(const para_scorer *s, int64_t tokens, const char *splits, 
                             .split = splits,
                             .workers = has_gpu(s) ? 1 : 0,
                             .stages = o->stages,
+                            .spread = o->spread,
                             .fuse = o->fuse || has_gpu(s)};
     para_graph *g = para_graph_new();
     if (!g)

@@ -1,8 +1,9 @@
 /* Accumulating in place: a sum whose terms can be added where an earlier term lies becomes a chain of updates.
  *
  * sum(a, b, c) becomes a; b added to a; c added to that, in program order: neither memory for b and c nor the traffic
- * of adding them up later. A term is chained only if waiting for the terms before it alone can't make the run longer:
- * with unlimited workers at nominal rates, its latest end that leaves the critical path as it is must not be passed. So
+ * of adding them up later. Terms that are made at one place are one chain, and what a sum has left to add are the
+ * chains' ends. A term is chained only if waiting for the terms before it alone can't make the run longer: with
+ * unlimited workers at nominal rates, its latest end that leaves the critical path as it is must not be passed. So
  * weight gradients, which wait for the optimizer, are chained, and partial sums that the next node waits for aren't. */
 #include "base/fail.h"
 #include "graph/op.h"
@@ -18,13 +19,14 @@ struct chains {
     int *uses;                   /* by old tensor id: how often nodes read it */
     struct para_times times;     /* of the old graph */
     int *before;                 /* by old node: the node to whose result it adds; -1: none */
+    bool *followed;              /* by old node: another adds to its result */
     bool *awaited;               /* by old node: another comes after it */
     bool *dropped;               /* by old node: a sum that a chain or another sum has taken in */
     const para_tensor **becomes; /* by old node: the sum that the end of a chain stands for, its result; or NULL */
     struct terms {
         const para_tensor **of;
         int count;
-    } * rest; /* by old node: what is left for a sum to add, the chain first; count 0: all it had */
+    } * rest; /* by old node: what is left for a sum to add, chains first; count 0: all it had */
 };
 
 static int measure(struct chains *c)
@@ -51,10 +53,12 @@ static bool is_free(const struct chains *c, const para_tensor *t)
            !t->overwritten_by;
 }
 
-/* Whether a term is a sum that can be taken in: no node comes after it, nor it after another but for data. */
-static bool is_inner(const struct chains *c, const para_tensor *t)
+/* Whether a term is a sum that can be taken in: of the same place; no node comes after it, nor it after another but for
+ * data. */
+static bool is_inner(const struct chains *c, const para_node *sum, const para_tensor *t)
 {
-    return is_free(c, t) && t->producer->op == c->sum && !c->awaited[t->producer->id] && !t->producer->n_after;
+    return is_free(c, t) && t->producer->op == c->sum && t->producer->place == sum->place &&
+           !c->awaited[t->producer->id] && !t->producer->n_after;
 }
 
 /* The terms of a sum, those of sums that it alone reads among them; returns their number. terms may be NULL. */
@@ -63,7 +67,7 @@ static int collect(const struct chains *c, const para_node *sum, const para_tens
     int count = 0;
     for (int i = 0; i < sum->n_in; i++) {
         const para_tensor *t = sum->in[i];
-        if (is_inner(c, t))
+        if (is_inner(c, sum, t))
             count += collect(c, t->producer, terms ? terms + count : NULL);
         else if (terms)
             terms[count++] = t;
@@ -76,7 +80,7 @@ static int collect(const struct chains *c, const para_node *sum, const para_tens
 static void drop_inner(struct chains *c, const para_node *sum)
 {
     for (int i = 0; i < sum->n_in; i++)
-        if (is_inner(c, sum->in[i])) {
+        if (is_inner(c, sum, sum->in[i])) {
             c->dropped[sum->in[i]->producer->id] = true;
             drop_inner(c, sum->in[i]->producer);
         }
@@ -88,32 +92,62 @@ static int in_program_order(const void *left, const void *right)
     return (a->id > b->id) - (a->id < b->id);
 }
 
-/* Move the terms that can be chained to the front, note the chain, and return its length; 0: none. */
-static int link_terms(struct chains *c, const para_tensor **terms, int count)
+/* Link the terms of one place that can be chained. */
+static void link_terms(struct chains *c, const para_tensor *const *terms, int count, int place)
 {
-    int length = 0;
+    const para_node *last = NULL;
     double free_ns = 0; /* when the chain so far has been added up */
-    qsort(terms, (size_t)count, sizeof(const para_tensor *), in_program_order);
     for (int i = 0; i < count; i++) {
-        const para_tensor *t = terms[i];
-        if (!is_free(c, t) || (length && !(t->producer->op->accumulate && t->producer->n_out == 1)) ||
-            (length && t->producer->place != terms[0]->producer->place))
+        const para_node *n = terms[i]->producer;
+        if (!is_free(c, terms[i]) || n->place != place || (last && !(n->op->accumulate && n->n_out == 1)))
             continue;
-        int node = t->producer->id;
-        double end_ns = fmax(c->times.start_ns[node], free_ns) + c->times.cost_ns[node];
-        if (length && end_ns > latest_end_ns(&c->times, node))
+        double end_ns = fmax(c->times.start_ns[n->id], free_ns) + c->times.cost_ns[n->id];
+        if (last && end_ns > latest_end_ns(&c->times, n->id))
             continue;
         free_ns = end_ns;
-        if (length)
-            c->before[node] = terms[length - 1]->producer->id;
-        for (int k = i; k > length; k--)
-            terms[k] = terms[k - 1];
-        terms[length++] = t;
+        if (last) {
+            c->before[n->id] = last->id;
+            c->followed[last->id] = true;
+        }
+        last = n;
     }
-    return length > 1 ? length : 0;
 }
 
-/* Chain a sum's terms, if any can be; those that can't stay terms of the sum, after the chain. */
+/* Whether a term is the first of its place that can be chained. */
+static bool begins_place(const struct chains *c, const para_tensor *const *terms, int number)
+{
+    if (!is_free(c, terms[number]))
+        return false;
+    for (int i = 0; i < number; i++)
+        if (is_free(c, terms[i]) && terms[i]->producer->place == terms[number]->producer->place)
+            return false;
+    return true;
+}
+
+static bool is_followed(const struct chains *c, const para_tensor *t)
+{
+    return t->producer && c->followed[t->producer->id];
+}
+
+static bool is_end(const struct chains *c, const para_tensor *t)
+{
+    return t->producer && c->before[t->producer->id] >= 0 && !c->followed[t->producer->id];
+}
+
+/* What is left for a sum to add: the ends of chains, then the terms of none. */
+static struct terms what_is_left(struct chains *c, const para_tensor *const *terms, int count)
+{
+    struct terms left = {para_rewrite_alloc(&c->pass, count, sizeof *left.of), 0};
+    for (int i = 0; i < count && left.of; i++)
+        if (is_end(c, terms[i]))
+            left.of[left.count++] = terms[i];
+    for (int i = 0; i < count && left.of; i++)
+        if (!is_end(c, terms[i]) && !is_followed(c, terms[i]))
+            left.of[left.count++] = terms[i];
+    return left;
+}
+
+/* Chain a sum's terms, those of each place, if any can be; what can't stays a term of the sum, after the chains. */
 static int chain_sum(struct chains *c, const para_node *sum)
 {
     int count = sum->n_after ? 0 : collect(c, sum, NULL);
@@ -121,16 +155,22 @@ static int chain_sum(struct chains *c, const para_node *sum)
     if (!terms)
         return PARA_ENOMEM;
     collect(c, sum, terms);
-    int length = link_terms(c, terms, count);
-    if (!length)
+    qsort(terms, (size_t)count, sizeof(const para_tensor *), in_program_order);
+    for (int i = 0; i < count; i++)
+        if (begins_place(c, terms, i))
+            link_terms(c, terms, count, terms[i]->producer->place);
+    struct terms left = what_is_left(c, terms, count);
+    if (!left.of)
+        return PARA_ENOMEM;
+    if (left.count == count)
         return 0;
     drop_inner(c, sum);
-    if (length == count) {
-        c->dropped[sum->id] = true;
-        c->becomes[terms[length - 1]->producer->id] = sum->out[0];
+    if (left.count > 1) {
+        c->rest[sum->id] = left;
         return 0;
     }
-    c->rest[sum->id] = (struct terms){terms + length - 1, count - length + 1};
+    c->dropped[sum->id] = true;
+    c->becomes[left.of[0]->producer->id] = sum->out[0];
     return 0;
 }
 
@@ -177,6 +217,7 @@ static int run(struct chains *c)
     const para_graph *g = c->pass.from;
     c->uses = para_rewrite_alloc(&c->pass, g->n_tensors, sizeof *c->uses);
     c->before = para_rewrite_alloc(&c->pass, g->n_nodes, sizeof *c->before);
+    c->followed = para_rewrite_alloc(&c->pass, g->n_nodes, sizeof *c->followed);
     c->awaited = para_rewrite_alloc(&c->pass, g->n_nodes, sizeof *c->awaited);
     c->dropped = para_rewrite_alloc(&c->pass, g->n_nodes, sizeof *c->dropped);
     c->becomes = para_rewrite_alloc(&c->pass, g->n_nodes, sizeof *c->becomes);

@@ -50,6 +50,10 @@ static int pass(struct arranging *a, const para_arrangement *how, char *chosen, 
         status = para_graph_stage(&next, now(a), how->stages, err);
         PARA_TRY(take(a, next, status));
     }
+    if (how->spread) {
+        status = para_graph_spread(&next, now(a), how->spread, err);
+        PARA_TRY(take(a, next, status));
+    }
     if (!how->as_written) {
         status = para_graph_accumulate(&next, now(a), err);
         PARA_TRY(take(a, next, status));

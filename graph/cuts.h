@@ -20,4 +20,26 @@ int para_cut_find(const char *text, const char *axis);
 int64_t para_part_begin(int64_t extent, int parts, int p);
 int para_part_at(int64_t extent, int parts, int64_t begin);
 
+/* Fail, after `what` ("split head: "), with PARA_EAXIS for an axis that the graph lacks, naming those that it has. */
+int para_cut_refuse(const para_graph *g, const char *what, const char *axis, para_error *err);
+
+/* --- spreading --- */
+
+enum { PARA_MAX_SPREAD_AXES = 8 };
+
+/* "heads,ff=2", read: axes, and over how many devices of each stage their parts are spread. */
+struct para_spreading {
+    char axis[PARA_MAX_SPREAD_AXES][PARA_MAX_AXIS_NAME + 1];
+    int parts[PARA_MAX_SPREAD_AXES]; /* of each axis */
+    int n_axes, devices;
+};
+
+/* Read it for a split graph. Returns 0; PARA_EINVAL for a text of another form; PARA_EAXIS for an axis that the graph
+ * lacks or that isn't split; PARA_ERANGE for no devices, or for more than an axis has parts. */
+int para_spreading_read(struct para_spreading *out, const para_graph *g, const char *text, para_error *err);
+
+/* The device of the part that a node is of, floor(p devices / parts), by the first axis that it is a part of; -1 if it
+ * is of none. */
+int para_spreading_device(const struct para_spreading *s, const para_node *n);
+
 #endif

@@ -8,6 +8,7 @@
  *    "nodes": [{"id", "op", "name", "scope", "part", "origin", "place", "backward", "inputs", "outputs", "attrs"},
  * ...], "gradients": [[tensor, gradient], ...]}
  *
+ * A graph that was spread has "spread", "batch=2", after "splits".
  * A copy of a parameter has "copies", the parameter's base.
  * A node that waits for others whose results it doesn't read has "after", their ids, before "attrs".
  * Absent things are null. Ids are places in the lists; what a split tensor or node was made from (origin) is an id in
@@ -192,6 +193,8 @@ int para_graph_dump_json(const para_graph *g, FILE *out, para_error *err)
     struct writer w = {out, NULL};
     fputs("{\"format\":\"paragraph-graph\",\"version\":1", out);
     write_text(&w, "splits", g->splits);
+    if (g->spread[0])
+        write_text(&w, "spread", g->spread);
     write_bool(&w, "backward", g->has_backward);
     fputs(",\n\"axes\":[", out);
     if (write_axes(&w, g) < 0)

@@ -51,7 +51,11 @@ static int write_totals(const struct text *x, para_error *err)
     fputs(" and ", x->out);
     para_quantity(bytes, "B", x->out);
     fprintf(x->out, " moved per run, %lld parameters, %d scopes", parameters, scopes);
-    fprintf(x->out, g->splits[0] ? ", split %s\n" : "\n", g->splits);
+    if (g->splits[0])
+        fprintf(x->out, ", split %s", g->splits);
+    if (g->spread[0])
+        fprintf(x->out, ", spread %s", g->spread);
+    fputc('\n', x->out);
     return 0;
 }
 

@@ -2,6 +2,9 @@
  * another waits for it. So tasks wait for such that were closed before them, and never for each other. */
 #include "graph/gather.h"
 
+#include "graph/time.h"
+
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +16,7 @@ struct task {
     int first;        /* node */
     int awaited;      /* the latest node of another device that it waits for, or NONE */
     size_t bytes;     /* of the buffers it holds */
+    double spare_ns;  /* how much may follow before another device waits for what crosses to it; HUGE_VAL: any */
 };
 
 struct gathering {
@@ -22,9 +26,10 @@ struct gathering {
     int *first;        /* by node */
     struct task *open; /* that may grow */
     int n_open;
-    int *held;     /* by buffer: the first node of the last task that holds it */
-    bool *crosses; /* by node: another device reads what it makes */
-    bool several;  /* devices */
+    int *held; /* by buffer: the first node of the last task that holds it */
+    struct para_times times;
+    double *spare_ns; /* by node: how long other devices can wait for it; HUGE_VAL: none does */
+    bool several;     /* devices */
 };
 
 static bool on_gpu(const struct gathering *s, int node)
@@ -41,15 +46,20 @@ static void close_task(struct gathering *s, int first)
         }
 }
 
+/* A node that waits for another device can begin as late as leaves the longest path as it is. */
 static void find_crossings(struct gathering *s)
 {
+    const struct para_times *t = &s->times;
+    for (int i = 0; i < s->g->n_nodes; i++)
+        s->spare_ns[i] = HUGE_VAL;
     for (int i = 0; i < s->g->n_nodes; i++) {
         int count;
         const para_edge *edges = para_deps_of(s->d, i, &count);
+        double spare_ns = t->critical_ns - t->rest_ns[i] - t->start_ns[i];
         s->several = s->several || s->gpus->of[i] != s->gpus->of[0];
         for (int e = 0; e < count; e++)
             if (s->gpus->of[edges[e].from] != s->gpus->of[i])
-                s->crosses[edges[e].from] = true;
+                s->spare_ns[edges[e].from] = fmin(s->spare_ns[edges[e].from], spare_ns);
     }
 }
 
@@ -92,7 +102,8 @@ static size_t added_bytes(struct gathering *s, int node, int task, bool take)
 static bool fits(struct gathering *s, const struct task *t, int node, int awaited)
 {
     size_t most = s->gpus->most_bytes;
-    return awaited <= t->awaited && (!most || t->bytes + added_bytes(s, node, t->first, false) <= most);
+    return awaited <= t->awaited && s->times.cost_ns[node] <= t->spare_ns &&
+           (!most || t->bytes + added_bytes(s, node, t->first, false) <= most);
 }
 
 static void put(struct gathering *s, int node)
@@ -111,11 +122,12 @@ static void put(struct gathering *s, int node)
     t = open_of(s, node);
     if (!t) {
         t = &s->open[s->n_open++];
-        *t = (struct task){s->gpus->of[node], s->g->nodes[node]->part, node, awaited, 0};
+        *t = (struct task){s->gpus->of[node], s->g->nodes[node]->part, node, awaited, 0, HUGE_VAL};
     }
     s->first[node] = t->first;
     t->bytes += added_bytes(s, node, t->first, true);
-    if (s->crosses[node])
+    t->spare_ns = fmin(t->spare_ns - s->times.cost_ns[node], s->spare_ns[node]);
+    if (t->spare_ns <= 0)
         close_task(s, t->first);
 }
 
@@ -125,8 +137,8 @@ int para_gather(int first[], const para_graph *g, const para_deps *d, const stru
     struct gathering s = {.g = g, .d = d, .gpus = gpus, .first = first};
     s.open = calloc(nodes, sizeof *s.open);
     s.held = calloc((size_t)gpus->n_buffers + 1, sizeof *s.held);
-    s.crosses = calloc(nodes, sizeof *s.crosses);
-    bool allocated = s.open && s.held && s.crosses;
+    s.spare_ns = calloc(nodes, sizeof *s.spare_ns);
+    bool allocated = s.open && s.held && s.spare_ns && para_times_new(&s.times, g, d, 0) == 0;
     for (int b = 0; b < gpus->n_buffers && allocated; b++)
         s.held[b] = NONE;
     if (allocated)
@@ -138,6 +150,7 @@ int para_gather(int first[], const para_graph *g, const para_deps *d, const stru
     }
     free(s.open);
     free(s.held);
-    free(s.crosses);
+    free(s.spare_ns);
+    para_times_free(&s.times);
     return allocated ? 0 : PARA_ENOMEM;
 }

@@ -19,7 +19,9 @@ struct para_gpus {
  * at once. So a task is as much as can be one without keeping another device waiting: of the nodes of one GPU in
  * program order,
  *
- *   - one whose result another device reads is the last of its task;
+ *   - one whose result another device waits for is the last of its task, but for as much as that one can wait without
+ *     making the run longer, at nominal rates: not at all for a layer's input, a while for a weight's gradient. Before
+ *     nodes of another device that wait for it come, a task ends in any case;
  *   - one that waits for another device begins a task, unless its task waits for as late a node already;
  *   - one whose buffers would make too many bytes begins a task;
  *   - where there are several devices, the parts of a split go on in tasks of their own, so that micro-batches come one

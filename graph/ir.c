@@ -21,7 +21,7 @@ para_graph *para_graph_new(void)
     para_graph *g = calloc(1, sizeof *g);
     if (!g)
         return NULL;
-    g->scope = g->splits = "";
+    g->scope = g->splits = g->spread = "";
     return g;
 }
 
@@ -484,6 +484,11 @@ const para_node *para_graph_node(const para_graph *g, int id)
 const char *para_graph_splits(const para_graph *g)
 {
     return g->splits;
+}
+
+const char *para_graph_spreading(const para_graph *g)
+{
+    return g->spread;
 }
 
 int para_graph_tensor_count(const para_graph *g)

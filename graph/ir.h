@@ -91,6 +91,7 @@ struct para_graph {
     int n_grads;
     bool *wants;        /* by tensor id, during backward: on a way from a parameter */
     const char *splits; /* "batch=2,ff=2": the splits made so far; "" */
+    const char *spread; /* "batch=2": which parts lie on how many devices of each stage; "" */
     bool sealed, in_backward, has_backward;
     para_error error; /* the first error of a builder call */
 };

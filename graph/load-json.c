@@ -350,16 +350,33 @@ static int load_splits(struct para_loader *l, const char *splits, json_t *axes)
     return para_json_keep(l, splits, &l->g->splits);
 }
 
+/* "batch=2": parts of splits, on as many devices at most. */
+static int load_spread(struct para_loader *l, json_t *root)
+{
+    const char *spread = "";
+    struct para_spreading read;
+    para_error err = {0};
+    l->list = NULL;
+    if (!json_object_get(root, "spread"))
+        return 0;
+    PARA_TRY(para_json_get_string(l, root, "spread", &spread));
+    if (para_spreading_read(&read, l->g, spread, &err) < 0)
+        return para_json_bad(l, "%s", err.message);
+    return para_json_keep(l, spread, &l->g->spread);
+}
+
 static int load_graph(struct para_loader *l, json_t *root)
 {
-    static const char *const names[] = {"format",  "version", "splits",    "backward", "axes",
-                                        "tensors", "nodes",   "gradients", NULL};
+    enum { SPREAD = 8 };
+    const char *names[] = {"format",  "version", "splits",    "backward", "axes",
+                           "tensors", "nodes",   "gradients", NULL,       NULL};
     static const char *const formats[] = {"paragraph-graph", NULL};
     json_t *axes, *gradients;
     const char *splits = "";
     int version;
     l->field = "format";
     PARA_TRY(para_json_word(l, json_object_get(root, "format"), formats, &version));
+    names[SPREAD] = json_object_get(root, "spread") ? "spread" : NULL;
     PARA_TRY(para_json_fields(l, root, names));
     PARA_TRY(para_json_get_integer(l, root, "version", 1, 1, &version));
     PARA_TRY(para_json_get_list(l, root, "axes", &axes));
@@ -370,6 +387,7 @@ static int load_graph(struct para_loader *l, json_t *root)
     l->list = NULL;
     PARA_TRY(para_json_get_string(l, root, "splits", &splits));
     PARA_TRY(load_splits(l, splits, axes));
+    PARA_TRY(load_spread(l, root));
     l->list = "tensor";
     for (l->entry = 0; l->entry < (int)json_array_size(l->tensors); l->entry++)
         PARA_TRY(load_tensor(l));

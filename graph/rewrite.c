@@ -42,8 +42,9 @@ int para_rewrite_begin(struct para_rewrite *r, const para_graph *from, para_erro
     r->value = para_rewrite_alloc(r, from->n_tensors, sizeof(para_tensor *));
     r->node = para_rewrite_alloc(r, from->n_nodes, sizeof(para_node *));
     r->to->splits = keep(r, from->splits);
+    r->to->spread = keep(r, from->spread);
     r->to->has_backward = from->has_backward;
-    bool begun = title && r->value && r->node && r->to->splits && from->sealed;
+    bool begun = title && r->value && r->node && r->to->splits && r->to->spread && from->sealed;
     return begun ? 0 : para_rewrite_finish(r, PARA_ENOMEM, NULL, err);
 }
 

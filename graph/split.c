@@ -292,22 +292,6 @@ static int split_node(struct split *s, const para_node *n)
     return copy_node(s, n, why_whole);
 }
 
-/* Fail, naming the axes that the graph has. */
-static int refuse_axis(const para_graph *g, const char *axis, para_error *err)
-{
-    char known[320] = "", word[PARA_MAX_AXIS_NAME + 1], text[2 * sizeof known] = ""; /* "batch seq", "batch, seq" */
-    size_t used = 0;
-    for (int i = 0; i < g->n_tensors; i++)
-        for (int d = 0; d < g->tensors[i]->shape.rank && used < sizeof known; d++)
-            if (!para_word_in(g->tensors[i]->shape.dim[d].axis, known))
-                used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? " " : "",
-                                         g->tensors[i]->shape.dim[d].axis);
-    used = 0;
-    for (int i = 0; para_word(known, i, word) && used < sizeof text; i++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? ", " : "", word);
-    return para_fail(err, PARA_EAXIS, "split %s: no axis is called \"%s\"; this graph has %s", axis, axis, text);
-}
-
 /* Find the axis, in one piece, and its extent. */
 static int find_axis(const para_graph *g, const char *axis, int64_t *extent, para_error *err)
 {
@@ -323,7 +307,11 @@ static int find_axis(const para_graph *g, const char *axis, int64_t *extent, par
         if (e)
             *extent = e->whole;
     }
-    return *extent ? 0 : refuse_axis(g, axis, err);
+    if (*extent)
+        return 0;
+    char what[PARA_MAX_AXIS_NAME + 16];
+    snprintf(what, sizeof what, "split %.*s: ", PARA_MAX_AXIS_NAME, axis);
+    return para_cut_refuse(g, what, axis, err);
 }
 
 static int run(struct split *s)

@@ -7,10 +7,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* A core, and a GPU, of the day. */
+/* A core, and a GPU with others beside it, of the day. */
 const struct para_rates para_rates[PARA_DEVICES] = {
     [PARA_CPU] = {"cpu", .flops_per_ns = 60.0, .bytes_per_ns = 8.0, .task_ns = 20000.0, .kernel_ns = 0.0},
-    [PARA_GPU] = {"gpu", .flops_per_ns = 50000.0, .bytes_per_ns = 3000.0, .task_ns = 15000.0, .kernel_ns = 3000.0},
+    [PARA_GPU] = {"gpu", .flops_per_ns = 50000.0, .bytes_per_ns = 3000.0, .task_ns = 15000.0, .kernel_ns = 3000.0,
+                  .hop_ns = 35000.0, .link_bytes_per_ns = 370.0},
 };
 
 static struct para_cost cost_of(const para_node *n)
@@ -39,7 +40,17 @@ double para_node_bytes(const para_node *n)
 
 double para_node_time_ns(const para_node *n)
 {
-    const struct para_rates *r = &para_rates[PARA_CPU];
+    return para_node_time_on_ns(n, PARA_CPU);
+}
+
+double para_hop_ns(double bytes)
+{
+    return para_rates[PARA_GPU].hop_ns + bytes / para_rates[PARA_GPU].link_bytes_per_ns;
+}
+
+double para_node_time_on_ns(const para_node *n, enum para_device device)
+{
+    const struct para_rates *r = &para_rates[device];
     struct para_cost c = cost_of(n);
     double ns = r->kernel_ns + fmax(c.flops / r->flops_per_ns, c.bytes / r->bytes_per_ns);
     return rint(ns * 1024.0) / 1024.0;

@@ -11,8 +11,9 @@
 struct para_rates {
     const char *device;
     double flops_per_ns, bytes_per_ns;
-    double task_ns;   /* what a task costs beside its kernels, waiting for others included */
-    double kernel_ns; /* what it costs to start a kernel */
+    double task_ns;                   /* what a task costs beside its kernels, waiting for others included */
+    double kernel_ns;                 /* what it costs to start a kernel */
+    double hop_ns, link_bytes_per_ns; /* what brings a value from another device's memory; of GPUs alone */
 };
 
 enum para_device { PARA_CPU, PARA_GPU, PARA_DEVICES };
@@ -21,6 +22,10 @@ extern const struct para_rates para_rates[PARA_DEVICES];
 /* A node's time on a CPU core: the larger of its FLOPs and its bytes at the core's rates. It is a multiple of 1/1024
  * ns, so that sums of times are exact: paths of one length are equal, in whatever order they are added up. */
 double para_node_time_ns(const para_node *n);
+/* The same on a kind of device, what starting its kernel takes included. */
+double para_node_time_on_ns(const para_node *n, enum para_device device);
+/* What it takes to bring so many bytes from one GPU's memory to another's. */
+double para_hop_ns(double bytes);
 
 /* A run of a graph on as many workers as it can use. */
 struct para_times {

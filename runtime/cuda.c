@@ -86,10 +86,21 @@ int para_cuda_copy(void *to, const void *from, size_t bytes, para_error *err)
     return copied(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), bytes, err);
 }
 
+/* On the memory's own GPU, which need not be the calling thread's. */
 int para_cuda_clear(void *memory, size_t bytes, para_error *err)
 {
-    cudaError_t status = cudaMemset(memory, 0, bytes);
-    return copied(status == cudaSuccess ? cudaStreamSynchronize(NULL) : status, bytes, err);
+    struct cudaPointerAttributes where;
+    int before = 0;
+    cudaGetDevice(&before);
+    cudaError_t status = cudaPointerGetAttributes(&where, memory);
+    if (status == cudaSuccess)
+        status = cudaSetDevice(where.device);
+    if (status == cudaSuccess)
+        status = cudaMemset(memory, 0, bytes);
+    if (status == cudaSuccess)
+        status = cudaStreamSynchronize(NULL);
+    cudaSetDevice(before);
+    return copied(status, bytes, err);
 }
 
 void para_cuda_free(void *memory)

@@ -2,8 +2,10 @@
 #include "runtime/plan.h"
 
 #include "base/fail.h"
+#include "graph/cuts.h"
 #include "graph/dump.h"
 #include "graph/op.h"
+#include "graph/spread.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -66,10 +68,34 @@ static void print_bound(const para_parallelism *m, int workers, FILE *out)
         fprintf(out, "more workers than %.1f don't help; a finer split would\n", m->average_width);
 }
 
-/* What each stage, a group of workers that nodes are placed on, has: nodes, a share of the work, the parameters that
- * its nodes read. `counted` has a zero for each tensor. */
-static void print_groups(const para_plan *p, double work, int *counted, FILE *out)
+/* A stage, or a device of one. */
+static void print_group_name(const para_plan *p, int group, int devices, FILE *out)
 {
+    if (devices == 0)
+        fprintf(out, "stage %d", group);
+    else if (p->groups <= devices)
+        fprintf(out, "device %d", group);
+    else
+        fprintf(out, "stage %d, device %d", group / devices, group % devices);
+}
+
+/* What a graph that is spread consists of. Returns how many devices each stage has; 0: it isn't spread. */
+static int print_spread(const para_graph *g, const struct para_spread_counts *c, FILE *out)
+{
+    struct para_spreading s = {.devices = 0};
+    if (!g->spread[0] || para_spreading_read(&s, g, g->spread, NULL) < 0)
+        return 0;
+    fprintf(out, "spread: %s; %d nodes of parts, %d updates by owners, %d repeated on several devices, %d others\n",
+            g->spread, c->parts, c->updates, c->repeated, c->others);
+    return s.devices;
+}
+
+/* What each stage, a group of workers that nodes are placed on, has: nodes, a share of the work, the parameters that
+ * its nodes read, and what comes from others. `counted` has a zero for each tensor. */
+static void print_groups(const para_plan *p, double work, const struct para_spread_counts *c, int *counted, FILE *out)
+{
+    const double mib = 1.0 / (1 << 20);
+    int devices = print_spread(p->g, c, out);
     for (int group = 0; group < p->groups; group++) {
         double ns = 0;
         size_t bytes = 0;
@@ -87,10 +113,17 @@ static void print_groups(const para_plan *p, double work, int *counted, FILE *ou
                 counted[t->id] = group + 1;
             }
         }
-        if (nodes)
-            fprintf(out, "stage %d: %d nodes, %.1f %% of the work, %.1f MiB of parameters\n", group, nodes,
-                    work > 0 ? 100.0 * ns / work : 0.0, (double)bytes / (1 << 20));
+        if (!nodes)
+            continue;
+        print_group_name(p, group, devices, out);
+        fprintf(out, ": %d nodes, %.1f %% of the work, %.1f MiB of parameters", nodes,
+                work > 0 ? 100.0 * ns / work : 0.0, (double)bytes * mib);
+        if (devices)
+            fprintf(out, ", %.1f updated here", (double)c->owned[group] * mib);
+        fprintf(out, ", %.1f MiB a run from others\n", (double)c->in[group] * mib);
     }
+    if (p->groups > 1)
+        fprintf(out, "between them: %d values, %.1f MiB a run\n", c->values, (double)c->bytes * mib);
 }
 
 int para_plan_explain(const para_plan *p, int workers, FILE *out, para_error *err)
@@ -100,9 +133,11 @@ int para_plan_explain(const para_plan *p, int workers, FILE *out, para_error *er
         return para_fail(err, PARA_ERANGE, "%d workers, expected at least 1", workers);
     int *path = malloc(sizeof *path * (size_t)(p->g->n_nodes + 1));
     int *counted = calloc((size_t)p->g->n_tensors + 1, sizeof *counted);
+    struct para_spread_counts *crossing = calloc(1, sizeof *crossing);
     struct share *shares = malloc(sizeof *shares * (size_t)(p->g->n_nodes + 1));
-    int status = path && counted && shares ? para_deps_measure(p->deps, p->times.cost_ns, &m, path, err)
-                                           : para_fail_memory(err, "explaining a plan");
+    bool made = path && counted && shares && crossing && para_spread_count(crossing, p->g) == 0;
+    int status =
+        made ? para_deps_measure(p->deps, p->times.cost_ns, &m, path, err) : para_fail_memory(err, "explaining a plan");
     if (status == 0) {
         para_plan_summary s = para_plan_summarize(p);
         fprintf(out, "tasks: %d, edges: %d, buffers: %d\n", s.tasks, s.edges, s.buffers);
@@ -113,12 +148,13 @@ int para_plan_explain(const para_plan *p, int workers, FILE *out, para_error *er
         fprintf(out, "width: %.2f on average, %d at most\n", m.average_width, m.peak_width);
         print_bound(&m, workers, out);
         print_path(p, path, m.path_length, m.critical, shares, out);
-        print_groups(p, m.work, counted, out);
+        print_groups(p, m.work, crossing, counted, out);
         print_memory(&s, out);
         status = para_dump_finish(out, "the explanation", err);
     }
     free(path);
     free(counted);
+    free(crossing);
     free(shares);
     return status;
 }

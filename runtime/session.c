@@ -185,7 +185,7 @@ static int check_memory(const para_session *s, int device, para_error *err)
     if (memory_of(s, device) > free_bytes)
         return para_fail(err, PARA_ENOMEM,
                          "cuda:%d: the run takes %.3f GiB of memory, and %.3f are free; a smaller batch, recomputing "
-                         "(--recompute), or stages on more devices (--stages) take less",
+                         "(--recompute), or more devices (--spread, --stages) take less",
                          gpu, (double)memory_of(s, device) / gib, (double)free_bytes / gib);
     return 0;
 }
@@ -225,7 +225,7 @@ static int plan_on_machine(para_session *s, para_error *err)
     if (d->n_gpus)
         log_left_out(s);
     if (d->n_gpus > 1 && !s->plan->groups)
-        para_log(PARA_LOG_WARNING, "running on one GPU of %d: the graph has no stages to place on the others",
+        para_log(PARA_LOG_WARNING, "running on one GPU of %d: nothing is placed on the others (--spread, --stages)",
                  d->n_gpus);
     return 0;
 }

@@ -152,6 +152,7 @@ check_PROGRAMS += tests/test-session
 check_PROGRAMS += tests/test-signature
 check_PROGRAMS += tests/test-skinny
 check_PROGRAMS += tests/test-split
+check_PROGRAMS += tests/test-spread
 check_PROGRAMS += tests/test-store
 check_PROGRAMS += tests/test-svg
 check_PROGRAMS += tests/test-tiling

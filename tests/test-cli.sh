@@ -93,6 +93,10 @@ check_usage() {
     refuses 2 "seq is 65, expected 1 to the context's 64" dump --seq 65
     refuses 2 '--split head: no axis is called "head"' dump --split head=2
     refuses 2 "--stages 99" dump --stages 99
+    refuses 2 '--spread head: no axis is called "head"' dump --spread head
+    refuses 2 '--spread heads=2: "heads" isn.t split, and it is parts that are spread; splits: none' dump --spread heads=2
+    refuses 2 "--spread heads=3: 3 devices, expected at most 2" dump --split heads=2 --spread heads=3
+    refuses 2 '"heads=x" is no list of axes' plan --split heads=2 --spread heads=x
     refuses 2 "--graph FILE is a graph already" dump --graph g --train
     refuses 2 "--fold is for text, dot and svg" dump --fold 1 --format json
     refuses 2 "chosen in the browser" dump --fold 1 --format html
@@ -250,6 +254,9 @@ check_kill() {
     check "going on under another split" train other --resume killed --steps $all --split batch=2,heads=2,vocab=3
     check "it has the same losses within 1e-5" close other after
     check "going on in stages" train other --resume killed --steps $all --split batch=2 --stages 2
+    check "it has the same losses within 1e-5" close other after
+    check "going on spread" train other --resume killed --steps $all --split batch=2 --spread batch
+    check "it says so" grep -q "splits batch=2, spread batch=2, 1 stage" err
     check "it has the same losses within 1e-5" close other after
     refuses 2 "--seed is 8, but the run in killed began with 7" train --data text --batch 4 --resume killed \
         --steps $all --seed 8
@@ -512,6 +519,8 @@ check_generate() {
     check "a penalty on what the text has" generate two -n 20 --greedy --repetition-penalty 100
     check "it changes the text" sh -c '! cmp -s one two'
     check "splits and stages" generate two -n 20 --greedy --split heads=2,ff=3,vocab=3 --stages 2
+    check "spread" generate two -n 20 --greedy --split heads=2,ff=3,vocab=3 --spread heads,ff,vocab=2
+    check "rows can't be spread" ends 2 '"batch" isn.t split' generate --model model --prompt a --spread batch=2
     "$paragraph" generate --model model --prompt "xxxxxxxxxxxxThe graph" -n 20 --greedy >two 2>err
     check "tokens past the context don't count" [ "$(tail -c 21 one)" = "$(tail -c 21 two)" ]
     check "batch is 1" ends 2 "--split batch=2" generate --model model --prompt a --split batch=2

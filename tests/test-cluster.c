@@ -159,6 +159,22 @@ static void what_crosses_ends_a_task(void **state)
     }
 }
 
+/* s waits for a of another device and has time: the way by b, c and d is longer. So a's task goes on, by b; with c it
+ * would make s late, as c would end when d should. */
+static void what_has_time_to_cross_does_not(void **state)
+{
+    (void)state;
+    static const int gpu[] = {0, 0, 0, 0, 1};
+    struct clustered k = cluster_on(graph_of("x:input[n=4096]; a = gelu(x); b = gelu(x); c = gelu(b); d = gelu(c);"
+                                             "s = scale(a, 2); output(d); output(s)"),
+                                    gpu, 0);
+    assert_true(together(&k, "a", "b"));
+    assert_false(together(&k, "b", "c"));
+    assert_true(together(&k, "c", "d"));
+    assert_int_equal(k.c.count, 3);
+    done(&k);
+}
+
 /* Two stages on two GPUs, two micro-batches: each is a task of each stage, so that the second stage begins with the
  * first while the first stage is at the second. */
 static void micro_batches_are_tasks_of_their_own(void **state)
@@ -277,11 +293,17 @@ static void tasks_on_devices_keep_every_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chains_of_short_nodes_are_one_task), cmocka_unit_test(long_nodes_stay_apart),
-        cmocka_unit_test(what_can_overlap_stays_apart),       cmocka_unit_test(moments_join_their_neighbours),
-        cmocka_unit_test(groups_of_workers_stay_apart),       cmocka_unit_test(tasks_keep_every_order),
-        cmocka_unit_test(all_of_a_gpu_is_one_task),           cmocka_unit_test(memory_bounds_a_task),
-        cmocka_unit_test(what_crosses_ends_a_task),           cmocka_unit_test(micro_batches_are_tasks_of_their_own),
+        cmocka_unit_test(chains_of_short_nodes_are_one_task),
+        cmocka_unit_test(long_nodes_stay_apart),
+        cmocka_unit_test(what_can_overlap_stays_apart),
+        cmocka_unit_test(moments_join_their_neighbours),
+        cmocka_unit_test(groups_of_workers_stay_apart),
+        cmocka_unit_test(tasks_keep_every_order),
+        cmocka_unit_test(all_of_a_gpu_is_one_task),
+        cmocka_unit_test(memory_bounds_a_task),
+        cmocka_unit_test(what_has_time_to_cross_does_not),
+        cmocka_unit_test(what_crosses_ends_a_task),
+        cmocka_unit_test(micro_batches_are_tasks_of_their_own),
         cmocka_unit_test(tasks_on_devices_keep_every_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

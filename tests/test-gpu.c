@@ -399,7 +399,7 @@ static void cpu_and_gpu_take_turns(void **state)
     float expected[TRAIN_STEPS], got[TRAIN_STEPS];
     train(g, g, NULL, expected);
     para_machine *both = open_devices("cpu,cuda:0");
-    para_graph *cut = accumulated_graph(g, &(struct plan_case){"batch=2", 2});
+    para_graph *cut = accumulated_graph(g, &(struct plan_case){"batch=2", 2, NULL});
     train(g, cut, both, got);
     assert_close(g, "losses", got, expected, TRAIN_STEPS, 1e-5);
     para_graph_free(cut);

@@ -57,6 +57,10 @@ static const struct lie lies[] = {
     {"\"splits\":\"\"", "\"splits\":\"heads=2\"", "splits: is \"heads=2\", expected axes of this graph"},
     {"\"splits\":\"\"", "\"splits\":\"batch=5\"", "line 1: splits: is \"batch=5\""},
     {"\"splits\":\"\"", "\"splits\":\"batch=2,\"", "splits: is \"batch=2,\""},
+    {"\"splits\":\"\"", "\"splits\":\"\",\"spread\":\"batch=2\"", "spread: \"batch\" isn't split"},
+    {"\"splits\":\"\"", "\"splits\":\"batch=2\",\"spread\":\"batch=3\"", "spread: 3 devices, expected at most 2"},
+    {"\"splits\":\"\"", "\"splits\":\"batch=2\",\"spread\":\"\"", "spread: \"\" is no list of axes"},
+    {"\"splits\":\"\"", "\"splits\":\"batch=2\",\"spread\":2", "spread: is an integer, expected a string"},
     {"\"axis\":\"embd\"", "\"axis\":\"batch\"", "line 4: axis 1: axis: \"batch\" stands in the list already"},
     {"\"axis\":\"embd\"", "\"axis\":\"e mbd\"", "can't name an axis"},
     {"\"extent\":4", "\"extent\":0", "axis 0: extent: is 0, expected 1 to"},
@@ -211,12 +215,19 @@ static void lines_are_those_of_fields(void **state)
     }
 }
 
-static void comes_back(const char *preset, enum use use, const char *list)
+static void comes_back(const char *preset, enum use use, const char *list, const char *spread)
 {
     para_error err = {0};
     para_graph *g = model_graph(preset, use, 0, list), *again = NULL;
+    if (spread) {
+        must(para_graph_spread(&again, g, spread, &err), err);
+        para_graph_free(g);
+        g = again;
+        again = NULL;
+    }
     char *before = dump(g, JSON, 0);
     must(load(&again, before, strlen(before), &err), err);
+    assert_string_equal(para_graph_spreading(again), para_graph_spreading(g));
     char *after = dump(again, JSON, 0);
     if (strcmp(before, after) != 0)
         fail_msg("%s, use %d, \"%s\": another file", preset, use, list);
@@ -226,7 +237,7 @@ static void comes_back(const char *preset, enum use use, const char *list)
     para_graph_free(g);
 }
 
-/* Every preset in every use, as written and split; the error for a name that no preset has lists them all. */
+/* Every preset in every use, as written, split, and spread; the error for a name that no preset has lists them all. */
 static void models_come_back(void **state)
 {
     (void)state;
@@ -238,8 +249,9 @@ static void models_come_back(void **state)
     assert_null(strstr(err.message, "gpt2-355m,"));
     for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++)
         for (int use = FORWARD; use <= DECODE; use++) {
-            comes_back(presets[i], (enum use)use, "");
-            comes_back(presets[i], (enum use)use, use == DECODE ? "heads=2,ff=2" : "batch=2,heads=2,ff=2");
+            comes_back(presets[i], (enum use)use, "", NULL);
+            comes_back(presets[i], (enum use)use, use == DECODE ? "heads=2,ff=2" : "batch=2,heads=2,ff=2", NULL);
+            comes_back(presets[i], (enum use)use, "heads=2,ff=2", "heads,ff");
         }
 }
 

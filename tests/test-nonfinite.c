@@ -125,7 +125,7 @@ static void so_in_parts_and_on_starpu(void **state)
     para_machine *m = machine_of(2);
     para_error err = {0};
     for (int i = 0; i < (int)(sizeof graphs / sizeof graphs[0]); i++) {
-        para_graph *g = graph_of(graphs[i].text), *cut = accumulated_graph(g, &(struct plan_case){"rows=2", 0});
+        para_graph *g = graph_of(graphs[i].text), *cut = accumulated_graph(g, &(struct plan_case){"rows=2", 0, NULL});
         para_session *s, *unspoiled;
         must(para_session_new(&s, cut, m, NULL, &err), err);
         must(para_session_new(&unspoiled, cut, m, NULL, &err), err);

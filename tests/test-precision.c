@@ -259,7 +259,7 @@ static void losses_are_near_those_of_float32(void **state)
         for (int step = 0; step < TRAIN_STEPS; step++)
             expected[step] = training_step(s, p.full, step);
         para_session_free(s);
-        check_losses(&p, &(struct plan_case){"", 0}, NULL, expected, LOSS_NEAR, got);
+        check_losses(&p, &(struct plan_case){"", 0, NULL}, NULL, expected, LOSS_NEAR, got);
         assert_true(got[TRAIN_STEPS - 1] != expected[TRAIN_STEPS - 1]); /* it isn't float32 */
         free_pair(&p);
     }
@@ -272,7 +272,7 @@ static void splits_are_near_the_whole_and_repeat(void **state)
     struct pair p = pair_of(true);
     para_machine *m = machine_of(2);
     float whole[TRAIN_STEPS], got[2][TRAIN_STEPS];
-    check_losses(&p, &(struct plan_case){"", 0}, NULL, NULL, 0, whole);
+    check_losses(&p, &(struct plan_case){"", 0, NULL}, NULL, NULL, 0, whole);
     for (const struct plan_case *c = plan_cases; c->split; c++) {
         check_losses(&p, c, m, whole, SPLIT_NEAR, got[0]);
         check_losses(&p, c, NULL, whole, SPLIT_NEAR, got[1]);
@@ -289,7 +289,7 @@ static void copies_follow_their_parameters(void **state)
     (void)state;
     for (int split = 0; split < 2; split++) {
         struct pair p = pair_of(split);
-        para_graph *cut = accumulated_graph(p.half, &(struct plan_case){split ? "heads=2,vocab=3" : "", 0});
+        para_graph *cut = accumulated_graph(p.half, &(struct plan_case){split ? "heads=2,vocab=3" : "", 0, NULL});
         para_session *a = training_session(p.full, cut, NULL, false), *b = training_session(p.full, cut, NULL, false);
         for (int step = 0; step < 3; step++)
             training_step(a, p.full, step);

@@ -87,7 +87,7 @@ static void parts_overlap_in_time(void **state)
 {
     (void)state;
     para_machine *m = machine_of(2);
-    struct run r = run_larger(m, &(struct plan_case){"batch=2", 0});
+    struct run r = run_larger(m, &(struct plan_case){"batch=2", 0, NULL});
     int overlaps = 0;
     for (int try = 0; try < TRIES && overlaps < 10; try++) {
         training_step(r.s, r.g, try);
@@ -103,7 +103,7 @@ static void parts_overlap_in_time(void **state)
 static void the_interpreter_has_a_profile_too(void **state)
 {
     (void)state;
-    struct run r = run_larger(NULL, &(struct plan_case){"batch=2", 0});
+    struct run r = run_larger(NULL, &(struct plan_case){"batch=2", 0, NULL});
     check_samples(&r, 1);
     check_order(&r);
     assert_int_equal(count_overlaps(&r), 0);
@@ -163,7 +163,7 @@ static void each_worker_runs_its_stage(void **state)
 {
     (void)state;
     para_machine *m = machine_of(2);
-    static const struct plan_case cases[] = {{"", 2}, {"batch=4", 2}};
+    static const struct plan_case cases[] = {{"", 2, NULL}, {"batch=4", 2, NULL}};
     for (int c = 0; c < 2; c++) {
         struct run r = run_larger(m, &cases[c]);
         check_samples(&r, 2);
@@ -224,7 +224,7 @@ static void the_account_adds_up(void **state)
 {
     (void)state;
     static const int workers[] = {1, 2, 4};
-    static const struct plan_case cases[] = {{"", 0}, {"batch=4", 0}, {"batch=2,heads=2,ff=2", 2}};
+    static const struct plan_case cases[] = {{"", 0, NULL}, {"batch=4", 0, NULL}, {"batch=2,heads=2,ff=2", 2, NULL}};
     for (size_t k = 0; k < sizeof workers / sizeof workers[0]; k++) {
         para_machine *m = machine_of(workers[k]);
         for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {

@@ -170,7 +170,7 @@ static void check_split(const para_graph *g, const char *list, int least)
 {
     char axis[PARA_MAX_AXIS_NAME + 1];
     int parts;
-    para_graph *cut = cut_graph(g, &(struct plan_case){list, 0});
+    para_graph *cut = cut_graph(g, &(struct plan_case){list, 0, NULL});
     para_error err = {0};
     must(para_graph_verify(cut, &err), err);
     assert_string_equal(cut->splits, list);
@@ -207,7 +207,7 @@ static void the_dump_says_it(void **state)
 {
     (void)state;
     para_graph *g = training_graph(&train_model, TRAIN_BATCH, TRAIN_SEQ, true);
-    para_graph *cut = cut_graph(g, &(struct plan_case){"heads=2,seq=2", 0});
+    para_graph *cut = cut_graph(g, &(struct plan_case){"heads=2,seq=2", 0, NULL});
     char *text = NULL;
     size_t size = 0;
     para_error err = {0};

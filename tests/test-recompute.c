@@ -107,7 +107,7 @@ static void compare(const struct plan_case *c, para_machine *m)
 static void compare_cases(para_machine *m)
 {
     static const struct plan_case cases[] = {
-        {"", 0}, {"batch=2,heads=2,ff=2,vocab=2", 0}, {"seq=2,embd=2", 0}, {"batch=4", 2}};
+        {"", 0, NULL}, {"batch=2,heads=2,ff=2,vocab=2", 0, NULL}, {"seq=2,embd=2", 0, NULL}, {"batch=4", 2, NULL}};
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++)
         compare(&cases[c], m);
 }
@@ -130,7 +130,7 @@ static void bits_are_the_same_on_workers(void **state)
 static void recomputed_graphs_can_be_split(void **state)
 {
     (void)state;
-    const struct plan_case c = {"batch=2,ff=2", 0};
+    const struct plan_case c = {"batch=2,ff=2", 0, NULL};
     const para_graph *g = dropping_graph();
     para_graph *cut = cut_graph(g, &c), *again = recomputed(g, &ways[0]), *again_cut = cut_graph(again, &c);
     int64_t count;
@@ -164,7 +164,7 @@ static void memory_falls(void **state)
         .layers = 8, .heads = 4, .embd = 32, .ff = 128, .vocab = 67, .context = 64, .norm_eps = 1e-5, .dropout = 0.1};
     para_graph *g = training_graph(&model, 8, 64, true);
     para_graph *layers = recomputed(g, &ways[0]), *cheap = recomputed(g, &ways[1]);
-    const struct plan_case rows = {"batch=2", 0};
+    const struct plan_case rows = {"batch=2", 0, NULL};
     para_graph *cut = accumulated_graph(g, &rows), *layers_cut = recomputed(cut, &ways[0]);
     assert_true(3.5 * (double)intermediates(layers) < (double)intermediates(g));
     assert_true(1.4 * (double)intermediates(cheap) < (double)intermediates(g));

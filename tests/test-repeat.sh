@@ -1,9 +1,10 @@
 #!/bin/sh
-# Check that a split trains to the same bits in program order, twice alike, with 1, 2 and 4 workers, under another
+# Check that a split, its parts spread over devices or not, trains to the same bits in program order, twice alike, with 1, 2 and 4 workers, under another
 # scheduler, and with two memories between which data is really moved, whoever computes the larger products. Run by make
 # check, in the build folder.
 digest=tests/train-digest
 plans='/0 batch=2/0 batch=4/0 heads=2/0 ff=2/0 vocab=2/0 batch=2,heads=2,ff=2,vocab=2/0 seq=2/0 /2 /4 batch=4/2 batch=4/4 auto/0'
+plans="$plans batch=2/0/batch batch=4/0/batch=2 heads=2,ff=2,vocab=2/0/heads,ff,vocab batch=4,heads=2/2/batch=2"
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 status=0

@@ -41,6 +41,11 @@ static int place(para_graph **out, const para_graph *g, para_error *err)
     return para_graph_place(out, g, "layer.1", 5, err);
 }
 
+static int spread_parts(para_graph **out, const para_graph *g, para_error *err)
+{
+    return para_graph_spread(out, g, "rows", err);
+}
+
 static int accumulate(para_graph **out, const para_graph *g, para_error *err)
 {
     return para_graph_accumulate(out, g, err);
@@ -64,15 +69,13 @@ static int fuse_all(para_graph **out, const para_graph *g, para_error *err)
 static const struct pass {
     const char *name; /* as messages have it */
     int (*run)(para_graph **out, const para_graph *g, para_error *err);
+    bool of_parts; /* it takes a split graph */
 } passes[] = {
-    {"split", copy},
-    {"split rows=2", split},
-    {"stages 2", stage},
-    {"place layer.1", place},
-    {"accumulate", accumulate},
-    {"recompute", recompute},
-    {"precision bf16", precise},
-    {"fuse", fuse_all},
+    {"split", copy, false},          {"split rows=2", split, false},
+    {"stages 2", stage, false},      {"spread rows", spread_parts, true},
+    {"place layer.1", place, false}, {"accumulate", accumulate, false},
+    {"recompute", recompute, false}, {"precision bf16", precise, false},
+    {"fuse", fuse_all, false},
 };
 enum { PASSES = sizeof passes / sizeof passes[0] };
 
@@ -119,8 +122,8 @@ static void copies_have_everything(void **state)
     }
     /* After each pass, for those before may have lost what it copies: parts and reasons for wholes, places, waits. */
     para_graph *g = graph_of(training);
-    static int (*const row[])(para_graph **, const para_graph *, para_error *) = {split, split_whole, stage, accumulate,
-                                                                                  recompute};
+    static int (*const row[])(para_graph **, const para_graph *, para_error *) = {split,        split_whole, stage,
+                                                                                  spread_parts, accumulate,  recompute};
     for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
         g = then(g, row[i]);
         assert_copied(g);
@@ -147,15 +150,15 @@ static void open_graphs_are_refused(void **state)
 static void memory_may_run_out(void **state)
 {
     (void)state;
-    para_graph *g = graph_of(training);
-    char *before = dump(g, JSON, 0);
+    para_graph *g = graph_of(training), *parts = then(graph_of(training), split);
+    char *before = dump(g, JSON, 0), *parts_before = dump(parts, JSON, 0);
     for (int i = 0; i < PASSES; i++) {
         int status = PARA_ENOMEM, kept = blocks;
         for (int allowed = 0; status == PARA_ENOMEM; allowed++) {
             para_error err = {0};
             para_graph *out = NULL;
             allocations_left = allowed;
-            status = passes[i].run(&out, g, &err);
+            status = passes[i].run(&out, passes[i].of_parts ? parts : g, &err);
             allocations_left = -1;
             if (status == 0)
                 assert_true(allowed > 3);
@@ -167,10 +170,14 @@ static void memory_may_run_out(void **state)
         }
         assert_int_equal(status, 0);
     }
-    char *after = dump(g, JSON, 0);
+    char *after = dump(g, JSON, 0), *parts_after = dump(parts, JSON, 0);
     assert_string_equal(before, after);
+    assert_string_equal(parts_before, parts_after);
     free(before);
     free(after);
+    free(parts_before);
+    free(parts_after);
+    para_graph_free(parts);
     para_graph_free(g);
 }
 

@@ -67,7 +67,7 @@ struct fixture {
     para_machine *m;
 };
 
-static const struct plan_case combined = {"batch=2,heads=2,ff=2,vocab=2", 0}, unsplit = {"", 0};
+static const struct plan_case combined = {"batch=2,heads=2,ff=2,vocab=2", 0, NULL}, unsplit = {"", 0, NULL};
 
 static void assert_text(const char *text, const char *part)
 {
@@ -252,7 +252,7 @@ static void check_inputs(para_machine *m, const char *split)
     para_error err = {0};
     para_graph *g =
         graph_of("x:input[rows=4]; label:input[rows=4]; unread:input[rows=4]; y = add(x, label); output(y)");
-    para_graph *cut = cut_graph(g, &(struct plan_case){split, 0});
+    para_graph *cut = cut_graph(g, &(struct plan_case){split, 0, NULL});
     para_session *s = NULL;
     must(para_session_new(&s, cut, m, NULL, &err), err);
     set_value(s, "x", x, sizeof x);
@@ -414,7 +414,7 @@ static void implicit_order_gives_the_same_bits(void **state)
 static void parts_hold_their_half(void **state)
 {
     const struct fixture *f = *state;
-    para_graph *cut = cut_graph(f->g, &(struct plan_case){"ff=2", 0});
+    para_graph *cut = cut_graph(f->g, &(struct plan_case){"ff=2", 0, NULL});
     size_t bytes[2] = {0}, whole = 0;
     for (int i = 0; i < cut->n_tensors; i++) {
         const para_tensor *t = cut->tensors[i];

@@ -255,7 +255,7 @@ static void a_run_is_explained(void **state)
 {
     static const para_gpt2 model = {
         .layers = 2, .heads = 2, .embd = 32, .ff = 64, .vocab = 64, .context = 16, .norm_eps = 1e-5};
-    static const struct plan_case cases[] = {{"", 0}, {"batch=4", 0}, {"batch=2,ff=2", 2}};
+    static const struct plan_case cases[] = {{"", 0, NULL}, {"batch=4", 0, NULL}, {"batch=2,ff=2", 2, NULL}};
     (void)state;
     para_error err = {0};
     para_machine *m = machine_of(2);

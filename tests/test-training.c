@@ -228,7 +228,8 @@ static void starpu_equals_program_order(void **state)
 static void sgd_makes_no_exception(void **state)
 {
     struct fixture *f = *state;
-    static const struct plan_case cases[] = {{"", 0}, {"batch=2,heads=2,ff=2,vocab=2", 0}, {"seq=2", 2}, {NULL, 0}};
+    static const struct plan_case cases[] = {
+        {"", 0, NULL}, {"batch=2,heads=2,ff=2,vocab=2", 0, NULL}, {"seq=2", 2, NULL}, {NULL, 0, NULL}};
     struct trace oracle = train(f->sgd, &cases[0], NULL);
     para_machine *m = machine_of(2);
     for (const struct plan_case *c = cases + 1; c->split; c++) {

@@ -1,5 +1,5 @@
 /* Train the small GPT-2 and print its losses and a digest of all its weights, for tests/test-repeat.
- * Usage: train-digest WORKERS MEMORIES STEPS SPLIT/STAGES...
+ * Usage: train-digest WORKERS MEMORIES STEPS SPLIT/STAGES[/SPREAD]...
  * WORKERS is 0 for the serial interpreter; the machine must have as many workers and memories as said. */
 #include "tests/training.h"
 
@@ -33,11 +33,11 @@ static void train(const para_graph *g, para_machine *m, const char *argument, in
 {
     char split[128];
     snprintf(split, sizeof split, "%s", argument);
-    char *slash = strrchr(split, '/');
-    if (!slash)
-        fail_msg("\"%s\": expected SPLIT/STAGES", argument);
-    *slash = '\0';
-    para_graph *cut = accumulated_graph(g, &(struct plan_case){split, atoi(slash + 1)});
+    char *stages = strchr(split, '/'), *spread = stages ? strchr(stages + 1, '/') : NULL;
+    if (!stages)
+        fail_msg("\"%s\": expected SPLIT/STAGES or SPLIT/STAGES/SPREAD", argument);
+    *stages = '\0';
+    para_graph *cut = accumulated_graph(g, &(struct plan_case){split, atoi(stages + 1), spread ? spread + 1 : NULL});
     para_session *s = training_session(g, cut, m, false);
     printf("%s:", argument);
     for (int step = 0; step < steps; step++)
@@ -50,7 +50,7 @@ static void train(const para_graph *g, para_machine *m, const char *argument, in
 int main(int argc, char **argv)
 {
     if (argc < 5) {
-        fprintf(stderr, "usage: train-digest WORKERS MEMORIES STEPS SPLIT/STAGES...\n");
+        fprintf(stderr, "usage: train-digest WORKERS MEMORIES STEPS SPLIT/STAGES[/SPREAD]...\n");
         return 2;
     }
     int workers = atoi(argv[1]), memories = atoi(argv[2]);

@@ -7,9 +7,22 @@ const para_gpt2 train_model = {
     .layers = 4, .heads = 4, .embd = 32, .ff = 128, .vocab = 67, .context = TRAIN_CONTEXT, .norm_eps = 1e-5};
 
 const struct plan_case plan_cases[] = {
-    {"batch=2", 0}, {"batch=4", 0}, {"heads=2", 0}, {"ff=2", 0},    {"vocab=2", 0}, {"batch=2,heads=2,ff=2,vocab=2", 0},
-    {"seq=2", 0},   {"", 2},        {"", 4},        {"batch=4", 2}, {"batch=4", 4}, {"auto", 0},
-    {NULL, 0},
+    {"batch=2", 0, NULL},
+    {"batch=4", 0, NULL},
+    {"heads=2", 0, NULL},
+    {"ff=2", 0, NULL},
+    {"vocab=2", 0, NULL},
+    {"batch=2,heads=2,ff=2,vocab=2", 0, NULL},
+    {"seq=2", 0, NULL},
+    {"", 2, NULL},
+    {"", 4, NULL},
+    {"batch=4", 2, NULL},
+    {"batch=4", 4, NULL},
+    {"auto", 0, NULL},
+    {"batch=4", 0, "batch=2"},
+    {"heads=2,ff=2,vocab=2", 0, "heads,ff,vocab"},
+    {"batch=4,heads=2", 2, "batch=2"},
+    {NULL, 0, NULL},
 };
 
 bool is_weight(const para_tensor *t)
@@ -46,14 +59,20 @@ para_graph *training_graph(const para_gpt2 *model, int64_t batch, int64_t seq, b
 
 para_graph *cut_graph(const para_graph *g, const struct plan_case *c)
 {
-    para_graph *cut = NULL, *staged = NULL;
+    para_graph *cut = NULL, *placed = NULL;
     para_error err = {0};
     must(para_graph_split_list(&cut, g, c->split, NULL, 0, &err), err);
-    if (!c->stages)
-        return cut;
-    must(para_graph_stage(&staged, cut, c->stages, &err), err);
-    para_graph_free(cut);
-    return staged;
+    if (c->stages) {
+        must(para_graph_stage(&placed, cut, c->stages, &err), err);
+        para_graph_free(cut);
+        cut = placed;
+    }
+    if (c->spread) {
+        must(para_graph_spread(&placed, cut, c->spread, &err), err);
+        para_graph_free(cut);
+        cut = placed;
+    }
+    return cut;
 }
 
 para_graph *accumulated_graph(const para_graph *g, const struct plan_case *c)

@@ -11,17 +11,19 @@ enum { TRAIN_BATCH = 6, TRAIN_SEQ = 15, TRAIN_CONTEXT = 16, TRAIN_STEPS = 10, KE
 #define TRAIN_BETA2 0.99
 extern const para_gpt2 train_model;
 
-/* A way to cut the training graph: a list as para_graph_split_list() takes it, and stages, 0 for none. */
+/* A way to cut the training graph: a list as para_graph_split_list() takes it, stages, 0 for none, and a list as
+ * para_graph_spread() takes it, NULL for none. */
 struct plan_case {
     const char *split;
     int stages;
+    const char *spread;
 };
 /* Every split and placement that must not change the result; `split` is NULL at the end. */
 extern const struct plan_case plan_cases[];
 
 /* The model with gradients as outputs and an optimizer: AdamW with clipping and decay, or SGD with momentum. */
 para_graph *training_graph(const para_gpt2 *model, int64_t batch, int64_t seq, bool adamw);
-/* g split and staged; the caller frees it. */
+/* g split, staged and spread; the caller frees it. */
 para_graph *cut_graph(const para_graph *g, const struct plan_case *c);
 /* The same, sums accumulating in place. */
 para_graph *accumulated_graph(const para_graph *g, const struct plan_case *c);

@@ -34,8 +34,11 @@ static int make_graph(struct work *w, const struct bench_options *o, int workers
     if (wish.batch == w->batch && wish.seq == w->seq)
         return EXIT_DONE;
     /* Cut as for one token of one row, as generate does. */
-    struct split_options chosen = {
-        .split = w->splits, .stages = o->split.stages, .precision = o->split.precision, .fuse = o->split.fuse};
+    struct split_options chosen = {.split = w->splits,
+                                   .stages = o->split.stages,
+                                   .spread = o->split.spread,
+                                   .precision = o->split.precision,
+                                   .fuse = o->split.fuse};
     para_graph_free(w->graph);
     w->graph = NULL;
     wish.batch = w->batch;

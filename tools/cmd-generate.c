@@ -124,6 +124,7 @@ static para_generator_options generator_options(const struct run *r)
     g.shared = r->prompts.count == 0;
     g.split = split_is_none(o->split.split) ? "" : o->split.split;
     g.stages = (int)o->split.stages;
+    g.spread = o->split.spread;
     g.precision = precision_type(o->split.precision);
     g.fuse = o->split.fuse;
     g.profile = o->profile != NULL;

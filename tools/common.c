@@ -274,6 +274,10 @@ const struct option split_option_table[] = {
     {"stages", OPTION_COUNT, offsetof(struct split_options, stages), "N",
      "place the layers on the workers in N stages, balanced by cost; with --split batch=M a pipeline", 1,
      PARA_MAX_PLACES, false},
+    {"spread", OPTION_TEXT, offsetof(struct split_options, spread), "AXES[=D]",
+     "put the parts of split axes on D devices, or groups of workers, of each stage, as in batch=2 or heads,ff=2; each "
+     "parameter is updated on one of them; without D on as many as the first axis has parts",
+     0, 0, false},
     {"precision", OPTION_CHOICE, offsetof(struct split_options, precision), "f32|bf16",
      "compute in float32, or in bfloat16 with sums, parameters and moments of float32", 0, 0, false},
     {"fuse", OPTION_FLAG, offsetof(struct split_options, fuse), NULL,
@@ -328,7 +332,8 @@ int graph_cut(para_graph **g, const struct split_options *o, int workers, char *
                             .split = whole ? NULL : o->split,
                             .workers = workers < RULE_CORES ? workers : RULE_CORES,
                             .stages = (int)o->stages,
-                            .as_written = o->as_written && whole && o->stages <= 1,
+                            .spread = o->spread,
+                            .as_written = o->as_written && whole && o->stages <= 1 && !o->spread,
                             .fuse = o->fuse};
     if (para_graph_arrange(&cut, *g, &how, chosen, SPLIT_TEXT, &err) < 0)
         return refused("--", &err);

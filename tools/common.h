@@ -81,6 +81,7 @@ para_dtype weights_type(const char *word);
 struct split_options {
     const char *split;
     int64_t stages;
+    const char *spread;    /* NULL: parts stay together */
     const char *precision; /* NULL: f32 */
     bool fuse;
     bool as_written; /* a graph that is neither split nor placed stays as it is: its sums don't accumulate */

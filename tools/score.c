@@ -10,6 +10,7 @@ para_scorer_options scorer_options(const struct split_options *split, const para
     o.rows = rows ? rows : workers > FEWEST_ROWS ? workers : FEWEST_ROWS;
     o.split = split_is_none(split->split) ? NULL : split->split;
     o.stages = (int)split->stages;
+    o.spread = split->spread;
     o.precision = precision_type(split->precision);
     o.fuse = split->fuse;
     return o;

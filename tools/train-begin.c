@@ -107,8 +107,10 @@ static int build_graph(struct train *t)
             para_model_family(t->model), (long long)m.layers, (long long)m.heads, (long long)m.embd, (long long)m.ff,
             (long long)m.context, (long long)m.vocab);
     const char *precision = o->split.precision ? o->split.precision : "f32";
-    message("graph: %d nodes, splits %s, %lld stage%s, %s", para_graph_node_count(t->graph),
-            t->splits[0] ? t->splits : "none", (long long)o->split.stages, o->split.stages == 1 ? "" : "s", precision);
+    const char *spread = para_graph_spreading(t->graph);
+    message("graph: %d nodes, splits %s%s%s, %lld stage%s, %s", para_graph_node_count(t->graph),
+            t->splits[0] ? t->splits : "none", spread[0] ? ", spread " : "", spread, (long long)o->split.stages,
+            o->split.stages == 1 ? "" : "s", precision);
     return EXIT_DONE;
 }
 

@@ -76,6 +76,8 @@ typedef struct para_generator_options {
                                           looks at the graph of one text, whatever the rows, and cuts it for the
                                           machine's workers */
     int stages;                      /**< as para_graph_stage() takes it; 1: not placed */
+    const char *spread;              /**< as para_graph_spread() takes it, of axes that each graph splits: not of
+                                          "batch", for prompts are read in a graph of one row; NULL: not spread */
     para_dtype precision;            /**< as para_graph_precision() takes it */
     bool fuse;                       /**< as is always done on GPUs: para_graph_fuse() */
     bool profile;                    /**< keep the times of steps: para_generator_last_step() */

@@ -7,7 +7,7 @@
  * open; a sealed one is read only and may be shared.
  *
  * The order of passes: backward, optimizer, precision, split, spread or stage, accumulate, fuse, recompute, plan.
- * (Precision, spread and fuse don't exist yet.) The first two append to an open graph, the others take a sealed one. */
+ * The first two append to an open graph, the others take a sealed one. */
 #ifndef PARAGRAPH_GRAPH_H
 #define PARAGRAPH_GRAPH_H
 
@@ -191,6 +191,31 @@ enum { PARA_MAX_PLACES = 4096 };
  * stages < 1 or more than there are scopes, or than PARA_MAX_PLACES. */
 PARA_API int para_graph_stage(para_graph **out, const para_graph *g, int stages, para_error *err);
 
+/** Spread the parts of splits over devices, each of which has a memory of its own.
+ *
+ * `axes` names split axes and on how many devices D their parts go, "batch=2", or "heads,ff,vocab=2"; without a number
+ * it is as many as the first axis has parts. Where the graph has been placed in stages, each stage has D devices of its
+ * own: a node of stage s on device d gets worker group s D + d. Of what it was on before, its stage (no group counts as
+ * stage 0), and the graph, all decisions follow; what the machine has doesn't matter, so that the same graph computes
+ * the same bits on any number of devices.
+ *
+ * - Part p of P, and what it makes, is on device floor(p D / P); a node that is a part of several of the axes goes by
+ *   the first of them.
+ * - What updates a parameter that isn't split is on the parameter's owner: parameters are shared out over a stage's
+ *   devices by the bytes of themselves and their optimizer states. Each device has as much, within the largest.
+ * - Another node whose result is read on several devices, such as the sum of partial results, is repeated on each
+ *   where, at nominal rates, computing it there takes less time than bringing the result there. Repeated nodes take the
+ *   same operands in the same order, and have the same bits.
+ * - The rest go where least must be brought for them: as a rule to the device that makes most of their operands.
+ *
+ * In the order of passes (above) it comes after splits and stages, and before accumulation. It changes no result. `g`
+ * is read only and must be sealed; *out is sealed and the caller frees it. Returns 0; PARA_EINVAL if `g` is open, has
+ * been spread before, or `axes` has another form; PARA_EAXIS, naming those there are, if no dimension has such a name,
+ * or if it isn't split; PARA_ERANGE for 0 devices, more than an axis has parts, or more than PARA_MAX_PLACES in all;
+ * PARA_ENOMEM. On failure *out is untouched. Source: Rajbhandari et al., "ZeRO: memory optimizations toward training
+ * trillion parameter models", 2020, of which owners are the first stage. */
+PARA_API int para_graph_spread(para_graph **out, const para_graph *g, const char *axes, para_error *err);
+
 /** Let sums accumulate in place: where a term's op can add to an earlier term (a matrix product with beta = 1, the
  * gradient of an embedding), the term is added there when it is made, in program order, and neither memory nor traffic
  * goes into adding it later. Terms that the next node waits for, and terms of different worker groups, stay apart, so
@@ -216,14 +241,15 @@ typedef struct para_arrangement {
     const char *split;    /**< as para_graph_split_list() takes it; NULL: none */
     int workers;          /**< that "auto" cuts for; 0: its static rule */
     int stages;           /**< as para_graph_stage() takes it; 1 or less: not placed */
+    const char *spread;   /**< as para_graph_spread() takes it; NULL: not spread */
     bool as_written;      /**< sums stay as they are, and don't accumulate */
     bool fuse;            /**< para_graph_fuse() */
 } para_arrangement;
 
-/** Go through the passes that choose how a graph is computed, in their order: precision, split, stage, accumulate,
- * fuse. `g` is read only and must be sealed; *out is sealed and the caller frees it. `chosen`, if not NULL, takes up to
- * `chosen_bytes` bytes of the splits, as para_graph_split_list() writes them. Returns what these passes do; on failure
- * *out is untouched. */
+/** Go through the passes that choose how a graph is computed, in their order: precision, split, stage, spread,
+ * accumulate, fuse. `g` is read only and must be sealed; *out is sealed and the caller frees it. `chosen`, if not NULL,
+ * takes up to `chosen_bytes` bytes of the splits, as para_graph_split_list() writes them. Returns what these passes do;
+ * on failure *out is untouched. */
 PARA_API int para_graph_arrange(para_graph **out, const para_graph *g, const para_arrangement *how, char *chosen,
                                 size_t chosen_bytes, para_error *err);
 
@@ -253,6 +279,9 @@ PARA_API const para_tensor *para_graph_tensor(const para_graph *g, int id);
 
 /** Return the splits made so far, in order, "batch=2,heads=2", or ""; it lives as long as the graph. */
 PARA_API const char *para_graph_splits(const para_graph *g);
+
+/** Return how parts were spread over devices, "batch=2", or ""; it lives as long as the graph. */
+PARA_API const char *para_graph_spreading(const para_graph *g);
 
 /** Find a tensor by its full name, for example "layer.0.attn.qkv.weight"; NULL if there is none. In a split
  * graph, tiles have names of their own: "wte[vocab=0]". */

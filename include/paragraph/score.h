@@ -24,6 +24,7 @@ typedef struct para_scorer_options {
                                alone, so that a text's bits depend on no number of rows or workers, and one row, or
                                what runs on GPUs, by its static rule */
     int stages;           /**< as para_graph_stage() takes it; 1: not placed */
+    const char *spread;   /**< as para_graph_spread() takes it; NULL: not spread */
     para_dtype precision; /**< as para_graph_precision() takes it */
     bool fuse;            /**< as is always done on GPUs: para_graph_fuse() */
     bool profile;         /**< keep the times of the longest rows: para_scorer_session() */
