@@ -407,6 +407,74 @@ static void cpu_and_gpu_take_turns(void **state)
     para_machine_close(both);
 }
 
+static bool has_two(void)
+{
+    const char *why;
+    return para_cuda_count(&why) > 1;
+}
+
+/* Under the same split and places, one GPU and two; losses of ten steps depend on every weight. */
+static void two_gpus_compute_the_bits_of_one(void **state)
+{
+    (void)state;
+    static const struct plan_case cases[] = {{"batch=2", 0, "batch"},
+                                             {"batch=4", 0, "batch=2"},
+                                             {"batch=2,heads=2,ff=2,vocab=2", 0, "heads,ff,vocab"},
+                                             {"batch=4", 2, NULL},
+                                             {"batch=4", 2, "batch=2"}};
+    if (!has_two())
+        skip();
+    para_graph *g = training_graph(&train_model, TRAIN_BATCH, TRAIN_SEQ, true);
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        static const char *const devices[] = {"cuda:0", "cuda:0,cuda:1"};
+        float losses[2][TRAIN_STEPS];
+        para_graph *cut = accumulated_graph(g, &cases[c]);
+        for (int i = 0; i < 2; i++) {
+            para_machine *m = open_devices(devices[i]);
+            train(g, cut, m, losses[i]);
+            para_machine_close(m);
+        }
+        if (memcmp(losses[0], losses[1], sizeof losses[0]) != 0)
+            fail_msg("split \"%s\", stages %d, spread \"%s\": other bits", cases[c].split, cases[c].stages,
+                     cases[c].spread ? cases[c].spread : "");
+        para_graph_free(cut);
+    }
+    para_graph_free(g);
+}
+
+/* Halves on two GPUs, whose sum both have: of each as much as planned. */
+static void each_gpu_takes_what_was_planned(void **state)
+{
+    (void)state;
+    para_error err = {0};
+    para_session *s = NULL;
+    size_t before[2], after[2];
+    if (!has_two())
+        skip();
+    para_graph *g = graph_of("x:param[rows=2,i=8192,j=8192]; a = gelu(x); b = reduce_sum(a, \"rows\"); y = mul(a, b);"
+                             "output(y)"),
+               *cut = NULL, *spread = NULL;
+    must(para_graph_split(&cut, g, "rows", 2, &err), err);
+    must(para_graph_spread(&spread, cut, "rows", &err), err);
+    para_machine *m = open_devices("cuda:0,cuda:1");
+    for (int i = 0; i < 2; i++)
+        must(para_cuda_free_bytes(&before[i], i, &err), err);
+    must(para_session_new(&s, spread, m, &(para_session_options){.no_draws = true}, &err), err);
+    run_once(s);
+    run_once(s);
+    for (int i = 0; i < 2; i++) {
+        must(para_cuda_free_bytes(&after[i], i, &err), err);
+        double planned = (double)para_session_gpu_bytes(s, i), taken = (double)(before[i] - after[i]);
+        if (taken > 1.05 * planned || taken < 0.95 * planned)
+            fail_msg("cuda:%d: planned %.0f bytes, taken %.0f", i, planned, taken);
+    }
+    para_session_free(s);
+    para_machine_close(m);
+    para_graph_free(spread);
+    para_graph_free(cut);
+    para_graph_free(g);
+}
+
 static void floors_are_measured(void **state)
 {
     (void)state;
@@ -458,6 +526,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(wrong_values_are_named_as_on_cpus, open_first, close_machine),
         cmocka_unit_test_setup_teardown(floors_are_measured, open_first, close_machine),
         cmocka_unit_test(cpu_and_gpu_take_turns),
+        cmocka_unit_test(two_gpus_compute_the_bits_of_one),
+        cmocka_unit_test(each_gpu_takes_what_was_planned),
         cmocka_unit_test_setup_teardown(less_memory_changes_no_bits, open_first, close_machine),
     };
     return cmocka_run_group_tests_name("gpu", tests, NULL, NULL);
