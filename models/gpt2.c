@@ -36,9 +36,8 @@ static int check_weights(const para_gpt2 *model, para_error *err)
     if (!para_dtype_weighs(model->weights))
         return para_fail(err, PARA_EINVAL, "gpt2: weights are %s, expected f32, bf16, i8, q8_0 or q4_0", type);
     if (model->embd % block != 0 || model->ff % block != 0)
-        return para_fail(err, PARA_ERANGE,
-                         "gpt2: embd is %lld and ff %lld, expected multiples of %lld for weights of %s",
-                         (long long)model->embd, (long long)model->ff, (long long)block, type);
+        return para_fail(err, PARA_ERANGE, "weights %s: gpt2's embd is %lld and ff %lld, expected multiples of %lld",
+                         type, (long long)model->embd, (long long)model->ff, (long long)block);
     return 0;
 }
 

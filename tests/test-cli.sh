@@ -94,7 +94,8 @@ check_usage() {
     refuses 2 '--split head: no axis is called "head"' dump --split head=2
     refuses 2 "--stages 99" dump --stages 99
     refuses 2 '--spread head: no axis is called "head"' dump --spread head
-    refuses 2 '--spread heads=2: "heads" isn.t split, and it is parts that are spread; splits: none' dump --spread heads=2
+    refuses 2 "--spread heads=2: \"heads\" isn't split, and it is parts that are spread; splits: none" \
+        dump --spread heads=2
     refuses 2 "--spread heads=3: 3 devices, expected at most 2" dump --split heads=2 --spread heads=3
     refuses 2 '"heads=x" is no list of axes' plan --split heads=2 --spread heads=x
     refuses 2 "--graph FILE is a graph already" dump --graph g --train
@@ -474,7 +475,7 @@ check_weights() {
     check_texts_with bf16
     check_texts_with int8
     refuses 2 '--weights is "i8", expected one of f32|bf16|int8|q8_0|q4_0' eval --model model --data text --weights i8
-    refuses 1 "embd is 16 and ff 64, expected multiples of 32 for weights of q8_0" eval --model model --data text \
+    refuses 2 "--weights q8_0: gpt2's embd is 16 and ff 64, expected multiples of 32" eval --model model --data text \
         --weights q8_0
     check "training a wider model" train run2 --out model32 --steps 8 --layers 2 --heads 2 --embd 32 --context 8
     model=model32
@@ -520,7 +521,7 @@ check_generate() {
     check "it changes the text" sh -c '! cmp -s one two'
     check "splits and stages" generate two -n 20 --greedy --split heads=2,ff=3,vocab=3 --stages 2
     check "spread" generate two -n 20 --greedy --split heads=2,ff=3,vocab=3 --spread heads,ff,vocab=2
-    check "rows can't be spread" ends 2 '"batch" isn.t split' generate --model model --prompt a --spread batch=2
+    check "rows can't be spread" ends 2 "\"batch\" isn't split" generate --model model --prompt a --spread batch=2
     "$paragraph" generate --model model --prompt "xxxxxxxxxxxxThe graph" -n 20 --greedy >two 2>err
     check "tokens past the context don't count" [ "$(tail -c 21 one)" = "$(tail -c 21 two)" ]
     check "batch is 1" ends 2 "--split batch=2" generate --model model --prompt a --split batch=2
