@@ -11,11 +11,18 @@
 
 #define ALWAYS_INLINE __attribute__((always_inline))
 #ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
 #define SHUFFLE(index, x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
 #else
-#define UNROLL _Pragma("GCC unroll 16")
 #define SHUFFLE(index, x, y, ...) __builtin_shuffle(x, y, (index){__VA_ARGS__})
+#endif
+
+/* Checks of what is unrolled take minutes to compile. */
+#ifdef PARA_SANITIZE
+#define UNROLL
+#elif defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
 #endif
 
 #ifdef __x86_64__
