@@ -16,19 +16,17 @@ static int add_bias(const struct para_call *c, para_half *y, const para_half *bi
     });
 }
 
-/* Whether y's columns are the bias's, whole packs of them. */
-static bool has_bias_columns(const para_node *n, int64_t bias)
-{
-    struct para_product p;
-    para_product_plan(&p, n);
-    return p.group[PARA_COLS].total == bias && bias % para_pack<para_half>::COUNT == 0;
-}
-
 static int64_t columns_of(const para_node *n)
 {
     struct para_product p;
     para_product_plan(&p, n);
     return p.group[PARA_COLS].total;
+}
+
+/* Whether y's columns are the bias's, whole packs of them. */
+static bool has_bias_columns(const para_node *n, int64_t bias)
+{
+    return columns_of(n) == bias && bias % para_pack<para_half>::COUNT == 0;
 }
 
 /* --- linear --- */

@@ -78,8 +78,7 @@ struct para_tasks {
 /* Of a node that runs beside others. */
 static size_t gpu_scratch(const para_node *n)
 {
-    size_t bytes = n->op->cuda_scratch ? n->op->cuda_scratch(n) : 0;
-    return (bytes + PARA_GPU_ALIGNMENT - 1) / PARA_GPU_ALIGNMENT * PARA_GPU_ALIGNMENT;
+    return para_gpu_rounded(n->op->cuda_scratch ? n->op->cuda_scratch(n) : 0);
 }
 
 static void *base_of(void *buffers[], int slot)
