@@ -583,7 +583,7 @@ class Pages(unittest.TestCase):
         for name, scheme in (("training", "light"), ("training", "dark"), ("run", "light"), ("run", "dark"),
                              ("compared", "light"), ("runs", "dark")):
             page = self.open(name, prefers_color_scheme=scheme)
-            for step in ("0", "viewer.goToNode(200)", "viewer.setMark('critical'); document.getElementById('search').focus()",
+            for step in ("0", "viewer.goToNode(Math.min(200, data.nNodes - 1))", "viewer.setMark('critical'); document.getElementById('search').focus()",
                          "document.getElementById('help').showModal()"):
                 page.evaluate(step)
                 page.frame()

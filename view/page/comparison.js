@@ -98,7 +98,7 @@ class ComparisonDetails {
 
   #times(box) {
     const [a, b] = this.comparison.sidesOf([box]);
-    return this.details.section('In kernels', this.#table('', [
+    return this.details.section('In kernels', this.#table('time', [
       ['average', duration(a.mean), duration(b.mean), difference(b.mean - a.mean)],
       ['spread', duration(a.spread), duration(b.spread), ''],
     ]));
