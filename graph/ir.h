@@ -12,7 +12,7 @@
 #include "base/arena.h"
 #include "base/strmap.h"
 
-enum { PARA_MAX_ATTRS = 8 };
+enum { PARA_MAX_ATTRS = 10 };
 
 /* One dimension of a tile: `extent` elements from `begin` on, of an axis of `whole` elements. */
 struct para_extent {

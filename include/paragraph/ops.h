@@ -49,6 +49,38 @@ PARA_API para_tensor *para_layernorm(para_graph *g, para_tensor *x, para_tensor 
  * Zhang and Sennrich, 2019. */
 PARA_API para_tensor *para_rmsnorm(para_graph *g, para_tensor *x, para_tensor *gamma, double eps);
 
+/** How para_rope() slows its angles down for texts longer than a model was first trained for. */
+typedef enum para_rope_scaling {
+    PARA_ROPE_NONE,   /**< not at all */
+    PARA_ROPE_LINEAR, /**< all by `factor`; Chen et al., 2023 */
+    PARA_ROPE_LLAMA3, /**< pairs that turn less than `slow` times in `original` positions by `factor`, those that turn
+                           more than `fast` times not, between them by their turns; Grattafiori et al., 2024 */
+    PARA_ROPE_YARN    /**< the same, between them by their numbers; Peng et al., 2023 */
+} para_rope_scaling;
+
+/** The angles of para_rope(). */
+typedef struct para_rope_options {
+    double theta;     /**< pair i of R/2 turns by theta^(-2i/R) a position; more than 1 */
+    int64_t rotated;  /**< R, how many elements of a head are turned, the first ones: even; 0: all of them */
+    bool interleaved; /**< a pair is elements 2i and 2i + 1, as in Su et al.; else i and i + R/2, as Hugging Face has it
+                       */
+    para_rope_scaling scaling; /**< what follows is read where it asks for it */
+    double factor;             /**< 1 or more */
+    int64_t original;          /**< positions that the model was first trained for */
+    double slow, fast;         /**< turns in these */
+    double amplitude;          /**< what turned elements are multiplied by; more than 0 */
+} para_rope_options;
+
+/** Return theta 10000, all of a head, in halves, without scaling; factor 1, slow 1, fast 32, amplitude 1. */
+PARA_API para_rope_options para_rope_default(void);
+
+/** Rotary embedding: y = x with pairs of elements of its last axis turned by angles that grow with the position; dot
+ * products of two such then depend on their distance. `positions` is int32 with some of x's other axes, as
+ * para_arange() and para_arange_from() make it. Su et al., 2021. PARA_ERANGE, PARA_EINVAL: options out of what is said,
+ * or more than 512 elements to turn. */
+PARA_API para_tensor *para_rope(para_graph *g, para_tensor *x, para_tensor *positions,
+                                const para_rope_options *options);
+
 /** o = softmax(q k^T / sqrt(head_dim)) v for q (batch, seq, heads, head_dim), k and v (batch, keys, heads, head_dim);
  * o is like q. q may have an axis more, (batch, seq, heads, queries, head_dim): then the queries of a position and head
  * all read that head's keys and values (grouped-query attention; Ainslie et al., 2023). Dimensions are taken by
@@ -97,6 +129,9 @@ PARA_API para_tensor *para_attention_cached(para_graph *g, para_tensor *q, para_
 PARA_API para_tensor *para_gelu(para_graph *g, para_tensor *x);
 /** y = x/2 (1 + erf(x / sqrt 2)): the exact form. */
 PARA_API para_tensor *para_gelu_erf(para_graph *g, para_tensor *x);
+
+/** y = silu(gate) * up for two alike, with silu(x) = x / (1 + exp(-x)). Shazeer, 2020. */
+PARA_API para_tensor *para_swiglu(para_graph *g, para_tensor *gate, para_tensor *up);
 
 /** y = a + b, where b's axes are any of a's, none or all, in any order and from any places: b is repeated along those
  * that it lacks. Axes go by name, so a bias may have a's first axis as well as its last. */
