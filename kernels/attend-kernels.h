@@ -10,11 +10,13 @@
 enum { PARA_ATTEND_QUERIES = 64, PARA_ATTEND_KEYS = 128, PARA_ATTEND_PANEL = 32, PARA_ATTEND_MULTIPLE = 16 };
 enum { PARA_ATTEND_SCORES = PARA_ATTEND_QUERIES * PARA_ATTEND_KEYS };
 
-/* Row r sees the first see + r of the columns, at most all. What a tile of rows computes reaches to the end of what its
- * last row sees, rounded up to vectors; scores behind that are not touched. */
+/* Row r sees the first see + r of the columns, at most all, and of the keys up to there, at most `keys`, the last
+ * `window`. What a tile of rows computes reaches to the end of what its last row sees, rounded up to vectors; scores
+ * behind that are not touched. */
 struct para_attend_block {
     int64_t rows; /* a multiple of PARA_ATTEND_MULTIPLE */
     int64_t cols, see;
+    int64_t keys, window;  /* from the first column on, however many are columns */
     int64_t width, padded; /* a head's, and rounded up to PARA_ATTEND_MULTIPLE: how far apart rows of copies lie */
     float scale;
 };

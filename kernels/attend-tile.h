@@ -121,6 +121,9 @@ TARGET static void NAME(product_flipped)(const struct para_attend_block *s, cons
 TARGET static inline int64_t NAME(hide)(const struct para_attend_block *s, int64_t r, float *scores)
 {
     int64_t end = para_round_up(NAME(end)(s, r / ROWS * ROWS), V), seen = para_smaller(s->cols, s->see + r);
+    int64_t before = para_smaller(para_smaller(s->see + r, s->keys) - s->window, end);
+    for (int64_t e = 0; e < before; e++)
+        scores[e] = -INFINITY;
     for (int64_t e = seen > 0 ? seen : 0; e < end; e++)
         scores[e] = -INFINITY;
     return end;
@@ -149,12 +152,13 @@ TARGET static void NAME(softmax)(const struct para_attend_block *s, float *restr
     for (int64_t r = 0; r < s->rows; r++, scores += PARA_ATTEND_KEYS, o += s->padded) {
         int64_t end = NAME(hide)(s, r, scores);
         float highest = fmaxf(top[r], scale * NAME(highest)(end, scores)), sum = 0;
+        float base = highest > -INFINITY ? highest : 0; /* a row that sees nothing yet adds nothing */
 #pragma omp simd reduction(+ : sum)
         for (int64_t e = 0; e < end; e++) {
-            scores[e] = para_exp2f(scale * scores[e] - highest);
+            scores[e] = para_exp2f(scale * scores[e] - base);
             sum += scores[e];
         }
-        float keep = para_exp2f(top[r] - highest);
+        float keep = para_exp2f(top[r] - base);
         total[r] = total[r] * keep + sum;
         if (keep != 1.0f && top[r] != -INFINITY)
 #pragma omp simd

@@ -55,6 +55,8 @@ static struct para_attend_block block_of(const struct para_attend *a, int64_t i,
         .rows = para_round_up(rows, PARA_ATTEND_MULTIPLE),
         .cols = cols,
         .see = a->causal ? a->past + i + 1 - j : cols,
+        .keys = a->keys - j,
+        .window = a->window ? a->window : a->keys,
         .width = a->width,
         .padded = padded_width(a->width),
         .scale = a->scale,
@@ -117,6 +119,12 @@ static void finish_queries(const struct para_attend *a, int64_t i, const struct 
     }
 }
 
+/* The first block of keys that the queries from i on see. */
+static int64_t first_block(const struct para_attend *a, int64_t i)
+{
+    return para_attend_first(a, i) / KEYS * KEYS;
+}
+
 static void attend_queries(const struct para_attend *a, const struct forward *f)
 {
     for (int64_t i = 0; i < a->queries; i += QUERIES) {
@@ -125,12 +133,12 @@ static void attend_queries(const struct para_attend *a, const struct forward *f)
             f->top[r] = -INFINITY;
             f->total[r] = 0;
         }
-        int64_t end = para_attend_visible(a, para_smaller(i + QUERIES, a->queries) - 1);
-        for (int64_t j = 0; j < end; j += KEYS) {
+        int64_t begin = first_block(a, i), end = para_attend_visible(a, para_smaller(i + QUERIES, a->queries) - 1);
+        for (int64_t j = begin; j < end; j += KEYS) {
             struct para_attend_block s = block_of(a, i, j);
             kernels_of(a)->scores(&s, f->q, f->k + j * a->width, f->scores);
             kernels_of(a)->softmax(&s, f->scores, f->top, f->total, f->o);
-            kernels_of(a)->product(&s, f->scores, f->v + j * padded_width(a->width), f->o, j > 0);
+            kernels_of(a)->product(&s, f->scores, f->v + j * padded_width(a->width), f->o, j > begin);
         }
         finish_queries(a, i, f);
     }
@@ -153,21 +161,38 @@ static void attend_many(const struct para_attend *a, float *scratch)
     }
 }
 
-/* scores (rows, cols) to exp(scale scores - top) in place, of which row r sees the first see + r columns; the others
- * become 0. top and total (rows) and o (rows, D), which hold what earlier blocks gave, are brought to the new top. */
-PARA_SIMD static void softmax_few(int64_t rows, int64_t cols, int64_t see, float scale, float *restrict scores,
-                                  float *restrict top, float *restrict total, float *restrict o, int64_t o_ld,
-                                  int64_t width)
+/* The columns from `first` on, before `end`, that a row sees of a block. */
+struct columns {
+    int64_t first, end;
+};
+
+static struct columns columns_of(const struct para_attend *a, int64_t i, int64_t j, int64_t cols)
+{
+    int64_t first = para_attend_first(a, i) - j, end = para_smaller(para_attend_visible(a, i) - j, cols);
+    return (struct columns){first > 0 ? first : 0, end};
+}
+
+/* scores (rows, cols) to exp(scale scores - top) in place, of which row r sees columns; the others become 0. top and
+ * total (rows) and o (rows, D), which hold what earlier blocks gave, are brought to the new top. */
+PARA_SIMD static void softmax_few(int64_t rows, int64_t cols, const struct columns *seen, float scale,
+                                  float *restrict scores, float *restrict top, float *restrict total, float *restrict o,
+                                  int64_t o_ld, int64_t width)
 {
     for (int64_t r = 0; r < rows; r++, scores += cols, o += o_ld) {
-        int64_t seen = para_smaller(see + r, cols);
-        float highest = fmaxf(top[r], scale * para_highest(seen, scores)), sum = 0;
+        int64_t first = seen[r].first, end = seen[r].end;
+        if (first >= end) {
+            memset(scores, 0, (size_t)cols * sizeof *scores);
+            continue;
+        }
+        float highest = fmaxf(top[r], scale * para_highest(end - first, scores + first)), sum = 0;
+        for (int64_t e = 0; e < first; e++)
+            scores[e] = 0;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t e = 0; e < seen; e++) {
+        for (int64_t e = first; e < end; e++) {
             scores[e] = para_expf(scale * scores[e] - highest);
             sum += scores[e];
         }
-        for (int64_t e = seen > 0 ? seen : 0; e < cols; e++)
+        for (int64_t e = end; e < cols; e++)
             scores[e] = 0;
         float keep = para_expf(top[r] - highest);
         total[r] = total[r] * keep + sum;
@@ -192,9 +217,12 @@ static void attend_few(const struct para_attend *a, float *scratch)
     }
     for (int64_t j = 0; j < end; j += KEYS) {
         int64_t cols = para_smaller(KEYS, end - j);
+        struct columns seen[PARA_SKINNY_ROWS];
+        for (int64_t r = 0; r < rows; r++)
+            seen[r] = columns_of(a, r, j, cols);
         struct rows k = rows_at(a, a->prefix_k, a->k, j, cols, joined);
         para_skinny_product_transposed(rows, cols, a->width, a->q, a->q_ld, k.first, k.ld, scores, cols);
-        softmax_few(rows, cols, para_attend_visible(a, 0) - j, a->scale, scores, top, total, a->o, a->o_ld, a->width);
+        softmax_few(rows, cols, seen, a->scale, scores, top, total, a->o, a->o_ld, a->width);
         struct rows v = rows_at(a, a->prefix_v, a->v, j, cols, joined);
         para_skinny_add_product(rows, a->width, cols, scores, cols, v.first, v.ld, a->o, a->o_ld);
     }
@@ -207,6 +235,23 @@ static void attend_few(const struct para_attend *a, float *scratch)
     }
 }
 
+/* The same without the keys that no query sees. */
+static struct para_attend without_hidden(const struct para_attend *a)
+{
+    struct para_attend seen = *a;
+    int64_t hidden = para_attend_first(a, 0), of_prefix = para_smaller(hidden, a->prefix);
+    if (of_prefix > 0) {
+        seen.prefix -= of_prefix;
+        seen.prefix_k += of_prefix * a->kv_ld;
+        seen.prefix_v += of_prefix * a->kv_ld;
+    }
+    seen.k += (hidden - of_prefix) * a->kv_ld;
+    seen.v += (hidden - of_prefix) * a->kv_ld;
+    seen.keys -= hidden;
+    seen.past -= hidden;
+    return seen;
+}
+
 /* The queries of one position see the same keys: they are the rows of one product. */
 static struct para_attend rows_of_position(const struct para_attend *a)
 {
@@ -215,6 +260,7 @@ static struct para_attend rows_of_position(const struct para_attend *a)
     rows.readers = 1;
     rows.keys = para_attend_visible(a, 0);
     rows.causal = false;
+    rows.window = 0;
     rows.q_ld = rows.o_ld = a->width;
     rows.lse_ld = 1;
     return rows;
@@ -222,7 +268,7 @@ static struct para_attend rows_of_position(const struct para_attend *a)
 
 void para_attend(const struct para_attend *a, float *scratch)
 {
-    struct para_attend all = a->queries == 1 ? rows_of_position(a) : *a;
+    struct para_attend seen = without_hidden(a), all = a->queries == 1 ? rows_of_position(&seen) : seen;
     if (all.queries > PARA_SKINNY_ROWS) {
         attend_many(&all, scratch);
         return;
@@ -296,14 +342,15 @@ static void slope_queries(const struct para_attend *a, const struct para_attend_
     int64_t padded = padded_width(a->width);
     for (int64_t i = 0; i < a->queries; i += QUERIES) {
         begin_queries(a, d, i, b);
-        int64_t rows = para_smaller(QUERIES, a->queries - i), end = para_attend_visible(a, i + rows - 1);
-        for (int64_t j = 0; j < end; j += KEYS) {
+        int64_t rows = para_smaller(QUERIES, a->queries - i), begin = first_block(a, i);
+        int64_t end = para_attend_visible(a, i + rows - 1);
+        for (int64_t j = begin; j < end; j += KEYS) {
             struct para_attend_block s = block_of(a, i, j);
             kernels_of(a)->scores(&s, b->q, b->k_flipped + j * a->width, b->p);
             kernels_of(a)->scores(&s, b->d_o, b->v_flipped + j * a->width, b->ds);
             kernels_of(a)->slopes(&s, b->p, b->ds, b->lse, b->delta);
             kernels_of(a)->product_flipped(&s, b->p, b->d_o, b->dv + j * padded);
-            kernels_of(a)->product(&s, b->ds, b->k + j * padded, b->dq, j > 0);
+            kernels_of(a)->product(&s, b->ds, b->k + j * padded, b->dq, j > begin);
             kernels_of(a)->product_flipped(&s, b->ds, b->q, b->dk + j * padded);
         }
         copy_back(rows, a->width, b->dq, d->dq + i * a->q_ld, a->q_ld);

@@ -20,7 +20,8 @@ struct para_attend {
     int64_t prefix;
     int64_t past; /* keys before the first query */
     int64_t q_ld, kv_ld, o_ld, lse_ld;
-    bool causal; /* query i sees keys 0 to past + i */
+    bool causal;    /* query i sees keys 0 to past + i */
+    int64_t window; /* of which the last so many; 0: all */
     float scale;
     const struct para_attend_kernels *kernels; /* NULL: the fastest version */
 };
@@ -31,11 +32,18 @@ struct para_attend_slopes {
     float *dq, *dk, *dv; /* like q, k and v */
 };
 
-/* How many keys query i sees. */
+/* The keys before this one are those that query i sees, or, with a window, the last of them. */
 static inline int64_t para_attend_visible(const struct para_attend *a, int64_t i)
 {
     int64_t keys = a->past + i + 1;
     return a->causal && keys < a->keys ? keys : a->keys;
+}
+
+/* The first of them. */
+static inline int64_t para_attend_first(const struct para_attend *a, int64_t i)
+{
+    int64_t before = a->window ? para_attend_visible(a, i) - a->window : 0;
+    return before > 0 ? before : 0;
 }
 
 /* Key or value number j. */

@@ -196,7 +196,7 @@ static para_tensor *attend_cached(const struct build *b, para_tensor *qkv)
     struct cache prefix = b->rows.prefix ? prefix_cache(b) : (struct cache){0};
     para_cache_append(g, &own.keys, &own.values, part[1], part[2], &b->rows);
     para_name(own.keys, "attn.append");
-    return para_attention_cached(g, part[0], own.keys, own.values, prefix.keys, prefix.values, &b->rows);
+    return para_attention_cached(g, part[0], own.keys, own.values, prefix.keys, prefix.values, &b->rows, 0);
 }
 
 static para_tensor *attention(const struct build *b, para_tensor *x)

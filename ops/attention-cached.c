@@ -3,12 +3,13 @@
  *   and, or not, prefix keys and values (P, H, D), prefix (B) -> o like q                        G: see ops/heads.h
  *   and, or not, row (B), the last input: then keys and values are (R, S, H, D)                     see ops/rows.h
  * Row b's query t stands at position[b] + t and sees what is kept of up to there, itself included: positions 0 to
- * prefix[b] - 1 in the prefix, which all rows read, later ones in the caches, from their beginning on. A row whose
- * position is -1 is empty: its o is 0. B, T, H and G are parallel; keys are read whole along S and P. A tile of R gives
- * the o of the rows that it has and 0 for the others, so that R is reduced. It has no gradient: caches are for
- * inference. */
+ * prefix[b] - 1 in the prefix, which all rows read, later ones in the caches, from their beginning on; with a `window`
+ * W more than 0, the last W of these. A row whose position is -1 is empty: its o is 0. B, T, H and G are parallel; keys
+ * are read whole along S and P. A tile of R gives the o of the rows that it has and 0 for the others, so that R is
+ * reduced. It has no gradient: caches are for inference. */
 #include <paragraph/ops.h>
 
+#include "base/checked.h"
 #include "ops/cache.h"
 #include "ops/heads.h"
 #include "ops/need.h"
@@ -30,6 +31,8 @@ static bool has_row(const para_node *n)
 
 static int infer(const para_node *n, struct para_shape out[], para_error *err)
 {
+    if (n->attr[0].i < 0)
+        return para_fail(err, PARA_ERANGE, "window is %lld, expected 0 or more", (long long)n->attr[0].i);
     if (has_row(n)) {
         PARA_TRY(para_need_keys_apart(n, KEYS, "(rows, cache, heads, head_dim)", err));
         PARA_TRY(para_need_rows(n, n->n_in - 1, Q, err));
@@ -65,7 +68,8 @@ static int64_t kept(const para_node *n)
 static void cost(const para_node *n, struct para_cost *c)
 {
     struct para_heads s = para_heads_of(&n->in[Q]->shape);
-    c->flops = (double)(s.batch * s.seq * s.heads * s.readers * kept(n)) * (4.0 * (double)s.width + 20.0);
+    int64_t seen = n->attr[0].i ? para_smaller(n->attr[0].i, kept(n)) : kept(n);
+    c->flops = (double)(s.batch * s.seq * s.heads * s.readers * seen) * (4.0 * (double)s.width + 20.0);
 }
 
 static size_t scratch(const para_node *n)
@@ -100,6 +104,7 @@ static struct para_attend plane_of(const struct para_call *c, const struct para_
     a.o = (float *)c->out[0] + para_heads_offset(&s, b, h);
     a.past += rows->position[b];
     a.causal = true;
+    a.window = c->node->attr[0].i;
     if (has_prefix(c->node)) {
         a.prefix_k = (const float *)c->in[PREFIX_KEYS] + h * a.width;
         a.prefix_v = (const float *)c->in[PREFIX_VALUES] + h * a.width;
@@ -158,6 +163,7 @@ static int cpu(const struct para_call *c)
 
 const struct para_op para_op_attention_cached = {
     .name = "attention_cached",
+    .attrs = {{"window", PARA_ATTR_INT}},
     .types = "T:f32|bf16 T T i32 -> T; T:f32|bf16 T T i32 i32 -> T; "
              "T:f32|bf16 T T i32 T T i32 -> T; T:f32|bf16 T T i32 T T i32 i32 -> T",
     .float32 = true,
@@ -174,7 +180,8 @@ const struct para_op para_op_attention_cached = {
 };
 
 para_tensor *para_attention_cached(para_graph *g, para_tensor *q, para_tensor *keys, para_tensor *values,
-                                   para_tensor *prefix_keys, para_tensor *prefix_values, const para_cache_rows *rows)
+                                   para_tensor *prefix_keys, para_tensor *prefix_values, const para_cache_rows *rows,
+                                   int64_t window)
 {
     para_tensor *in[MOST + 1] = {q, keys, values, rows->position};
     int n_in = POSITION + 1;
@@ -185,5 +192,5 @@ para_tensor *para_attention_cached(para_graph *g, para_tensor *q, para_tensor *k
     }
     if (rows->row)
         in[n_in++] = rows->row;
-    return para_apply(&para_op_attention_cached, g, in, n_in, NULL);
+    return para_apply(&para_op_attention_cached, g, in, n_in, PARA_ATTRS({.i = window}));
 }

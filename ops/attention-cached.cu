@@ -27,10 +27,12 @@ template <class T> struct cached {
     float *partial; /* (queries, runs, 2 + width): largest score, sum of exp, and the sum of those times values */
     struct para_rows_cuda rows;
     int64_t seq, heads, readers, width, slots, queries, runs, past;
+    int64_t window;  /* of the keys that a query sees only the last so many; 0: all */
     bool rows_share; /* keys and values lack the batch */
     float scale;
 
-    /* Of query number i: its row, head of keys, and how many keys it sees; 0 where its row is empty. */
+    /* Of query number i: its row, head of keys, and how many keys it sees, or sees the last of; 0 where its row is
+     * empty. */
     __device__ int64_t see(int64_t i, bool says, int64_t *b, int64_t *head) const
     {
         int64_t of_row = seq * heads * readers, within = i % of_row, t = within / (heads * readers);
@@ -39,6 +41,12 @@ template <class T> struct cached {
         int64_t position = rows.position_of(*b, says && within == 0);
         int64_t seen = position + past + t + 1, all = slots + rows.prefix_of(*b);
         return position < 0 ? 0 : seen < all ? seen : all;
+    }
+
+    /* The first of so many keys. */
+    __device__ int64_t first_of(int64_t seen) const
+    {
+        return window && seen > window ? seen - window : 0;
     }
 
     /* Row j of keys or values. */
@@ -59,7 +67,8 @@ static __global__ void __launch_bounds__(THREADS) attend_run(struct cached<T> al
     int64_t query = blockIdx.x, run = blockIdx.y, first = run * RUN, b, head;
     int group = threadIdx.x / LANES, lane = threadIdx.x % LANES;
     int64_t seen = all.see(query, run == 0 && threadIdx.x == 0, &b, &head), prefix = all.rows.prefix_of(b);
-    if (first >= seen)
+    int64_t from = all.first_of(seen) - first;
+    if (first >= seen || from >= RUN)
         return;
     int count = seen - first < RUN ? (int)(seen - first) : RUN;
     float q[PACKS * COUNT], o[PACKS * COUNT] = {};
@@ -90,7 +99,7 @@ static __global__ void __launch_bounds__(THREADS) attend_run(struct cached<T> al
         for (int step = 1; step < LANES; step *= 2)
             sum += __shfl_xor_sync(~0u, sum, step);
         if (lane == 0)
-            score[j] = j < count ? sum : -INFINITY;
+            score[j] = j >= from && j < count ? sum : -INFINITY;
     }
     __syncthreads();
     float top = -INFINITY, total = 0;
@@ -144,15 +153,16 @@ template <class T> static int join(const struct para_call *c, const struct cache
 {
     return para_each(c, all.queries * PARA_WARP, [=] __device__(int64_t i) {
         int64_t query = i / PARA_WARP, b, head, seen = all.see(query, false, &b, &head), runs = (seen + RUN - 1) / RUN;
+        int64_t begin = all.first_of(seen) / RUN;
         const float *partial = all.partial + query * all.runs * (2 + all.width);
         float top = -INFINITY, total = 0;
-        for (int64_t r = 0; r < runs; r++)
+        for (int64_t r = begin; r < runs; r++)
             top = fmaxf(top, partial[r * (2 + all.width)]);
-        for (int64_t r = 0; r < runs; r++)
+        for (int64_t r = begin; r < runs; r++)
             total += partial[r * (2 + all.width) + 1] * expf(partial[r * (2 + all.width)] - top);
         for (int64_t e = i % PARA_WARP; e < all.width; e += PARA_WARP) {
             float sum = 0;
-            for (int64_t r = 0; r < runs; r++)
+            for (int64_t r = begin; r < runs; r++)
                 sum += partial[r * (2 + all.width) + 2 + e] * expf(partial[r * (2 + all.width)] - top);
             all.o[query * all.width + e] = para_round<T>(runs ? sum / total : 0.0f);
         }
@@ -205,6 +215,7 @@ template <class T> static int run(const struct para_call *c)
     all.queries = s.batch * s.seq * s.heads * s.readers;
     all.runs = count_runs(n);
     all.past = n->in[Q]->shape.dim[1].begin;
+    all.window = n->attr[0].i;
     all.rows_share = n->in[KEYS]->shape.rank < 4;
     all.scale = 1.0f / sqrtf((float)s.width);
     if (s.width % COUNT == 0 && s.width <= 8 * COUNT)

@@ -19,6 +19,7 @@ template <class T> struct para_planes {
     int64_t dq_batch; /* stacked, dq has all queries, where q has a part's */
     float scale;
     bool causal;
+    int64_t window; /* of the keys that a query sees only the last so many; 0: all */
 
     /* The same with the pointers of plane number `plane` and one of its readers. */
     __device__ struct para_planes at(int64_t plane, int64_t reader) const
@@ -39,17 +40,29 @@ template <class T> struct para_planes {
         return p;
     }
 
-    /* How many keys query i sees. */
+    /* The keys before this one are those that query i sees, or the last of them. */
     __device__ int64_t visible(int64_t i) const
     {
         int64_t seen = past + i + 1;
         return causal && seen < keys ? seen : keys;
     }
 
-    /* The first query that sees key j. */
+    /* The first of them. */
+    __device__ int64_t first_key(int64_t i) const
+    {
+        int64_t before = window ? visible(i) - window : 0;
+        return before > 0 ? before : 0;
+    }
+
+    /* The first query that sees key j, and the first behind all that see one from j on. */
     __device__ int64_t first_query(int64_t j) const
     {
         return causal && j > past ? j - past : 0;
+    }
+    __device__ int64_t end_query(int64_t j) const
+    {
+        int64_t end = j + window - past;
+        return window && j < keys - window && end < queries ? end : queries;
     }
 };
 

@@ -1,7 +1,8 @@
 /* attention: o = softmax(q k^T / sqrt(D)) v for each batch element and head.          Vaswani et al., 2017, eq. 1
  *   q (B, T, H, [G,] D), k and v (B, S, H, D) -> o like q, lse (B, T, H, [G])          G: see ops/heads.h
  *   qkv (B, T, 3, H, D), given twice -> o (B, T, H, D), lse (B, T, H)                  the same, stacked
- * lse is the log of the sum of exp of each query's scaled scores; with `causal`, query i sees keys 0 to i.
+ * lse is the log of the sum of exp of each query's scaled scores; with `causal`, query i sees keys 0 to i, or, with a
+ * `window` W more than 0, the last W of these.                                              Beltagy et al., 2020
  * B, T, H and G are parallel. Keys may have the queries' axis, S = T: over T queries alone are cut, so that a part
  * computes its own queries against all keys. For that, qkv is given twice: input 0 gives queries, input 1 keys and
  * values. Stacked, they are read where one product has left them, without a copy.
@@ -19,6 +20,7 @@
 
 enum { BATCH, SEQ, QKV, HEADS, WIDTH, STACKED_RANK }; /* dimensions of qkv; the first two of q, too */
 enum { READERS = 3 };                                 /* of q, in one of rank 5 */
+enum { CAUSAL, WINDOW };                              /* attributes */
 
 /* Of inputs to either op: 2 and 3 more, or 3 and 3 more. */
 static bool is_stacked(const para_node *n)
@@ -82,7 +84,8 @@ struct para_attend para_attention_plane(const struct para_call *c, int64_t p, vo
     a.o = (float *)o + first;
     a.lse = (float *)lse + first / s.width;
     a.lse_ld = a.o_ld / s.width;
-    a.causal = c->node->attr[0].i != 0;
+    a.causal = c->node->attr[CAUSAL].i != 0;
+    a.window = c->node->attr[WINDOW].i;
     return a;
 }
 
@@ -90,6 +93,9 @@ static int check_inputs(const para_node *n, para_error *err)
 {
     char text[PARA_SHAPE_TEXT];
     const struct para_shape *s = &n->in[0]->shape;
+    if (n->attr[WINDOW].i < 0 || (n->attr[WINDOW].i > 0 && !n->attr[CAUSAL].i))
+        return para_fail(err, PARA_ERANGE, "window is %lld, expected 0%s", (long long)n->attr[WINDOW].i,
+                         n->attr[CAUSAL].i ? " or more" : ", as attention isn't causal");
     if (!is_stacked(n))
         return para_need_keys(n, 1, 4, 4, "(batch, keys, heads, head_dim)", err);
     PARA_TRY(para_need_same(n, 0, 1, err));
@@ -148,13 +154,20 @@ static int grad(para_graph *g, const para_node *n, para_tensor *const dy[], para
     return 0;
 }
 
+/* The sum over queries i = 0 to queries - 1 of past + i + 1, at most window each. */
+static double count_causal(double queries, double past, double window)
+{
+    double growing = fmin(fmax(window - past, 0), queries);
+    return growing * past + growing * (growing + 1.0) / 2.0 + (queries - growing) * window;
+}
+
 /* How many scores the tile computes. */
 static double count_scores(const para_node *n)
 {
     struct para_heads s = heads_of(n);
-    double queries = (double)s.seq, per_head = queries * (double)count_keys(n);
-    if (n->attr[0].i)
-        per_head = queries * (double)n->in[0]->shape.dim[SEQ].begin + queries * (queries + 1.0) / 2.0;
+    double queries = (double)s.seq, past = (double)n->in[0]->shape.dim[SEQ].begin;
+    double window = n->attr[WINDOW].i ? (double)n->attr[WINDOW].i : past + queries;
+    double per_head = n->attr[CAUSAL].i ? count_causal(queries, past, window) : queries * (double)count_keys(n);
     return per_head * (double)(para_attention_planes(n) * s.readers);
 }
 
@@ -201,7 +214,7 @@ static int cpu(const struct para_call *c)
 
 const struct para_op para_op_attention = {
     .name = "attention",
-    .attrs = {{"causal", PARA_ATTR_INT}},
+    .attrs = {{"causal", PARA_ATTR_INT}, {"window", PARA_ATTR_INT}},
     .types = "T:f32|bf16 T -> T f32; T:f32|bf16 T T -> T f32",
     .float32 = true,
     .infer = infer,
@@ -291,7 +304,7 @@ static void reference_queries(const struct para_attend *a, const float *d_o, flo
 {
     for (int64_t i = 0; i < a->queries; i++) {
         memset(sum, 0, (size_t)a->width * sizeof *sum);
-        for (int64_t j = 0; j < para_attend_visible(a, i); j++) {
+        for (int64_t j = para_attend_first(a, i); j < para_attend_visible(a, i); j++) {
             double p, ds;
             reference_score(a, d_o, i, j, &p, &ds);
             for (int64_t e = 0; e < a->width; e++)
@@ -307,7 +320,7 @@ static void reference_key(const struct para_attend *a, const float *d_o, int64_t
 {
     for (int64_t i = 0; i < a->queries; i++) {
         double p, ds;
-        if (j >= para_attend_visible(a, i))
+        if (j < para_attend_first(a, i) || j >= para_attend_visible(a, i))
             continue;
         reference_score(a, d_o, i, j, &p, &ds);
         for (int64_t e = 0; e < a->width; e++)
@@ -372,7 +385,7 @@ static int backward_cpu(const struct para_call *c)
 
 const struct para_op para_op_attention_backward = {
     .name = "attention_backward",
-    .attrs = {{"causal", PARA_ATTR_INT}},
+    .attrs = {{"causal", PARA_ATTR_INT}, {"window", PARA_ATTR_INT}},
     .types = "T:f32|bf16 T T f32 T -> T; T:f32|bf16 T T T f32 T -> T T T",
     .float32 = true,
     .infer = backward_infer,
@@ -388,10 +401,15 @@ const struct para_op para_op_attention_backward = {
 
 para_tensor *para_attention(para_graph *g, para_tensor *q, para_tensor *k, para_tensor *v, bool causal)
 {
-    return para_apply(&para_op_attention, g, PARA_IN(q, k, v), PARA_ATTRS({.i = causal}));
+    return para_apply(&para_op_attention, g, PARA_IN(q, k, v), PARA_ATTRS({.i = causal}, {.i = 0}));
+}
+
+para_tensor *para_attention_window(para_graph *g, para_tensor *q, para_tensor *k, para_tensor *v, int64_t window)
+{
+    return para_apply(&para_op_attention, g, PARA_IN(q, k, v), PARA_ATTRS({.i = true}, {.i = window}));
 }
 
 para_tensor *para_attention_stacked(para_graph *g, para_tensor *qkv, bool causal)
 {
-    return para_apply(&para_op_attention, g, PARA_IN(qkv, qkv), PARA_ATTRS({.i = causal}));
+    return para_apply(&para_op_attention, g, PARA_IN(qkv, qkv), PARA_ATTRS({.i = causal}, {.i = 0}));
 }

@@ -161,23 +161,25 @@ template <int N, int W, class T> static __global__ void __launch_bounds__(SIDE *
     for (int i = 0; i < R; i++)
         top[i] = -INFINITY;
     load<N, W>(t->q, a.q, a.q_ld, first, a.queries, a.width);
-    for (int64_t key = 0, end = a.visible(last - 1); key < end; key += N) {
+    for (int64_t key = a.first_key(first) / N * N, end = a.visible(last - 1); key < end; key += N) {
         float s[R][R];
         __syncthreads();
         load<N, W>(t->kv, a.k, a.kv_ld, key, a.keys, a.width);
         __syncthreads();
         multiply_rows<N, W>(s, t->q, t->kv);
         for (int i = 0; i < R; i++) {
-            int64_t sees = a.visible(first + row + SIDE * i);
+            int64_t from = a.first_key(first + row + SIDE * i), sees = a.visible(first + row + SIDE * i);
             float highest = top[i], added = 0;
             for (int j = 0; j < R; j++) {
-                s[i][j] = key + col + SIDE * j < sees ? s[i][j] * a.scale : -INFINITY;
+                int64_t own = key + col + SIDE * j;
+                s[i][j] = own >= from && own < sees ? s[i][j] * a.scale : -INFINITY;
                 highest = fmaxf(highest, s[i][j]);
             }
             highest = across(highest, [](float x, float y) { return fmaxf(x, y); });
+            float base = highest > -INFINITY ? highest : 0; /* a row that sees nothing yet adds nothing */
             for (int j = 0; j < R; j++)
-                added += s[i][j] = expf(s[i][j] - highest);
-            float kept = expf(top[i] - highest);
+                added += s[i][j] = expf(s[i][j] - base);
+            float kept = expf(top[i] - base);
             sum[i] = sum[i] * kept + across(added, [](float x, float y) { return x + y; });
             top[i] = highest;
             for (int j = 0; j < W / SIDE; j++)
@@ -215,10 +217,11 @@ static __device__ void slopes_of_scores(struct backward_tiles<N, W> *t, const st
     multiply_rows<N, W>(p, t->q, t->k);
     multiply_rows<N, W>(ds, t->d_o, t->v);
     for (int i = 0; i < R; i++) {
-        int64_t own = query + row + SIDE * i, sees = own < a.queries ? a.visible(own) : 0;
+        int64_t own = query + row + SIDE * i, sees = own < a.queries ? a.visible(own) : 0, from = a.first_key(own);
         float lse = sees ? a.lse[own * a.lse_ld] : 0, of_row = sees ? a.delta[own * a.lse_ld] : 0;
         for (int j = 0; j < R; j++) {
-            p[i][j] = key + col + SIDE * j < sees ? expf(p[i][j] * a.scale - lse) : 0.0f;
+            int64_t of = key + col + SIDE * j;
+            p[i][j] = of >= from && of < sees ? expf(p[i][j] * a.scale - lse) : 0.0f;
             ds[i][j] = p[i][j] * (ds[i][j] - of_row) * a.scale;
         }
     }
@@ -234,13 +237,13 @@ static __global__ void __launch_bounds__(SIDE *SIDE) backward_keys(struct para_p
     struct backward_tiles<N, W> *t = (struct backward_tiles<N, W> *)memory;
     const int R = N / SIDE;
     struct para_planes<T> a = all.at(blockIdx.x, 0);
-    int64_t key = blockIdx.y * (int64_t)N, begin = a.first_query(key) / N * N;
+    int64_t key = blockIdx.y * (int64_t)N, begin = a.first_query(key) / N * N, end = a.end_query(key + N - 1);
     float dk[R][W / SIDE] = {}, dv[R][W / SIDE] = {}, one[R];
     load<N, W>(t->k, a.k, a.kv_ld, key, a.keys, a.width);
     load<N, W>(t->v, a.v, a.kv_ld, key, a.keys, a.width);
     for (int64_t reader = 0; reader < a.readers; reader++) {
         struct para_planes<T> own = all.at(blockIdx.x, reader);
-        for (int64_t query = begin; query < a.queries; query += N) {
+        for (int64_t query = begin; query < end; query += N) {
             __syncthreads();
             load<N, W>(t->q, own.q, a.q_ld, query, a.queries, a.width);
             load<N, W>(t->d_o, own.d_o, a.o_ld, query, a.queries, a.width);
@@ -270,7 +273,7 @@ static __global__ void __launch_bounds__(SIDE *SIDE) backward_queries(struct par
     float dq[R][W / SIDE] = {}, one[R];
     load<N, W>(t->q, a.q, a.q_ld, query, a.queries, a.width);
     load<N, W>(t->d_o, a.d_o, a.o_ld, query, a.queries, a.width);
-    for (int64_t key = 0, end = a.visible(last - 1); key < end; key += N) {
+    for (int64_t key = a.first_key(query) / N * N, end = a.visible(last - 1); key < end; key += N) {
         __syncthreads();
         load<N, W>(t->k, a.k, a.kv_ld, key, a.keys, a.width);
         load<N, W>(t->v, a.v, a.kv_ld, key, a.keys, a.width);
@@ -317,6 +320,7 @@ template <class T> static struct para_planes<T> planes_of(const struct para_call
     p.lse_ld = a.lse_ld;
     p.scale = a.scale;
     p.causal = a.causal;
+    p.window = a.window;
     if (p.heads > 1) {
         struct para_attend next = para_attention_plane(c, 1, o, lse);
         p.q_head = next.q - a.q;
@@ -402,12 +406,18 @@ static bool is_half(const struct para_call *c)
     return c->node->in[0]->shape.dtype == PARA_BF16;
 }
 
+/* Kernels for tensor cores know no window. */
+static bool on_tensor_cores(const struct para_planes<para_half> &p)
+{
+    return p.window == 0 && para_attention_has_half(p.width);
+}
+
 int para_attention_cuda(const struct para_call *c)
 {
     if (!is_half(c))
         return run_general(c, planes_of<float>(c, c->out[0], c->out[1]), false);
     struct para_planes<para_half> p = planes_of<para_half>(c, c->out[0], c->out[1]);
-    return para_attention_has_half(p.width) ? para_attention_half(c, p) : run_general(c, p, false);
+    return on_tensor_cores(p) ? para_attention_half(c, p) : run_general(c, p, false);
 }
 
 size_t para_attention_backward_cuda_scratch(const para_node *n)
@@ -458,5 +468,5 @@ int para_attention_backward_cuda(const struct para_call *c)
     struct para_planes<para_half> p = planes_of<para_half>(c, o, lse);
     add_slopes(c, &p);
     PARA_TRY(sum_rows<para_half>(c, p.width, p.delta));
-    return para_attention_has_half(p.width) ? para_attention_half_backward(c, p) : run_general(c, p, true);
+    return on_tensor_cores(p) ? para_attention_half_backward(c, p) : run_general(c, p, true);
 }

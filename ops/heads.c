@@ -123,11 +123,11 @@ double para_heads_score(const struct para_attend *a, int64_t i, int64_t j)
 /* One query: o (D) = sum of p v, p = softmax of its scores */
 static void reference_query(const struct para_attend *a, int64_t i, double *sum)
 {
-    double top = para_heads_score(a, i, 0), total = 0;
-    for (int64_t j = 1; j < para_attend_visible(a, i); j++)
+    double top = -INFINITY, total = 0;
+    for (int64_t j = para_attend_first(a, i); j < para_attend_visible(a, i); j++)
         top = fmax(top, para_heads_score(a, i, j));
     memset(sum, 0, (size_t)a->width * sizeof *sum);
-    for (int64_t j = 0; j < para_attend_visible(a, i); j++) {
+    for (int64_t j = para_attend_first(a, i); j < para_attend_visible(a, i); j++) {
         const float *v = para_attend_row(a, a->prefix_v, a->v, j);
         double p = exp(para_heads_score(a, i, j) - top);
         total += p;

@@ -130,6 +130,7 @@ BUILDER(embedding, para_embedding(g, a->t[0], a->t[1], a->s[0]))
 BUILDER(matmul, para_matmul(g, a->t[0], a->t[1], a->s[0]))
 BUILDER(layernorm, para_layernorm(g, a->t[0], a->t[1], a->t[2], a->x[0]))
 BUILDER(attention, para_attention(g, a->t[0], a->t[1], a->t[2], a->x[0] != 0.0))
+BUILDER(attention_window, para_attention_window(g, a->t[0], a->t[1], a->t[2], (int64_t)a->x[0]))
 BUILDER(attention_stacked, para_attention_stacked(g, a->t[0], a->x[0] != 0.0))
 BUILDER(gelu, para_gelu(g, a->t[0]))
 BUILDER(gelu_erf, para_gelu_erf(g, a->t[0]))
@@ -228,6 +229,7 @@ static const struct builder builders[] = {
     {"arange_from", 1, 1, 2, build_arange_from},
     {"attention", 3, 0, 1, build_attention},
     {"attention_stacked", 1, 0, 1, build_attention_stacked},
+    {"attention_window", 3, 0, 1, build_attention_window},
     {"backward", 1, 0, 0, build_backward},
     {"cast", 1, 1, 0, build_cast},
     {"concat", ANY, 1, 1, build_concat},

@@ -15,7 +15,7 @@ struct result {
     float o[QUERIES * WIDTH], lse[QUERIES], slopes[QKV * WIDTH];
 };
 
-static struct result *attend(int version, bool causal, const float *qkv, const float *d_o)
+static struct result *attend(int version, bool causal, int64_t window, const float *qkv, const float *d_o)
 {
     struct result *r = must_alloc(sizeof *r);
     struct para_attend a = {
@@ -34,6 +34,7 @@ static struct result *attend(int version, bool causal, const float *qkv, const f
         .o_ld = WIDTH,
         .lse_ld = 1,
         .causal = causal,
+        .window = window,
         .scale = 0.25f,
         .kernels = para_attend_version(version),
     };
@@ -63,10 +64,11 @@ static void versions_agree(void **state)
     float *qkv = must_alloc(QKV * WIDTH * sizeof *qkv), *d_o = must_alloc(QUERIES * WIDTH * sizeof *d_o);
     fill_uniform(qkv, QKV * WIDTH, 5, 1, -1.5, 1.5);
     fill_uniform(d_o, QUERIES * WIDTH, 5, 2, -1.5, 1.5);
-    for (int causal = 0; causal < 2; causal++) {
-        struct result *first = attend(0, causal, qkv, d_o);
+    static const int64_t windows[] = {0, 0, 17, 150};
+    for (int i = 0; i < 4; i++) {
+        struct result *first = attend(0, i > 0, windows[i], qkv, d_o);
         for (int v = 1; v < para_attend_versions(); v++) {
-            struct result *other = attend(v, causal, qkv, d_o);
+            struct result *other = attend(v, i > 0, windows[i], qkv, d_o);
             assert_alike(other->o, first->o, QUERIES * WIDTH);
             assert_alike(other->lse, first->lse, QUERIES);
             assert_alike(other->slopes, first->slopes, QKV * WIDTH);

@@ -396,15 +396,15 @@ static void wrong_positions_make_the_run_fail(void **state)
 {
     (void)state;
     const char *cached = "q:param[b=2,t=3,h=2,d=5]; k:param[b=2,s=9,h=2,d=5]; i:ids[b=2]; "
-                         "y = attention_cached(q, k, k, i); output(y)";
+                         "y = attention_cached(q, k, k, i, 0); output(y)";
     const char *continued = "q:param[b=2,t=3,h=2,d=5]; k:param[b=2,s=9,h=2,d=5]; m:param[p=4,h=2,d=5]; i:ids[b=2]; "
-                            "j:ids[b=2]; y = attention_cached(q, k, k, i, m, m, j); output(y)";
+                            "j:ids[b=2]; y = attention_cached(q, k, k, i, m, m, j, 0); output(y)";
     const char *append = "s:state[b=2,c=9,h=2]; u:state[b=2,c=9,h=2]; x:param[b=2,t=3,h=2]; i:ids[b=2]; "
                          "y = cache_append(s, u, x, x, i); output(y)";
     const char *append_rows = "s:state[r=3,c=9,h=2]; u:state[r=3,c=9,h=2]; x:param[b=2,t=3,h=2]; i:ids[b=2]; "
                               "j:ids[b=2]; y = cache_append(s, u, x, x, i, j); output(y)";
     const char *read_rows = "q:param[b=2,t=3,h=2,d=5]; k:param[r=3,s=9,h=2,d=5]; i:ids[b=2]; j:ids[b=2]; "
-                            "y = attention_cached(q, k, k, i, j); output(y)";
+                            "y = attention_cached(q, k, k, i, j, 0); output(y)";
     const char *selected = "x:param[b=2,t=3]; i:ids[b=2]; y = select(x, i, \"t\"); output(y)";
     const char *counted = "i:ids[b=2]; y = arange_from(i, \"t\", 3, 9); output(y)";
     check_refused(cached, (const int32_t[]){0, 9}, NULL, "position of row 1 is 9, expected 0 to 8, or -1");

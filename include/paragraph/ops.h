@@ -89,6 +89,11 @@ PARA_API para_tensor *para_rope(para_graph *g, para_tensor *x, para_tensor *posi
  * al., 2022). PARA_ESHAPE: another rank, or batch, heads or head_dim named otherwise in k or v. */
 PARA_API para_tensor *para_attention(para_graph *g, para_tensor *q, para_tensor *k, para_tensor *v, bool causal);
 
+/** The same, causal, where position i sees the last `window` keys of 0 to i alone; 0: all of them. Beltagy et al.,
+ * 2020. PARA_ERANGE: a window less than 0. */
+PARA_API para_tensor *para_attention_window(para_graph *g, para_tensor *q, para_tensor *k, para_tensor *v,
+                                            int64_t window);
+
 /** The same for q, k and v stacked along an axis, qkv (batch, seq, qkv, heads, head_dim), qkv of extent 3, as one
  * product leaves them: they are read in place. o is (batch, seq, heads, head_dim). */
 PARA_API para_tensor *para_attention_stacked(para_graph *g, para_tensor *qkv, bool causal);
@@ -115,10 +120,11 @@ PARA_API void para_cache_append(para_graph *g, para_tensor **keys, para_tensor *
  * themselves included. Positions before `prefix` are read from the keys and values of the prefix (prefix, heads,
  * head_dim), which all rows read and none writes, NULL without; later ones from `keys` and `values` (batch, cache,
  * heads, head_dim), or (rows, ...), where they begin; all rows read one where they lack that axis. An empty row's o
- * is 0. Bits are the same with all in one cache. Has no gradient. */
+ * is 0. With a `window` more than 0 queries see the last so many positions of these alone. Bits are the same with all
+ * in one cache. Has no gradient. */
 PARA_API para_tensor *para_attention_cached(para_graph *g, para_tensor *q, para_tensor *keys, para_tensor *values,
                                             para_tensor *prefix_keys, para_tensor *prefix_values,
-                                            const para_cache_rows *rows);
+                                            const para_cache_rows *rows, int64_t window);
 
 /** @} */
 
