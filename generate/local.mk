@@ -3,7 +3,7 @@ if IO
 libinternal_la_SOURCES += generate/engine.c
 libinternal_la_SOURCES += generate/engine.h
 libinternal_la_SOURCES += generate/generator.c
-libinternal_la_SOURCES += generate/sampler.c
+libops_la_SOURCES += generate/sampler.c
 libinternal_la_SOURCES += generate/sampler.h
 libinternal_la_SOURCES += generate/scorer.c
 libinternal_la_SOURCES += generate/sequence.c

@@ -1,6 +1,6 @@
 /* Drawing tokens. All logits become weights, which are summed and walked block by block. Where top-k, top-p or min-p
- * leave some out, only as many candidates are put in order as top-k and top-p look at: a heap gives the likeliest one
- * by one. */
+ * leave some out, the likeliest are gathered, down to ever lower logits until none that may be drawn is missing, and of
+ * them only as many are put in order as top-k and top-p look at: a heap gives the likeliest one by one. */
 #include "generate/sampler.h"
 
 #include "base/fail.h"
@@ -131,14 +131,14 @@ static double total_weight(const struct candidate *c, int64_t count)
     return sum;
 }
 
-/* Move the candidates that top-k and top-p leave to the end; returns how many. The part P is of what top-k leaves. */
-static int64_t cut_top(const para_sampling *s, struct candidate *c, int64_t count)
+/* Move the candidates that top-k and top-p leave to the end; returns how many. Those that top-k leaves weigh `whole`,
+ * if it leaves `all`. */
+static int64_t cut_top(const para_sampling *s, bool all, double whole, struct candidate *c, int64_t count)
 {
-    bool all = s->top_k == 0 || s->top_k >= count;
     if (all && s->top_p >= 1)
         return count;
     if (all)
-        return order(c, count, count, s->top_p * total_weight(c, count));
+        return order(c, count, count, s->top_p * whole);
     int64_t kept = order(c, count, s->top_k, HUGE_VAL), left = 0;
     double enough = s->top_p * total_weight(c + count - kept, kept), sum = 0;
     while (left < kept && (left == 0 || s->top_p >= 1 || sum < enough))
@@ -248,24 +248,71 @@ static int64_t walk(const float *weights, int64_t count, double part)
     return found;
 }
 
-/* Whether no candidate is left out, and all stay in the order of their ids. */
-static bool keeps_all(const para_sampling *how, int64_t count)
+/* --- what filters leave --- */
+
+PARA_SIMD static float highest_of(const float *logits, int64_t count)
 {
-    return (how->top_k == 0 || how->top_k >= count) && how->top_p >= 1 && how->min_p <= 0;
+    return para_highest(count, logits);
+}
+
+/* Make candidates of the ids whose logit is `least` or more; returns how many. */
+static int64_t gather(para_sampler *s, float least)
+{
+    int64_t count = 0;
+    for (int64_t begin = 0; begin < s->vocab; begin += BLOCK) {
+        int64_t end = begin + BLOCK < s->vocab ? begin + BLOCK : s->vocab;
+        if (highest_of(s->logits + begin, end - begin) < least)
+            continue;
+        for (int64_t i = begin; i < end; i++)
+            if (s->logits[i] >= least)
+                s->candidates[count++] = (struct candidate){(int32_t)i, s->logits[i], s->weights[i]};
+    }
+    return count;
+}
+
+/* Whether top-k leaves all. */
+static bool ranks_all(const para_sampling *how, int64_t count)
+{
+    return how->top_k == 0 || how->top_k >= count;
+}
+
+/* Whether the filters leave none but the likeliest, gathered down to `depth` temperatures below the first. */
+static bool suffice(const para_sampling *how, bool all, double whole, const struct candidate *c, int64_t count,
+                    double depth)
+{
+    if (!all)
+        return count >= how->top_k;
+    if (how->top_p < 1)
+        return total_weight(c, count) >= how->top_p * whole;
+    return exp(-depth) < 0.999 * how->min_p; /* weights are no exacter than floats */
+}
+
+/* Gather as many candidates as suffice; the first has the logit `top`. */
+static int64_t gather_enough(para_sampler *s, const para_sampling *how, bool all, double whole, float top)
+{
+    for (double depth = 4; depth <= 64; depth *= 2) {
+        int64_t count = gather(s, (float)(top - depth * how->temperature));
+        if (suffice(how, all, whole, s->candidates, count, depth))
+            return count;
+    }
+    return gather(s, -INFINITY);
 }
 
 /* Draw among those candidates alone that are left. */
-static int32_t draw_left(para_sampler *s, const para_sampling *how, double part)
+static int32_t draw_left(para_sampler *s, const para_sampling *how, float top, double part)
 {
+    bool all = ranks_all(how, s->vocab);
+    double whole = all_weight(s->weights, s->vocab);
     struct candidate *c = s->candidates;
-    for (int64_t i = 0; i < s->vocab; i++)
-        c[i] = (struct candidate){(int32_t)i, s->logits[i], s->weights[i]};
-    int64_t left = cut_light(c, s->vocab, cut_top(how, c, s->vocab), how->min_p);
-    c += s->vocab - left;
+    int64_t count = gather_enough(s, how, all, whole, top);
+    int64_t left = cut_light(c, count, cut_top(how, all, whole, c, count), how->min_p);
+    c += count - left;
     for (int64_t i = 0; i < left; i++)
         s->weights[i] = c[i].weight;
     return c[walk(s->weights, left, part)].id;
 }
+
+/* --- a draw of all --- */
 
 /* A draw of ids of which the likeliest has the logit `top`. */
 static int32_t draw_one(para_sampler *s, const para_sampling *how, float top, struct para_philox p)
@@ -273,7 +320,8 @@ static int32_t draw_one(para_sampler *s, const para_sampling *how, float top, st
     double part = (double)(p.word[0] >> 5) * 0x1p-27 + (double)(p.word[1] >> 6) * 0x1p-53;
     double per_degree = 1 / how->temperature;
     weigh(s->logits, s->vocab, top, per_degree < DBL_MAX ? per_degree : DBL_MAX, s->weights);
-    return keeps_all(how, s->vocab) ? (int32_t)walk(s->weights, s->vocab, part) : draw_left(s, how, part);
+    bool keeps_all = ranks_all(how, s->vocab) && how->top_p >= 1 && how->min_p <= 0;
+    return keeps_all ? (int32_t)walk(s->weights, s->vocab, part) : draw_left(s, how, top, part);
 }
 
 int para_sampler_choose(para_sampler *s, const para_sampling *how, const float *logits, const int32_t *text,

@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IDS = 40, DRAWS = 20000 };
+enum { IDS = 40, MANY = 1500, DRAWS = 20000, FEW = 2000 };
 
 /* Logits of which some are equal and some below 0, and a text that has a few ids more than once. */
-static void some_logits(float *logits, uint64_t number)
+static void some_logits(float *logits, int ids, uint64_t number)
 {
-    for (int i = 0; i < IDS; i++)
+    for (int i = 0; i < ids; i++)
         logits[i] = (float)((int)(para_philox(11, number, (uint64_t)i).word[0] % 17) - 8) * 0.4f;
 }
 
@@ -50,19 +50,19 @@ static bool text_has(int id)
 }
 
 /* The probability that each id is drawn with; 0 for those that a filter leaves out. */
-static void plain_probabilities(const para_sampling *s, const float *logits, double out[IDS])
+static void plain_probabilities(const para_sampling *s, const float *logits, int ids, double *out)
 {
-    struct plain p[IDS];
-    int kept = IDS, fewest = 0;
-    for (int i = 0; i < IDS; i++) {
+    struct plain p[MANY];
+    int kept = ids, fewest = 0;
+    for (int i = 0; i < ids; i++) {
         p[i] = (struct plain){i, logits[i], 0};
         if (text_has(i))
             p[i].logit = logits[i] > 0 ? logits[i] / s->repetition_penalty : logits[i] * s->repetition_penalty;
         p[i].logit = (double)(float)p[i].logit / s->temperature;
         p[i].probability = exp(p[i].logit);
     }
-    qsort(p, IDS, sizeof p[0], by_logit);
-    if (s->top_k && s->top_k < IDS)
+    qsort(p, (size_t)ids, sizeof p[0], by_logit);
+    if (s->top_k && s->top_k < ids)
         kept = (int)s->top_k;
     normalize(p, kept);
     double sum = 0;
@@ -72,7 +72,7 @@ static void plain_probabilities(const para_sampling *s, const float *logits, dou
     while (kept > 1 && p[kept - 1].probability < s->min_p * p[0].probability)
         kept--;
     normalize(p, kept);
-    memset(out, 0, IDS * sizeof out[0]);
+    memset(out, 0, (size_t)ids * sizeof out[0]);
     for (int i = 0; i < kept; i++)
         out[p[i].id] = p[i].probability;
 }
@@ -96,24 +96,37 @@ static int32_t choice(const para_sampling *how, const float *logits, int64_t voc
     return status < 0 ? status : id;
 }
 
-/* Draws have the frequencies of the plain sampler, within five deviations, and never what that leaves out. */
-static void check_draws(const para_sampling *s, const float *logits)
+/* The frequency of a draw is the expected one within five deviations and three draws, and none where that is 0. */
+static void check_frequency(int id, int drawn, double expected, int draws)
 {
-    para_sampler *sampler = sampler_of(IDS);
-    double expected[IDS];
-    int drawn[IDS] = {0};
-    plain_probabilities(s, logits, expected);
-    for (uint64_t draw = 0; draw < DRAWS; draw++) {
+    double mean = draws * expected, deviation = sqrt(mean * (1 - expected));
+    if (fabs(drawn - mean) > 5 * deviation + (mean > 0 ? 3 : 0))
+        fail_msg("id %d or the like of it was drawn %d times, expected %.1f", id, drawn, mean);
+}
+
+/* Draws have the frequencies of the plain sampler: of each id, and of all together that are as likely. */
+static void check_draws(const para_sampling *s, const float *logits, int ids, int draws)
+{
+    para_sampler *sampler = sampler_of(ids);
+    double expected[MANY];
+    int drawn[MANY] = {0};
+    plain_probabilities(s, logits, ids, expected);
+    for (int draw = 0; draw < draws; draw++) {
         int32_t id;
-        assert_int_equal(para_sampler_choose(sampler, s, logits, text, TEXT, 2, draw, &id, NULL), 0);
-        assert_in_range(id, 0, IDS - 1);
+        assert_int_equal(para_sampler_choose(sampler, s, logits, text, TEXT, 2, (uint64_t)draw, &id, NULL), 0);
+        assert_in_range(id, 0, ids - 1);
         drawn[id]++;
     }
     para_sampler_free(sampler);
-    for (int i = 0; i < IDS; i++) {
-        double mean = DRAWS * expected[i], deviation = sqrt(mean * (1 - expected[i]));
-        if (fabs(drawn[i] - mean) > 5 * deviation + 1e-9)
-            fail_msg("id %d was drawn %d times, expected %.1f", i, drawn[i], mean);
+    for (int i = 0; i < ids; i++) {
+        int alike = 0, drawn_alike = 0;
+        for (int j = 0; j < ids; j++)
+            if (expected[j] == expected[i]) {
+                alike++;
+                drawn_alike += drawn[j];
+            }
+        check_frequency(i, drawn[i], expected[i], draws);
+        check_frequency(i, drawn_alike, fmin(alike * expected[i], 1), draws);
     }
 }
 
@@ -131,8 +144,8 @@ static void each_filter_is_the_plain_one(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
         float logits[IDS];
-        some_logits(logits, i);
-        check_draws(&of[i], logits);
+        some_logits(logits, IDS, i);
+        check_draws(&of[i], logits, IDS, DRAWS);
     }
 }
 
@@ -148,15 +161,39 @@ static void filters_come_in_their_order(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
         float logits[IDS];
-        some_logits(logits, 100 + i);
-        check_draws(&of[i], logits);
+        some_logits(logits, IDS, 100 + i);
+        check_draws(&of[i], logits, IDS, DRAWS);
+    }
+}
+
+/* The likeliest of many, among them one alone far above the others, are all found. */
+static void filters_of_many_tokens(void **state)
+{
+    static const para_sampling of[] = {
+        {.repetition_penalty = 1, .temperature = 0.3, .top_p = 1, .top_k = 3},
+        {.repetition_penalty = 1.5, .temperature = 1, .top_p = 1, .top_k = 700},
+        {.repetition_penalty = 1, .temperature = 0.02, .top_p = 1, .top_k = 1490},
+        {.repetition_penalty = 1, .temperature = 0.5, .top_p = 0.1},
+        {.repetition_penalty = 1, .temperature = 1, .top_p = 0.9},
+        {.repetition_penalty = 1, .temperature = 2, .top_p = 0.99},
+        {.repetition_penalty = 1, .temperature = 0.4, .top_p = 0.9999},
+        {.repetition_penalty = 1, .temperature = 0.4, .top_p = 0.8, .top_k = 900},
+        {.repetition_penalty = 1, .temperature = 0.3, .top_p = 1, .min_p = 0.9},
+        {.repetition_penalty = 1, .temperature = 0.7, .top_p = 1, .min_p = 0.001},
+        {.repetition_penalty = 1, .temperature = 1e300, .top_p = 0.5, .top_k = 5},
+    };
+    static float logits[MANY];
+    (void)state;
+    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
+        some_logits(logits, MANY, 200 + i);
+        logits[MANY - 1] = 9;
+        check_draws(&of[i], logits, MANY, FEW);
     }
 }
 
 /* A filter that leaves all tokens changes no draw: weights are summed, and walked, in the same order without it. */
 static void draws_from_all_are_the_same_beside_a_filter(void **state)
 {
-    enum { MANY = 1000 };
     static float logits[MANY];
     para_sampler *sampler = sampler_of(MANY);
     para_sampling plain = para_sampling_default(), filtered;
@@ -268,12 +305,12 @@ static void likelihoods_are_those_of_a_softmax(void **state)
     struct plain p[IDS];
     double sum = 0;
     (void)state;
-    some_logits(logits, 5);
+    some_logits(logits, IDS, 5);
     for (int i = 0; i < IDS; i++) {
         p[i] = (struct plain){i, logits[i], 0};
         sum += exp(logits[i]);
     }
-    qsort(p, IDS, sizeof p[0], by_logit);
+    qsort(p, (size_t)IDS, sizeof p[0], by_logit);
     for (int top = 0; top <= IDS; top += 5) {
         para_likelihoods(logits, IDS, 17, found, top);
         assert_int_equal(found[0].id, 17);
@@ -303,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_filter_is_the_plain_one),
         cmocka_unit_test(filters_come_in_their_order),
+        cmocka_unit_test(filters_of_many_tokens),
         cmocka_unit_test(draws_from_all_are_the_same_beside_a_filter),
         cmocka_unit_test(greedy_takes_the_first_of_the_likeliest),
         cmocka_unit_test(ids_that_are_no_choices_are_passed_over),
