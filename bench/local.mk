@@ -8,6 +8,7 @@ EXTRA_DIST += bench/parallel.py
 EXTRA_DIST += bench/run
 EXTRA_DIST += bench/two-gpus
 EXTRA_DIST += bench/viewer.py
+EXTRA_DIST += bench/viewers.py
 EXTRA_DIST += bench/vote.py
 
 # How time and memory grow with a graph; built with the rest, run by hand.

@@ -4,8 +4,9 @@
     bench/viewer.py PARAGRAPH [SIZE...]
 
 PARAGRAPH is the command. The graphs are GPT-2 124M's training step, split until it has about SIZE nodes: 5000, 20000
-and 130000 unless told otherwise. Frames are 1280 by 800 pixels, drawn by the processor; each counts as presented when
-a pixel of it has been read. Prints a table in Markdown.
+and 130000 unless told otherwise. The timeline is of a step of a model of very many small layers, about 200,000 nodes;
+the comparison is of that of 20000 with another split; both are left out where sizes are named. Frames are 1280 by 800
+pixels, drawn by the processor; each counts as presented when a pixel of it has been read. Prints a table in Markdown.
 """
 import os
 import subprocess
@@ -25,6 +26,8 @@ OPEN_S = {5000: 0.5, 20000: 1.5, 130000: 6.0}
 PAGE_MB = {5000: 2.0, 20000: 6.0}
 QUERIES = ["mlp.gelu batch=1", "op:matmul layer.3", "layer.?.attn*grad", "optimizer w"]
 RUNS = 3
+BARS = ["--preset", "tiny", "--layers", "3600", "--heads", "1", "--embd", "16", "--context", "16", "--batch", "1", "--seq", "16"]
+OTHER_SPLIT = ["--batch", "5", "--split", "batch=5,heads=12,ff=12,vocab=23"]
 
 # What the page's script is asked for. `present` draws and waits for the pixels; it gives [all ms, script's ms].
 PRELUDE = """
@@ -75,6 +78,46 @@ SEARCH = """
   searchBox.input.dispatchEvent(new Event('input'));
   return performance.now() - begin;
 }))
+"""
+
+# Frames of the timeline at five scales, from all of the run to a thousandth of it.
+BAR_FRAMES = """
+(() => {
+  const all = [], pixel = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+  for (const part of [1, 0.3, 0.1, 0.01, 0.001]) {
+    const span = timeline.run.wallNs * part;
+    for (let step = 0; step < 20; step++) {
+      const begin = performance.now();
+      timeline.look(timeline.run.wallNs * (1 - part) * step / 20, timeline.run.wallNs * (1 - part) * step / 20 + span);
+      timeline.draw();
+      const drawn = performance.now();
+      pixel.drawImage(timeline.canvas, 0, 0);
+      pixel.getImageData(0, 0, 1, 1);
+      all.push([performance.now() - begin, drawn - begin]);
+    }
+  }
+  return all;
+})()
+"""
+# Milliseconds from each of some clicks to the end of the frame after which all it changes has been drawn.
+CLICKS = """
+(async (clicks) => {
+  const all = [];
+  for (const click of clicks) {
+    const begin = performance.now();
+    click();
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    probe.drawImage(canvas, 0, 0);
+    probe.getImageData(0, 0, 1, 1);
+    all.push(performance.now() - begin);
+  }
+  return all;
+})
+"""
+BAR_CLICKS = "[...Array(20).keys()].map((k) => () => timeline.select(Math.floor((k + 0.5) * data.nNodes / 20)))"
+DIFFERENCE_CLICKS = """
+((differ) => [...Array(20).keys()].map((k) => () => viewer.goToNode(differ[Math.floor((k + 0.5) * differ.length / 20)])))
+([...data.compare.sign.keys()].filter((node) => data.compare.sign[node] !== Sided.SAME))
 """
 
 
@@ -143,6 +186,38 @@ def measure(table, browser, paragraph, size, folder):
         sys.exit(f"the page complains or asks for more: {page.complaints} {page.requests}")
 
 
+def measure_clicks(table, what, nodes, page, clicks):
+    table.row(what, nodes, percentile(page.evaluate(f"({CLICKS})({clicks})"), 0.95), "ms", 100)
+
+
+def measure_run(table, browser, paragraph, folder):
+    """The timeline of a step of many nodes, and from its bars to the graph."""
+    profile, path = os.path.join(folder, "profile.json"), os.path.join(folder, "run.html")
+    timed([paragraph, "bench", *BARS, "--repeat", "1", "--profile", profile])
+    writing = timed([paragraph, "dump", "--profile", profile, "--format", "html", "-o", path])
+    opening, page = measure_opening(browser, path)
+    bars = page.evaluate("data.nNodes")
+    table.row("writing a run's page, its profile read", bars, writing, "s")
+    table.row("a run's page, open to first frame", bars, opening / 1e3, "s")
+    frames = page.evaluate(BAR_FRAMES, timeout=600)
+    table.row("frame of the timeline, 95th percentile", bars, percentile([total for total, _ in frames], 0.95), "ms", 33)
+    table.row("the longest", bars, max(total for total, _ in frames), "ms", 100)
+    table.row("script of a frame, 95th percentile", bars, percentile([script for _, script in frames], 0.95), "ms", 8)
+    measure_clicks(table, "from a bar to its node, 95th percentile", bars, page, BAR_CLICKS)
+
+
+def measure_comparison(table, browser, paragraph, folder):
+    sides = [os.path.join(folder, f"{side}.json") for side in "ab"]
+    for side, split in zip(sides, (SPLITS[20000], OTHER_SPLIT)):
+        timed([paragraph, "dump", "--preset", "gpt2-124m", "--train", *split, "--format", "json", "-o", side])
+    path = os.path.join(folder, "compared.html")
+    subprocess.run([paragraph, "compare", *sides, "--html", "-o", path], stdout=subprocess.DEVNULL, check=False)
+    opening, page = measure_opening(browser, path)
+    nodes = page.evaluate("data.nNodes")
+    table.row("a comparison's page, open to first frame", nodes, opening / 1e3, "s")
+    measure_clicks(table, "from what differs to its node, 95th percentile", nodes, page, DIFFERENCE_CLICKS)
+
+
 def measure_viewer(table, browser, paragraph, folder):
     """What a page takes without its data."""
     path = os.path.join(folder, "tiny.html")
@@ -165,6 +240,9 @@ def main():
         measure_viewer(table, browser, paragraph, folder)
         for size in sizes:
             measure(table, browser, paragraph, size, folder)
+        if len(sys.argv) == 2:
+            measure_run(table, browser, paragraph, folder)
+            measure_comparison(table, browser, paragraph, folder)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-# Turn text files into C: an array of lines for each name=... before files. Comments that have lines of their own,
-# indentation and empty lines are left out.
+# Turn text files into C: an array of lines for each name=... before files. Comments that have lines of their own or end
+# one, indentation and empty lines are left out.
 # Usage: awk -f embed.awk name=para_page_style page.css name=para_page_script a.js b.js
 BEGIN {
     print "/* Made by view/embed.awk. */"
@@ -19,6 +19,7 @@ comment {
 /^[ \t]*$/ { next }
 {
     sub(/^[ \t]+/, "")
+    sub(/[ \t]*\/\*[^*]*\*\/$/, "")
     gsub(/[\\"?]/, "\\\\&")
     print "    \"" $0 "\\n\","
 }
