@@ -3,10 +3,15 @@
 
     python3 -m venv v && v/bin/pip install gguf llama-cpp-python     # which compiles llama.cpp
     v/bin/python bench/compare-llama-cpp.py build/paragraph --types q8_0 --works token
+    v/bin/python bench/compare-llama-cpp.py build/paragraph --works prompts --model DIR --turns 3
 
 The model has the sizes of GPT-2 124M, written as GGUF with random weights once for each type: every matrix is of the type,
 the table of tokens included, which is the head too. In a turn each side does the work some times and tells the median;
-who begins alternates. What is printed are medians of all turns, and the median of llama.cpp's time by ours of each turn."""
+who begins alternates. What is printed are medians of all turns, and the median of llama.cpp's time by ours of each turn.
+
+The work "prompts" is bench/parallel.py's 64 prompts, 16 side by side, by paragraph generate with a folder of the same
+sizes, loading apart. There llama.cpp has a batch of one token of each text and of what prompts come next, up to 512, and
+takes the likeliest token, where ours are drawn."""
 
 import argparse
 import ctypes
@@ -16,6 +21,8 @@ import statistics
 import subprocess
 import tempfile
 import time
+
+import parallel
 
 LAYERS, HEADS, EMBD, FF, VOCAB, CONTEXT = 12, 12, 768, 3072, 50257, 1024
 BEFORE, PROMPT = 64, 512
@@ -69,9 +76,9 @@ def write_model(path, weights):
 
 
 class LlamaCpp:
-    """A model and its context: does a work once."""
+    """A model and its context, for so many texts: does a work once."""
 
-    def __init__(self, path, threads):
+    def __init__(self, path, threads, texts=8):
         import llama_cpp
 
         self.lib = llama_cpp
@@ -80,30 +87,64 @@ class LlamaCpp:
         llama_cpp.llama_backend_init()
         self.model = llama_cpp.llama_model_load_from_file(path.encode(), llama_cpp.llama_model_default_params())
         options = llama_cpp.llama_context_default_params()
-        options.n_ctx, options.n_batch, options.n_ubatch, options.n_seq_max = 8 * CONTEXT, PROMPT, PROMPT, 8
+        options.n_ctx, options.n_batch, options.n_ubatch, options.n_seq_max = texts * CONTEXT, PROMPT, PROMPT, texts
         options.n_threads = options.n_threads_batch = threads
         self.context = llama_cpp.llama_init_from_model(self.model, options)
         self.memory = llama_cpp.llama_get_memory(self.context)
         self.batch = llama_cpp.llama_batch_init(PROMPT, 0, 1)
+        self.texts = texts
+
+    def close(self):
+        self.lib.llama_free(self.context)
+        self.lib.llama_model_free(self.model)
+
+    def run(self, tokens):
+        """Tokens, each with its text, its position, and whether logits are wanted of it."""
+        b = self.batch
+        b.n_tokens = len(tokens)
+        for i, (token, text, position, wanted) in enumerate(tokens):
+            b.token[i], b.pos[i], b.logits[i] = token, position, wanted
+            b.n_seq_id[i] = 1
+            b.seq_id[i][0] = text
+        if self.lib.llama_decode(self.context, b) != 0:
+            raise SystemExit("llama.cpp: decode failed")
 
     def decode(self, rows, first, count):
         """`count` tokens at positions from `first` on of each row; logits of the last."""
-        b = self.batch
-        b.n_tokens = rows * count
-        for i in range(rows * count):
-            row, at = divmod(i, count)
-            b.token[i] = (i * 7919 + first) % VOCAB
-            b.pos[i] = first + at
-            b.n_seq_id[i] = 1
-            b.seq_id[i][0] = row
-            b.logits[i] = at == count - 1
-        if self.lib.llama_decode(self.context, b) != 0:
-            raise SystemExit("llama.cpp: decode failed")
+        self.run([((row * count + at) * 7919 % VOCAB, row, first + at, at == count - 1)
+                  for row in range(rows) for at in range(count)])
         self.lib.llama_get_logits_ith(self.context, -1)
 
     def forget(self, first):
-        for row in range(8):
+        for row in range(self.texts):
             self.lib.llama_memory_seq_rm(self.memory, row, first, -1)
+
+    def prompts(self, of):
+        """The seconds of texts of so many tokens of prompt, and so many new ones."""
+        self.forget(0)
+        chain = self.lib.llama_sampler_init_greedy()
+        waiting, live, free = list(reversed(of)), {}, list(range(self.texts))
+        began = time.perf_counter()
+        while waiting or live:
+            tokens = [(token, text, position, True) for text, (token, position, _) in live.items()]
+            while waiting and free and len(tokens) + waiting[-1][0] <= PROMPT:
+                (prompt, new), text = waiting.pop(), free.pop()
+                self.lib.llama_memory_seq_rm(self.memory, text, -1, -1)
+                tokens += [(at * 7919 % VOCAB, text, at, at == prompt - 1) for at in range(prompt)]
+                live[text] = (0, prompt - 1, new)
+            self.run(tokens)
+            for i, (_, text, _, wanted) in enumerate(tokens):
+                if not wanted:
+                    continue
+                _, position, left = live.pop(text)
+                token = self.lib.llama_sampler_sample(chain, self.context, i)
+                if left > 1:
+                    live[text] = (token, position + 1, left - 1)
+                else:
+                    free.append(text)
+        took = time.perf_counter() - began
+        self.lib.llama_sampler_free(chain)
+        return took
 
     def times(self, work, count):
         """Milliseconds of `count` times, the first of which, one more, isn't counted."""
@@ -127,13 +168,47 @@ def ours(paragraph, work, weights, count, threads):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["step_ms"]
 
 
+def take_turns(turns, mine, theirs):
+    """What each side says of a turn; who begins alternates."""
+    sides, found = [mine, theirs], []
+    for turn in range(turns):
+        first = turn % 2
+        said = {first: sides[first](), 1 - first: sides[1 - first]()}
+        found.append((said[0], said[1]))
+    return found
+
+
+def show(work, weights, turns):
+    mine, theirs = (statistics.median(side) for side in zip(*turns))
+    ratio = statistics.median(their / my for my, their in turns)
+    spread = " ".join(f"{their / my:.2f}" for my, their in turns)
+    print(f"{work:8} {weights:8} {mine:9.2f} {theirs:9.2f} {ratio:7.3f}  {spread}", flush=True)
+
+
+def compare_prompts(a, weights, path, folder):
+    generate = [a.paragraph, "generate", "--model", a.model, "--json", "--ignore-eos", "--weights", weights,
+                "--workers", str(a.threads)]
+    of, other = parallel.texts(), LlamaCpp(path, a.threads, 16)
+    prompts = parallel.write(folder, of)
+    show("prompts", weights, take_turns(a.turns, lambda: 1e3 * parallel.seconds(generate, prompts, 16)[0],
+                                        lambda: 1e3 * other.prompts(of)))
+    other.close()
+
+
+def compare(a, work, weights, other):
+    count = 5 if work == "prompt" else 30
+    show(work, weights, take_turns(a.turns, lambda: ours(a.paragraph, work, weights, count, a.threads),
+                                   lambda: statistics.median(other.times(work, count))))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paragraph", help="the command, build/paragraph")
-    parser.add_argument("--works", default=",".join(WORKS), help="of token, texts (eight at once) and prompt")
+    parser.add_argument("--works", default=",".join(WORKS), help="of token, texts (eight at once), prompt and prompts")
     parser.add_argument("--types", default=",".join(TYPES), help="of the matrices")
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads and workers")
+    parser.add_argument("--model", help="for prompts: a folder of GPT-2 124M's sizes with its tokenizer")
     parser.add_argument("--folder", help="keeps the models for the next time; by default they are removed")
     a = parser.parse_args()
     with tempfile.TemporaryDirectory() as own:
@@ -142,20 +217,14 @@ def main():
             path = os.path.join(a.folder or own, f"gpt2-124m-{weights}.gguf")
             if not os.path.exists(path):
                 write_model(path, weights)
+            works = a.works.split(",")
+            if "prompts" in works:
+                compare_prompts(a, weights, path, own)
             other = LlamaCpp(path, a.threads)
-            for work in a.works.split(","):
-                count = 5 if work == "prompt" else 30
-                turns = []
-                for turn in range(a.turns):
-                    sides = [lambda: ours(a.paragraph, work, weights, count, a.threads),
-                             lambda: statistics.median(other.times(work, count))]
-                    first = turn % 2
-                    found = {first: sides[first](), 1 - first: sides[1 - first]()}
-                    turns.append((found[0], found[1]))
-                mine, theirs = (statistics.median(side) for side in zip(*turns))
-                ratio = statistics.median(their / my for my, their in turns)
-                spread = " ".join(f"{their / my:.2f}" for my, their in turns)
-                print(f"{work:8} {weights:8} {mine:9.2f} {theirs:9.2f} {ratio:7.3f}  {spread}", flush=True)
+            for work in works:
+                if work in WORKS:
+                    compare(a, work, weights, other)
+            other.close()
 
 
 if __name__ == "__main__":
