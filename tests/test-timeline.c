@@ -164,12 +164,36 @@ static void the_parts_are_all_of_the_time(void **state)
     assert_int_equal(t.most_waited, A);
     assert_string_equal(
         t.summary,
-        "What bounds this step most is memory. Of the workers' time 0.0 % went into nodes that compute bounds (0 GFLOP "
-        "at 0 GFLOP/s each) and 44.0 % into nodes that memory bounds (2.88e-07 GB at 3.27 GB/s each). They were idle "
-        "for 20.0 % of it, waiting for results, longest for a (0.000 ms), and for 15.0 % at the end, with nothing left "
-        "to run; 21.0 % went to the runtime. It took 0.000 ms on 2 workers; its kernels alone, shared out evenly, take "
+        "What bounds this step most is memory. Of the workers' time 0.0 % went into nodes that compute bounds (0 "
+        "GFLOP, 0 GFLOP/s each on average) and 44.0 % into nodes that memory bounds (2.88e-07 GB, 3.27 GB/s each on "
+        "average). They were idle for 20.0 % of it, waiting for results, longest for a (0.000 ms), and for 15.0 % at "
+        "the end, with nothing left to run; 21.0 % went to the runtime, while something was ready. It took 0.000 ms on "
+        "2 workers; its kernels alone, shared out evenly, take "
         "0.000 ms, and the longest chain of nodes that wait for each other 0.000 ms. Types of fewer bits, or nodes "
         "that are fused, would move fewer bytes.");
+    para_timeline_free(&t);
+    para_profile_free(p);
+}
+
+/* b and e take more than three times the median of the five that are alike, 10, and d, of other work, as long as e. */
+static void what_took_far_longer_than_its_like_is_named(void **state)
+{
+    static const struct para_timing times[] = {
+        {0, 0, 0, 0, 0, 10},    {1, 0, 0, 10, 10, 51},    {2, 0, 0, 51, 51, 60},
+        {3, 0, 0, 60, 60, 160}, {4, 0, 0, 160, 160, 260}, {5, 0, 0, 260, 260, 270},
+    };
+    (void)state;
+    para_profile *p = profile_of("x:input[batch=2,rows=4]; y:input[batch=2]; a = scale(x, 2); b = scale(a, 2); "
+                                 "c = scale(b, 3); d = scale(y, 2); e = scale(c, 2); f = scale(e, 2); output(f); "
+                                 "output(d)",
+                                 1, times, 300);
+    struct para_timeline t = timeline_of(p);
+    assert_int_equal(t.late, 2);
+    assert_int_equal(t.late_ns, 31 + 90);
+    assert_int_equal(t.latest, 4);
+    assert_int_equal(t.latest_ns, 90);
+    assert_non_null(strstr(t.summary, " 2 nodes took 0.000 ms more than the median of others of the same op, work and "
+                                      "bytes, longest e (0.000 ms): something else may have held the workers"));
     para_timeline_free(&t);
     para_profile_free(p);
 }
@@ -325,6 +349,7 @@ int main(void)
         cmocka_unit_test(the_path_ends_where_it_would_go_round),
         cmocka_unit_test(ready_tasks_are_counted),
         cmocka_unit_test(the_parts_are_all_of_the_time),
+        cmocka_unit_test(what_took_far_longer_than_its_like_is_named),
         cmocka_unit_test(each_bound_is_found),
         cmocka_unit_test(a_run_is_explained),
         cmocka_unit_test(strange_times_do_no_harm),

@@ -48,12 +48,10 @@ page_script += view/page/data.js
 page_script += view/page/layout.js
 page_script += view/page/opening.js
 page_script += view/page/relations.js
-page_script += view/page/comparison.js
 page_script += view/page/viewer.js
 page_script += view/page/camera.js
 page_script += view/page/theme.js
 page_script += view/page/painter.js
-page_script += view/page/timeline.js
 page_script += view/page/tree.js
 page_script += view/page/details.js
 page_script += view/page/search.js
@@ -61,11 +59,14 @@ page_script += view/page/hash.js
 page_script += view/page/keys.js
 page_script += view/page/pointer.js
 page_script += view/page/main.js
-page_files = view/page/page.css view/page/page.html $(page_script)
+page_files = view/page/page.css view/page/page.html view/page/comparison.js view/page/timeline.js \
+	$(page_script)
 EXTRA_DIST += view/embed.awk $(page_files)
 nodist_libinternal_la_SOURCES = view/page-parts.c
 CLEANFILES += view/page-parts.c
 view/page-parts.c: view/embed.awk $(page_files)
 	$(AM_V_GEN)$(MKDIR_P) view && cd $(srcdir) && $(AWK) -f view/embed.awk name=para_page_style view/page/page.css \
-		name=para_page_body view/page/page.html name=para_page_script $(page_script) \
+		name=para_page_body view/page/page.html name=para_page_comparison view/page/comparison.js \
+		name=para_page_timeline view/page/timeline.js \
+		name=para_page_script $(page_script) \
 		>'$(abs_builddir)/view/page-parts.c.new' && mv '$(abs_builddir)/view/page-parts.c.new' '$(abs_builddir)/$@'

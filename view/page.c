@@ -54,12 +54,20 @@ static int write_hash(FILE *out, const char *const *lines)
     return 0;
 }
 
-/* What may be in the page: this style and this script. */
-static int write_policy(FILE *out)
+/* Write each script that the page has. */
+static int each_script(const struct para_page *page, FILE *out, int (*write)(FILE *, const char *const *))
+{
+    if ((page->compare && write(out, para_page_comparison) < 0) || (page->run && write(out, para_page_timeline) < 0))
+        return -1;
+    return write(out, para_page_script);
+}
+
+/* What may be in the page: this style and these scripts. */
+static int write_policy(const struct para_page *page, FILE *out)
 {
     const char *const drawing[] = {para_svg_style, NULL};
     fputs("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src", out);
-    if (write_hash(out, para_page_script) < 0)
+    if (each_script(page, out, write_hash) < 0)
         return -1;
     fputs("; style-src", out);
     if (write_hash(out, para_page_style) < 0 || write_hash(out, drawing) < 0)
@@ -68,31 +76,39 @@ static int write_policy(FILE *out)
     return 0;
 }
 
-static int write_head(const struct para_outline *o, FILE *out)
+static int write_head(const struct para_page *page, FILE *out)
 {
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n", out);
-    if (write_policy(out) < 0)
+    if (write_policy(page, out) < 0)
         return -1;
     fputs("<meta name=\"viewport\" content=\"width=device-width\">\n<title>Paragraph: ", out);
-    para_svg_escape(out, o->boxes[0].detail);
+    para_svg_escape(out, page->outline->boxes[0].detail);
     fputs("</title>\n<style>", out);
     write_lines(out, para_page_style);
     fputs("</style>\n</head>\n", out);
     return 0;
 }
 
+static int write_script(FILE *out, const char *const *lines)
+{
+    fputs("<script>", out);
+    write_lines(out, lines);
+    fputs("</script>\n", out);
+    return 0;
+}
+
 static int write_page(const struct para_page *page, FILE *out, para_error *err)
 {
-    if (write_head(page->outline, out) < 0)
+    if (write_head(page, out) < 0)
         return para_fail_memory(err, "writing a page");
     write_lines(out, para_page_body);
     fputs("<noscript>\n", out);
     PARA_TRY(para_svg_draw(page->outline, STATIC_FOLD, out, err));
     fputs("</noscript>\n<script type=\"application/json\" id=\"data\">\n", out);
     PARA_TRY(para_page_data(page, out, err));
-    fputs("</script>\n<script>", out);
-    write_lines(out, para_page_script);
-    fputs("</script>\n</body>\n</html>\n", out);
+    fputs("</script>\n", out);
+    each_script(page, out, write_script);
+    fputs("</body>\n</html>\n", out);
     return 0;
 }
 

@@ -71,6 +71,10 @@ struct para_timeline {
     enum para_bound bound;        /* the largest part */
     int most_waited;              /* the node for which workers idled longest; -1: none */
     int64_t most_waited_ns;
+    int late; /* nodes that took three times the median of others of the same op, work and bytes on such a device */
+    int64_t late_ns; /* what they took more than the median */
+    int latest;      /* the node that took most more; if late > 0 */
+    int64_t latest_ns;
     const char *summary; /* what bounds this step, and the figures, for people; visible characters */
     struct para_arena arena;
 };

@@ -1,6 +1,7 @@
 /* What bounds a run: the shares of all workers' time, and a paragraph about them. */
 #include "view/verdict.h"
 
+#include "graph/op.h"
 #include "graph/time.h"
 #include "view/text.h"
 
@@ -54,6 +55,73 @@ static int add_gaps(struct para_timeline *t)
     return 0;
 }
 
+/* ---- what took far longer than its like ---- */
+
+/* Nodes of the same op, work and traffic on devices of a kind are alike. */
+struct like {
+    const struct para_op *op;
+    bool gpu;
+    double flops, bytes;
+    int64_t ns;
+    int node;
+};
+
+static int compare_likes(const void *a, const void *b)
+{
+    const struct like *x = a, *y = b;
+    if (x->op != y->op || x->gpu != y->gpu)
+        return x->op != y->op ? strcmp(x->op->name, y->op->name) : x->gpu - y->gpu;
+    if (x->flops != y->flops || x->bytes != y->bytes)
+        return x->flops != y->flops ? (x->flops > y->flops) - (x->flops < y->flops)
+                                    : (x->bytes > y->bytes) - (x->bytes < y->bytes);
+    return x->ns != y->ns ? (x->ns > y->ns) - (x->ns < y->ns) : x->node - y->node;
+}
+
+static bool alike(const struct like *a, const struct like *b)
+{
+    return a->op == b->op && a->gpu == b->gpu && a->flops == b->flops && a->bytes == b->bytes;
+}
+
+/* Of at least three that are alike, by how much those are late that took three times the median. */
+static void add_late(struct para_timeline *t, const struct like *l, int count)
+{
+    int64_t median = l[(count - 1) / 2].ns;
+    for (int i = count - 1; count >= 3 && i >= 0 && l[i].ns > 3 * median; i--) {
+        t->late++;
+        t->late_ns += l[i].ns - median;
+        if (l[i].ns - median > t->latest_ns) {
+            t->latest = l[i].node;
+            t->latest_ns = l[i].ns - median;
+        }
+    }
+}
+
+static int find_late(struct para_timeline *t)
+{
+    int n = t->p->g->n_nodes;
+    struct like *likes = calloc((size_t)n + 1, sizeof *likes);
+    if (!likes)
+        return -1;
+    for (int i = 0; i < n; i++) {
+        const para_node *node = t->p->g->nodes[i];
+        const struct para_timing *ran = &t->p->nodes[i];
+        likes[i] = (struct like){node->op,
+                                 t->p->gpu[ran->worker] >= 0,
+                                 para_node_flops(node),
+                                 para_node_bytes(node),
+                                 ran->end_ns - ran->start_ns,
+                                 i};
+    }
+    qsort(likes, (size_t)n, sizeof *likes, compare_likes);
+    for (int begin = 0, end; begin < n; begin = end) {
+        for (end = begin + 1; end < n && alike(&likes[begin], &likes[end]); end++)
+            ;
+        add_late(t, likes + begin, end - begin);
+    }
+    free(likes);
+    return 0;
+}
+
 /* ---- words ---- */
 
 /* A text that grows; NULL once memory has run out. */
@@ -92,9 +160,9 @@ static double rate(double count, int64_t ns)
 static const char *describe_kernels(struct para_timeline *t)
 {
     return para_arena_format(&t->arena,
-                             "Of the workers' time %.1f %% went into nodes that compute bounds (%.4g GFLOP at %.3g "
-                             "GFLOP/s each) and %.1f %% "
-                             "into nodes that memory bounds (%.4g GB at %.3g GB/s each).",
+                             "Of the workers' time %.1f %% went into nodes that compute bounds (%.4g GFLOP, %.3g "
+                             "GFLOP/s each on average) and %.1f %% "
+                             "into nodes that memory bounds (%.4g GB, %.3g GB/s each on average).",
                              percent(t, PARA_BOUND_COMPUTE), t->flops / 1e9,
                              rate(t->flops, t->part_ns[PARA_BOUND_COMPUTE]), percent(t, PARA_BOUND_MEMORY),
                              t->bytes / 1e9, rate(t->bytes, t->part_ns[PARA_BOUND_MEMORY]));
@@ -111,9 +179,25 @@ static const char *describe_gaps(struct para_timeline *t)
     }
     say(&t->arena, &text,
         para_arena_format(&t->arena,
-                          ", and for %.1f %% at the end, with nothing left to run; %.1f %% went to the runtime.",
+                          ", and for %.1f %% at the end, with nothing left to run; %.1f %% went to the runtime, while "
+                          "something was ready.",
                           percent(t, PARA_BOUND_IMBALANCE), percent(t, PARA_BOUND_RUNTIME)));
     return text;
+}
+
+/* Said where it is a twentieth of the kernels' time. */
+static const char *describe_late(struct para_timeline *t)
+{
+    int64_t kernels = t->part_ns[PARA_BOUND_COMPUTE] + t->part_ns[PARA_BOUND_MEMORY];
+    if (t->late == 0 || t->late_ns < kernels / 20)
+        return "";
+    const char *name = para_text_visible(&t->arena, t->p->g->nodes[t->latest]->name);
+    return name ? para_arena_format(&t->arena,
+                                    " %d node%s took %.3f ms more than the median of others of the same op, work and "
+                                    "bytes, longest %s (%.3f ms): something else may have held the workers, and "
+                                    "another run, or the median of some, would tell.",
+                                    t->late, t->late == 1 ? "" : "s", ms(t->late_ns), name, ms(t->latest_ns))
+                : NULL;
 }
 
 static const char *describe_limits(struct para_timeline *t)
@@ -130,13 +214,14 @@ static const char *describe_limits(struct para_timeline *t)
 int para_verdict_add(struct para_timeline *t)
 {
     add_kernels(t);
-    if (add_gaps(t) < 0)
+    if (add_gaps(t) < 0 || find_late(t) < 0)
         return -1;
     for (int i = 1; i < PARA_BOUNDS; i++)
         t->bound = t->part_ns[i] > t->part_ns[t->bound] ? (enum para_bound)i : t->bound;
     t->summary = para_arena_format(&t->arena, "What bounds this step most is %s. ", para_bound_names[t->bound]);
     say(&t->arena, &t->summary, describe_kernels(t));
     say(&t->arena, &t->summary, describe_gaps(t));
+    say(&t->arena, &t->summary, describe_late(t));
     say(&t->arena, &t->summary, describe_limits(t));
     say(&t->arena, &t->summary, remedies[t->bound]);
     return t->summary ? 0 : -1;

@@ -223,6 +223,15 @@ class Pages(unittest.TestCase):
                                        "data.texts[data.nodes.op[viewer.outline.item[b]]] === 'gelu').length"), gelus)
         self.assertEqual(page.evaluate("new Search(viewer).find('layer.?.mlp.gelu[batch=0,ff=* op:gelu').length"), 8)
         self.assertEqual(page.evaluate("new Search(viewer).find('no.such.node').length"), 0)
+        ops = page.evaluate("new Search(viewer).find('op:matmul').map((b) => data.texts[data.nodes.op[viewer.outline.item[b]]])")
+        exact = [op == "matmul" for op in ops]
+        self.assertEqual(exact, sorted(exact, reverse=True))
+        self.assertGreater(exact.count(False), 0)
+        page.press("/")
+        page.type("gelu")
+        page.press("Enter", "/")
+        page.type("arange")
+        self.assertEqual(page.evaluate("document.getElementById('search').value"), "arange")
 
     # ---- what is said of a node ----
 
@@ -231,7 +240,7 @@ class Pages(unittest.TestCase):
         node = self.go(page, "layer.1.mlp.gelu[batch=0,ff=1]")
         text = self.details(page)
         for part in ("gelu", "layer.1", "batch=0,ff=1", "slack", "FLOP", "f32 (batch 6 of 12 at 0",
-                     "RAW on layer.1.mlp.fc[batch=0,ff=1]", "from layer.1.mlp.fc[batch=0,ff=1]"):
+                     "RAW on layer.1.mlp.fc[batch=0,ff=1]", "it reads what that writes"):
             self.assertIn(part, text)
         self.assertIn("Waits that others imply are left out.", text)
         self.assertEqual(page.evaluate(f"itemsOf(data.waitsOf, {node}).length"), 1)
@@ -240,13 +249,19 @@ class Pages(unittest.TestCase):
         update = page.evaluate("data.waits.node[data.waits.kind.findIndex((kind) => EDGE_KINDS[kind] === 'WAR')]")
         page.evaluate(f"viewer.goToNode({update})")
         page.frame()
-        self.assertRegex(self.details(page), "WAR on [^\n]+\nfrom ")
+        self.assertRegex(self.details(page), "WAR on [^\n]+\n[^\n]+\nfrom ")
 
     def test_details_tell_what_was_left_whole(self):
         page = self.open("norms")
         self.assertIn("a norm's statistics need the whole axis", self.details(page))
         self.go(page, "layer.0.ln_1")
         self.assertIn("left whole: embd: a norm's statistics need the whole axis", self.details(page))
+        page = self.open()
+        self.assertIn("its results have no axis that is cut (batch, ff)", self.details(page))
+        self.go(page, "embed.arange")
+        self.assertIn("whole: its results have no axis that is cut (batch, ff)", self.details(page))
+        self.go(page, "layer.0.mlp.gelu[batch=0,ff=1]")
+        self.assertNotIn("whole", self.details(page))
 
     def test_links_lead_to_nodes_and_back(self):
         page = self.open()
@@ -283,6 +298,10 @@ class Pages(unittest.TestCase):
         before = self.reach(waits, second)
         self.assertEqual(self.marked(page), before)
         self.assertIn(first, before)
+        others = f"{len(before) - 1} nodes that it depends on"
+        self.assertIn(others, page.evaluate("document.getElementById('status').textContent"))
+        self.assertIn(others, self.details(page))
+        self.assertIn("embed.token[batch=0]", self.details(page))
         page.press("Escape")
         self.assertEqual(self.marked(page), set())
         page.evaluate(f"viewer.goToNode({first})")

@@ -7,8 +7,6 @@ const SIGN_WORDS = ['the same in both', 'changed', 'in the first alone', 'in the
 const Sided = { SAME: 0, CHANGED: 1 };
 
 function decodeComparison(json) {
-  if (!json)
-    return null;
   return { changedOnly: json.changedOnly !== 0, onlyA: json.onlyA, runsA: json.runsA, runsB: json.runsB,
     ...decodeGroup(json.nodes), sources: decodeGroup(json.sources), times: json.times.map(decodeColumn) };
 }

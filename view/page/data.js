@@ -119,6 +119,6 @@ function decodeData(json) {
     readsOf: indexBy(reads.node, nNodes), readersOf: indexBy(reads.value, nValues),
     resultsOf: indexBy(values.producer, nNodes),
     waitsOf: indexBy(waits.node, nNodes), waitersOf: indexBy(waits.from, nNodes),
-    run: decodeRun(json.run, json.texts), compare: decodeComparison(json.compare),
+    run: decodeRun(json.run, json.texts), compare: json.compare ? decodeComparison(json.compare) : null,
   };
 }

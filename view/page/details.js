@@ -3,6 +3,8 @@
 /* What is known of the selected box. */
 
 const IMPLIED = 'Waits that others imply are left out.';
+const EDGE_WORDS = { RAW: 'it reads what that writes', WAR: 'it overwrites what that reads', WAW: 'it overwrites what that writes',
+  after: 'the graph asks for this order', reuse: 'its result goes where that value lies, which is read until then' };
 
 class Details {
   constructor(element, viewer) {
@@ -88,6 +90,18 @@ class Details {
     return mark !== null && mark.what === what && mark.of[0] === box;
   }
 
+  /* What the drawing tells of. */
+  #marked() {
+    const { viewer } = this, { mark, data } = viewer;
+    if (!mark || mark.what === 'changed' || mark.nodes.length === 0)
+      return null;
+    const timeOf = mark.what === 'critical' ? (node) => data.nodes.costNs[node] : (node) => nodeTime(data, node);
+    const time = mark.nodes.reduce((sum, node) => sum + timeOf(node), 0);
+    const items = mark.nodes.map((node) => () => make('div', {}, this.linkToNode(node), ` ${duration(timeOf(node))}`));
+    return this.list(viewer.markWords(), items,
+      `${duration(time)} together${data.run && mark.what !== 'critical' ? ', in kernels' : ', at nominal rates'}.`);
+  }
+
   #compared(box) {
     return this.comparison ? this.comparison.of(box) : [];
   }
@@ -99,11 +113,12 @@ class Details {
     return [
       this.#head(name, `: ${this.text(nodes.op[node])}`, box),
       this.#actions(box),
+      this.#marked(),
       ...this.#compared(box),
       this.#facts('Node',
         ['op', [this.text(nodes.op[node]), this.text(nodes.attributes[node])].filter(Boolean).join(' ')],
         ['scope', this.text(nodes.scope[node])],
-        ['part', this.text(nodes.part[node])],
+        ['part', this.text(nodes.part[node]) || this.#whyWhole(node)],
         ['made from', nodes.origin[node] === node ? '' : `node ${nodes.origin[node]} as written`],
         ['place', nodes.place[node] < 0 ? '' : `group ${nodes.place[node]}`],
         ['work', `${quantity(nodes.flops[node], 'FLOP')}, ${quantity(nodes.bytes[node], 'B')}`],
@@ -119,11 +134,28 @@ class Details {
     ].filter(Boolean);
   }
 
+  /* Why a node of a split graph has no parts; '' of other graphs. */
+  #whyWhole(node) {
+    const { data } = this.viewer;
+    if (!data.splits)
+      return '';
+    const reasons = Array.from(itemsOf(data.resultsOf, node), (value) => this.#reasonOf(value)).filter(Boolean);
+    return ['whole', ...new Set(reasons)].join(': ');
+  }
+
+  /* Why a value of a split graph was left whole; '' if it wasn't. */
+  #reasonOf(value) {
+    const { splits, values } = this.viewer.data, shape = this.text(values.shape[value]);
+    const cut = splits.split(',').map((one) => one.split('=')[0]);
+    return this.text(values.whole[value]) || (cut.some((axis) => new RegExp(`\\b${axis} `).test(shape)) ? ''
+      : `its results have no axis that is cut (${cut.join(', ')})`);
+  }
+
   /* How much later it may begin; there may be several longest paths, of which one is called critical. */
   #slack(node) {
     const { criticalPath, nodes } = this.viewer.data, slack = nodes.slackNs[node];
     if (criticalPath.includes(node))
-      return 'none: on the critical path';
+      return 'none: on the critical path at nominal rates';
     return slack > 0 ? duration(slack) : '0, but on another path as long';
   }
 
@@ -137,8 +169,8 @@ class Details {
     return [
       ['ran', `${duration(took)}${rate}`],
       ['where', `worker ${timings.worker[node]}, task ${timings.task[node]}`],
-      ['when', `${duration(timings.startNs[node])} to ${duration(timings.endNs[node])}`],
-      ['ready', `${duration(timings.readyNs[node])}, submitted ${duration(timings.submitNs[node])}`],
+      ['when', `${instant(timings.startNs[node])} to ${instant(timings.endNs[node])}`],
+      ['ready', `${instant(timings.readyNs[node])}, submitted ${instant(timings.submitNs[node])}`],
     ];
   }
 
@@ -173,15 +205,14 @@ class Details {
     return [input > 0 ? this.#link(input, kind) : kind];
   }
 
-  /* "RAW on value, from node" */
+  /* "RAW on value, from node"; most values have the name of the node that makes them. */
   #wait(wait, other) {
-    const { waits, values } = this.viewer.data, kind = EDGE_KINDS[waits.kind[wait]];
-    const words = { RAW: 'reads what is written', WAR: 'overwrites what is read', WAW: 'overwrites what is written',
-      after: 'the graph asks for it', reuse: 'its value lies in the same memory' }[kind];
+    const { waits, values, nodes } = this.viewer.data, kind = EDGE_KINDS[waits.kind[wait]], isFrom = other === waits.from[wait];
+    const value = this.text(values.name[waits.value[wait]]), named = isFrom && value === this.text(nodes.name[other]);
     return make('div', { class: 'value' },
-      make('span', {}, make('abbr', { class: 'kind', title: words }, kind), ' on ',
-        make('b', {}, this.text(values.name[waits.value[wait]]))),
-      make('span', {}, other === waits.from[wait] ? 'from ' : 'by ', this.linkToNode(other)));
+      make('span', {}, make('span', { class: 'kind' }, kind), ' on ', named ? this.linkToNode(other) : make('b', {}, value)),
+      make('span', { class: 'shape' }, EDGE_WORDS[kind]),
+      named ? null : make('span', {}, isFrom ? 'from ' : 'by ', this.linkToNode(other)));
   }
 
   /* ---- a gap ---- */
@@ -193,8 +224,9 @@ class Details {
       make('header', {}, make('h2', {}, `Worker ${gaps.worker[gap]}: ${idle ? 'idle' : 'runtime'}`),
         make('p', {}, gapWords(data, gap))),
       this.#facts('Gap', ['length', duration(gaps.endNs[gap] - gaps.beginNs[gap])],
-        ['when', `${duration(gaps.beginNs[gap])} to ${duration(gaps.endNs[gap])}`]),
+        ['when', `${instant(gaps.beginNs[gap])} to ${instant(gaps.endNs[gap])}`]),
       this.list('Waits for', wait < 0 ? [] : [() => this.#wait(wait, data.waits.from[wait])]),
+      wait < 0 ? null : this.#facts('What it waits for', ...this.#timing(data.waits.from[wait])),
       this.list('Runs next', node < 0 ? [] : [() => this.linkToNode(node)]),
     ].filter(Boolean);
   }
@@ -233,6 +265,7 @@ class Details {
     return [
       box === 0 ? make('header', {}, make('h2', {}, heading)) : this.#head(heading, '', box),
       box === 0 ? null : this.#actions(box),
+      this.#marked(),
       ...this.#compared(box),
       ...(box === 0 ? this.#ofRun() : []),
       this.#facts('Holds',
@@ -282,9 +315,9 @@ class Details {
 
   /* Values that splits left whole, by reason. */
   #wholes() {
-    const { values } = this.viewer.data, reasons = new Map();
-    for (let value = 0; value < values.whole.length; value++) {
-      const reason = this.text(values.whole[value]);
+    const { values, splits } = this.viewer.data, reasons = new Map();
+    for (let value = 0; splits && value < values.whole.length; value++) {
+      const reason = this.#reasonOf(value);
       if (reason && values.producer[value] >= 0)
         reasons.set(reason, [...(reasons.get(reason) || []), value]);
     }

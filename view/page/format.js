@@ -22,6 +22,11 @@ function duration(ns) {
   return `${ns.toFixed(k === 0 || ns >= 99.95 ? 0 : ns >= 9.995 ? 1 : 2)} ${units[k]}`;
 }
 
+/* When something is: to the microsecond, as runs take milliseconds. */
+function instant(ns) {
+  return `${(ns / 1e6).toFixed(3)} ms`;
+}
+
 function plural(count, word, words = `${word}s`) {
   return `${count.toLocaleString('en')} ${count === 1 ? word : words}`;
 }

@@ -52,7 +52,7 @@ class Keys {
       commands.moved();
     };
     return {
-      '/': () => byId('search').focus(),
+      '/': () => byId('search').select(),
       Enter: () => viewer.toggle(selected),
       Escape: () => viewer.clear(),
       c: () => viewer.toggleMark('critical'),

@@ -39,10 +39,8 @@ function keepPlace(anchor) {
 
 function describe() {
   const { mark, pathStart: start } = viewer;
-  const marks = { critical: 'on the critical path', changed: 'that differ', measured: 'on the measured critical path',
-    before: 'that it depends on', after: 'that depend on it', between: 'on paths between the two' };
   byId('status').textContent = start > 0 ? `paths from ${viewer.name(start)}: select where to, and press p`
-    : mark ? `${plural(viewer.markedNodes(), 'node')} ${marks[mark.what]}`
+    : mark ? viewer.markWords()
     : `${viewer.units.toLocaleString('en')} units shown, ${plural(data.nNodes, 'node')} in all`;
   for (const what of ['critical', 'measured', 'changed'])
     byId(what).setAttribute('aria-pressed', String(mark !== null && mark.what === what));

@@ -15,7 +15,7 @@ function matcher(word) {
   const [, field, rest] = /^(op:|part:|scope:)?(.*)$/.exec(word);
   const test = /[*?]/.test(rest) ? ((expression) => (text) => expression.test(text))(pattern(rest))
     : (text) => text.includes(rest);
-  return { field: field || 'all', test };
+  return { field: field || 'all', test, rest };
 }
 
 class Search {
@@ -26,22 +26,25 @@ class Search {
     for (let b = 1; b < o.count; b++) {
       const node = o.kind[b] === Kind.NODE ? o.item[b] : -1;
       if (node < 0) {
-        this.fields.push({ box: b, all: `${text(o.scope[b])} ${text(o.name[b])}`, 'op:': '', 'part:': '',
-          'scope:': text(o.scope[b]) });
+        this.fields.push({ box: b, name: text(o.scope[b]), all: `${text(o.scope[b])} ${text(o.name[b])}`, 'op:': '',
+          'part:': '', 'scope:': text(o.scope[b]) });
         continue;
       }
       const { nodes } = data;
-      this.fields.push({ box: b, all: `${text(nodes.name[node])} ${text(nodes.op[node])} ${text(o.detail[b])}`,
+      const name = text(nodes.name[node]);
+      this.fields.push({ box: b, name, all: `${name} ${text(nodes.op[node])} ${text(o.detail[b])}`,
         'op:': text(nodes.op[node]), 'part:': text(nodes.part[node]), 'scope:': text(nodes.scope[node]) });
     }
   }
 
-  /* The boxes that fit, in order. */
+  /* The boxes that fit, in order; first those of which a word is all of a field. */
   find(words) {
     const tests = words.toLowerCase().split(/\s+/).filter(Boolean).map(matcher);
     if (tests.length === 0)
       return [];
-    return this.fields.filter((entry) => tests.every(({ field, test }) => test(entry[field]))).map(({ box }) => box);
+    const fits = this.fields.filter((entry) => tests.every(({ field, test }) => test(entry[field])));
+    const isWhole = (entry) => tests.some(({ field, rest }) => rest !== '' && (field === 'all' ? entry.name : entry[field]) === rest);
+    return [...fits.filter(isWhole), ...fits.filter((entry) => !isWhole(entry))].map(({ box }) => box);
   }
 }
 

@@ -157,6 +157,7 @@ class Timeline {
     const box = viewer.data.boxOf[item], name = CLASSES[viewer.outline.class[box]];
     const selected = viewer.gap < 0 && viewer.selected > 0 && box >= viewer.selected &&
       box < viewer.outline.end[viewer.selected];
+    right = selected ? Math.max(right, left + 3) : right;
     c.globalAlpha = viewer.isPale(box) ? PALE : 1;
     c.fillStyle = selected ? theme.accent : theme[name];
     c.fillRect(left, top, right - left, height);

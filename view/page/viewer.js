@@ -14,7 +14,7 @@ class Viewer {
     this.heat = false; /* whether colours tell of time */
     this.timeBefore = sumInBoxes(data);
     this.comparison = data.compare ? new Comparison(data) : null;
-    this.mark = null; /* {what, of, counts}: of which nodes the drawing tells */
+    this.mark = null; /* {what, of, nodes, counts}: of which nodes the drawing tells, the boxes that were asked about left out */
     this.listeners = [];
     this.#layOut();
   }
@@ -112,12 +112,13 @@ class Viewer {
     this.#tell('selection');
   }
 
-  /* Select a gap of the run, and what runs after it. */
+  /* Select a gap of the run, and show what runs after it. */
   selectGap(gap) {
     const node = gap >= 0 ? this.data.run.gaps.node[gap] : -1;
     this.selected = node >= 0 ? this.shownOf(this.data.boxOf[node]) : 0;
     this.gap = gap;
     this.#tell('selection');
+    this.#tell('arrival');
   }
 
   /* Nanoseconds of all nodes in a box: measured, or, without a run, at nominal rates; of runs that are compared, by how
@@ -172,8 +173,15 @@ class Viewer {
       after: () => descendants(data, nodes[0]),
       between: () => between(data, nodes[0], nodes[1]),
     };
-    this.mark = what ? { what, of, counts: countInBoxes(data, sets[what]()) } : null;
+    this.mark = what ? this.#makeMark(what, of, sets[what](), what === 'between' ? [] : nodes.flat()) : null;
     this.#tell('marks');
+  }
+
+  #makeMark(what, of, set, without) {
+    const inOrder = { critical: this.data.criticalPath, measured: this.data.run ? this.data.run.path.node : [] }[what];
+    const own = setOf(this.data, without);
+    const nodes = inOrder || Array.from(set.keys()).filter((node) => set[node] && !own[node]);
+    return { what, of, nodes: Array.from(nodes), counts: countInBoxes(this.data, set) };
   }
 
   /* Of two calls the first says from where paths lead, the second to where. */
@@ -216,7 +224,13 @@ class Viewer {
   }
 
   markedNodes() {
-    return this.mark ? this.mark.counts[this.outline.count] : 0;
+    return this.mark ? this.mark.nodes.length : 0;
+  }
+
+  markWords() {
+    const words = { critical: 'on the critical path at nominal rates', changed: 'that differ', measured: 'on the measured critical path',
+      before: 'that it depends on', after: 'that need it', between: 'on paths between the two, with both ends' };
+    return `${plural(this.markedNodes(), 'node')} ${words[this.mark.what]}`;
   }
 
   isMarked(box) {
