@@ -152,13 +152,23 @@ static const char *sources_of(para_dtype dtype)
     return para_dtype_weighs(dtype) ? "f32, f16 or bf16" : para_dtype_name(dtype);
 }
 
-/* Find a tensor by its name, or by that of a copy of it, as a head tied to the token table. */
+/* Whether a tensor that may be a copy is one: not if the graph has a value for it, as for a head that isn't tied. */
+static bool is_copy(const struct para_extra *e, const struct para_values *values)
+{
+    bool own = false;
+    for (int i = 0; values && i < values->count && !own; i++)
+        own = strcmp(values->items[i].name, e->pattern) == 0;
+    return e->copy_of && !own;
+}
+
+/* Find a tensor by its name, or by that of a copy of it, as a head tied to the token table; values are those of the
+ * graph, NULL where there is none yet. */
 static const struct para_weight *find_weight(const struct para_weights *weights, const struct para_family *family,
-                                             const char *name)
+                                             const struct para_values *values, const char *name)
 {
     const struct para_weight *found = para_weights_find(weights, name);
     for (const struct para_extra *e = family->extras; e->pattern && !found; e++)
-        if (e->copy_of && strcmp(e->copy_of, name) == 0)
+        if (is_copy(e, values) && strcmp(e->copy_of, name) == 0)
             found = para_weights_find(weights, e->pattern);
     return found;
 }
@@ -177,9 +187,9 @@ static int fail_missing(const struct para_weights *weights, const char *name, co
 }
 
 static int match(struct para_value *v, const struct para_weights *weights, const struct para_family *family,
-                 para_error *err)
+                 const struct para_values *values, para_error *err)
 {
-    v->found = find_weight(weights, family, v->name);
+    v->found = find_weight(weights, family, values, v->name);
     para_dtype dtype = v->expected.dtype;
     char expected[40];
     snprintf(expected, sizeof expected, " of type %s", sources_of(dtype));
@@ -228,11 +238,13 @@ static int check_copy(const struct para_weight *copy, const struct para_weight *
 }
 
 /* A tensor that stands twice in the file, as a head tied to the token table may, is one value of the graph. */
-static int check_copies(const struct para_weights *weights, const struct para_family *family, para_error *err)
+static int check_copies(const struct para_weights *weights, const struct para_family *family,
+                        const struct para_values *values, para_error *err)
 {
     for (const struct para_extra *e = family->extras; e->pattern; e++) {
-        const struct para_weight *copy = e->copy_of ? para_weights_find(weights, e->pattern) : NULL;
-        const struct para_weight *of = e->copy_of ? para_weights_find(weights, e->copy_of) : NULL;
+        bool applies = is_copy(e, values);
+        const struct para_weight *copy = applies ? para_weights_find(weights, e->pattern) : NULL;
+        const struct para_weight *of = applies ? para_weights_find(weights, e->copy_of) : NULL;
         if (copy && of)
             PARA_TRY(check_copy(copy, of, err));
     }
@@ -258,9 +270,9 @@ static int part_match(struct part *p, const struct para_family *family, const pa
 {
     PARA_TRY(para_values_list(&p->values, g, family, kind, err));
     for (int i = 0; i < p->values.count; i++)
-        PARA_TRY(match(&p->values.items[i], &p->weights, family, err));
+        PARA_TRY(match(&p->values.items[i], &p->weights, family, &p->values, err));
     PARA_TRY(refuse_extras(&p->values, &p->weights, family, err));
-    return check_copies(&p->weights, family, err);
+    return check_copies(&p->weights, family, &p->values, err);
 }
 
 static int set_converted(para_session *s, const struct para_value *v, para_error *err)
@@ -307,9 +319,10 @@ static int check_axes(const char *path, const para_model *model, const para_tens
     for (int d = 0; d < para_tensor_rank(t); d++)
         for (const struct para_field *f = model->family->fields; f->name; f++) {
             int64_t whole = para_tensor_whole(t, d);
-            if (f->size && strcmp(f->size, para_tensor_dim(t, d).axis) == 0 && size_of(model, f) != whole)
+            const char *axis = f->axis ? f->axis : f->size;
+            if (axis && strcmp(axis, para_tensor_dim(t, d).axis) == 0 && size_of(model, f) != whole)
                 return para_fail(err, PARA_ESHAPE, "%s: %s is %lld, the graph has %lld %s", path, f->name,
-                                 (long long)size_of(model, f), (long long)whole, f->size);
+                                 (long long)size_of(model, f), (long long)whole, axis);
         }
     return 0;
 }
@@ -388,7 +401,7 @@ static int check_sizes(const para_model *model, const struct para_weights *weigh
         char name[PARA_NAME_BYTES], axes[PARA_AXES_BYTES];
         para_name_of_layer(e->tensor, last, name, sizeof name);
         snprintf(axes, sizeof axes, "(%s, %s)", e->rows, e->columns);
-        const struct para_weight *w = find_weight(weights, model->family, name);
+        const struct para_weight *w = find_weight(weights, model->family, NULL, name);
         if (!w)
             return fail_missing(weights, name, ", expected by config.json", err);
         const para_entry expected = {.rank = 2, .shape = {size_named(model, e->rows), size_named(model, e->columns)}};

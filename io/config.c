@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "base/number.h"
 #include "io/file.h"
+#include "io/rope.h"
 #include "models/family.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static int fail_field(para_error *err, const char *path, const char *field, const json_t *value, const char *expected)
+int para_config_fail(para_error *err, const char *path, const char *field, const json_t *value, const char *expected)
 {
     char number[PARA_NUMBER_TEXT], *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     const char *found = json_is_real(value) ? para_number_text(number, json_real_value(value)) : text;
@@ -35,13 +36,35 @@ static const char *find_word(const struct para_word *words, bool value)
     return words->word;
 }
 
+static const char *const layer_types[] = {"full_attention", "sliding_attention"};
+
+/* The kind of each layer, of which the first `full` see all positions, by what other fields say already. */
+static json_t *list_layers(const json_t *written, int64_t full)
+{
+    json_t *list = json_array();
+    int64_t layers = json_integer_value(json_object_get(written, "num_hidden_layers"));
+    bool slide = json_is_true(json_object_get(written, "use_sliding_window"));
+    for (int64_t i = 0; i < layers && list; i++)
+        if (json_array_append_new(list, json_string(layer_types[slide && i >= full])) < 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    return list;
+}
+
 /* What a field says of a configuration; NULL without memory. */
-static json_t *field_value(const struct para_field *f, const void *config)
+static json_t *field_value(const struct para_field *f, const void *config, const json_t *written)
 {
     const void *field = (const char *)config + f->offset;
     switch (f->kind) {
     case PARA_FIELD_SIZE:
+        return *(const int64_t *)field ? json_integer(*(const int64_t *)field) : json_null();
+    case PARA_FIELD_COUNT:
         return json_integer(*(const int64_t *)field);
+    case PARA_FIELD_BOOL:
+        return json_boolean(*(const bool *)field);
+    case PARA_FIELD_LAYERS:
+        return list_layers(written, *(const int64_t *)field);
     case PARA_FIELD_REAL:
         return json_real(*(const double *)field);
     case PARA_FIELD_WORD:
@@ -51,13 +74,21 @@ static json_t *field_value(const struct para_field *f, const void *config)
     }
 }
 
+/* Add a field, or those of rotary embeddings; false without memory. */
+static bool write_field(json_t *config, const struct para_field *f, const void *model)
+{
+    if (f->kind == PARA_FIELD_ROPE)
+        return para_rope_write(config, (const void *)((const char *)model + f->offset));
+    return json_object_set_new(config, f->name, field_value(f, model, config)) == 0;
+}
+
 int para_config_save(const char *path, const para_model *model, para_error *err)
 {
     json_t *config = json_object();
     bool whole = config;
     for (const struct para_field *f = model->family->fields; f->name && whole; f++)
         if (f->kind != PARA_FIELD_EMPTY)
-            whole = json_object_set_new(config, f->name, field_value(f, model->config)) == 0;
+            whole = write_field(config, f, model->config);
     int status = para_json_save(path, whole ? config : NULL, err);
     json_decref(config);
     return status;
@@ -75,7 +106,7 @@ struct reading {
 
 static int fail_value(const struct reading *r, const char *field, const char *expected, para_error *err)
 {
-    return fail_field(err, r->path, field, json_object_get(r->json, field), expected);
+    return para_config_fail(err, r->path, field, json_object_get(r->json, field), expected);
 }
 
 static bool is_empty(const json_t *value)
@@ -88,12 +119,16 @@ static int read_size(const struct reading *r, const struct para_field *f, int64_
 {
     const json_t *own = json_object_get(r->json, f->name);
     const json_t *general = f->general ? json_object_get(r->json, f->general) : NULL, *value = own ? own : general;
-    if (f->optional && (!value || json_is_null(value)))
-        return 0;
-    if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > INT32_MAX)
-        return fail_field(err, r->path, f->name, value, "a whole number from 1 to 2147483647");
-    *out = json_integer_value(value);
+    json_int_t least = f->kind == PARA_FIELD_SIZE;
     char expected[80];
+    if (f->optional && (!value || json_is_null(value))) {
+        *out = value ? 0 : (int64_t)f->absent;
+        return 0;
+    }
+    snprintf(expected, sizeof expected, "a whole number from %d to 2147483647", (int)least);
+    if (!json_is_integer(value) || json_integer_value(value) < least || json_integer_value(value) > INT32_MAX)
+        return para_config_fail(err, r->path, f->name, value, expected);
+    *out = json_integer_value(value);
     snprintf(expected, sizeof expected, "%s's %lld", f->name, (long long)*out);
     return !general || json_equal(general, value) ? 0 : fail_value(r, f->general, expected, err);
 }
@@ -105,6 +140,38 @@ static int read_real(const struct reading *r, const struct para_field *f, double
         return fail_value(r, f->name, "a number", err);
     *out = value ? json_number_value(value) : f->absent;
     return 0;
+}
+
+static int read_bool(const struct reading *r, const struct para_field *f, bool *out, para_error *err)
+{
+    const json_t *value = json_object_get(r->json, f->name);
+    if (value && !json_is_boolean(value))
+        return fail_value(r, f->name, "true or false", err);
+    *out = value ? json_is_true(value) : f->absent != 0;
+    return 0;
+}
+
+/* Layers that see all positions, then those with a window. Without the field what was read before holds. */
+static int read_layers(const struct reading *r, const struct para_field *f, int64_t *out, para_error *err)
+{
+    const json_t *list = json_object_get(r->json, f->name);
+    if (!list || json_is_null(list))
+        return 0;
+    bool slide = json_is_true(json_object_get(r->json, "use_sliding_window"));
+    size_t count = json_array_size(list), full = 0;
+    char expected[120];
+    snprintf(expected, sizeof expected, "\"full_attention\" for each of num_hidden_layers%s",
+             slide ? ", or for the first and \"sliding_attention\" for the others" : "");
+    bool good =
+        json_is_array(list) && json_integer_value(json_object_get(r->json, "num_hidden_layers")) == (json_int_t)count;
+    for (size_t i = 0; i < count && good; i++) {
+        const char *type = json_string_value(json_array_get(list, i));
+        bool is_full = type && strcmp(type, layer_types[0]) == 0;
+        good = is_full ? full == i : slide && type && strcmp(type, layer_types[1]) == 0;
+        full += is_full;
+    }
+    *out = (int64_t)full;
+    return good ? 0 : fail_value(r, f->name, expected, err);
 }
 
 static int read_word(const struct reading *r, const struct para_field *f, bool *out, para_error *err)
@@ -146,7 +213,14 @@ static int read_field(const struct reading *r, const struct para_field *f, para_
     void *field = (char *)r->config + f->offset;
     switch (f->kind) {
     case PARA_FIELD_SIZE:
+    case PARA_FIELD_COUNT:
         return read_size(r, f, field, err);
+    case PARA_FIELD_BOOL:
+        return read_bool(r, f, field, err);
+    case PARA_FIELD_ROPE:
+        return para_rope_read(field, r->path, r->json, err);
+    case PARA_FIELD_LAYERS:
+        return read_layers(r, f, field, err);
     case PARA_FIELD_REAL:
         return read_real(r, f, field, err);
     case PARA_FIELD_WORD:
@@ -184,7 +258,7 @@ static int find_family(const struct para_family **out, const char *path, const j
         }
         used += (size_t)snprintf(expected + used, sizeof expected - used, "%s\"%s\"", used ? " or " : "", (*f)->name);
     }
-    return fail_field(err, path, "model_type", type, expected);
+    return para_config_fail(err, path, "model_type", type, expected);
 }
 
 static int read_model(para_model **out, const char *path, const json_t *config, para_error *err)
@@ -217,7 +291,7 @@ static int append_end(const char *path, const json_t *value, int32_t **ids, int6
 {
     json_int_t id = json_integer_value(value);
     if (!json_is_integer(value) || id > INT32_MAX)
-        return fail_field(err, path, "eos_token_id", value, "token ids");
+        return para_config_fail(err, path, "eos_token_id", value, "token ids");
     int32_t *more = realloc(*ids, (size_t)(*count + 1) * sizeof *more);
     if (!more)
         return para_fail_memory(err, "ends of text");
@@ -352,7 +426,7 @@ static int read_seed(uint64_t *out, const json_t *value, const char *path, para_
     errno = 0;
     unsigned long long seed = digits > 0 && !text[digits] ? strtoull(text, NULL, 10) : 0;
     if (digits == 0 || text[digits] || errno == ERANGE)
-        return fail_field(err, path, "seed", value, "a whole number from 0 to 2^64 - 1");
+        return para_config_fail(err, path, "seed", value, "a whole number from 0 to 2^64 - 1");
     *out = seed;
     return 0;
 }
@@ -368,7 +442,7 @@ static int read_number(para_trainer *t, const struct number *n, const json_t *ru
     else
         snprintf(expected, sizeof expected, "a number of at least %g", n->least);
     if (!(n->whole ? json_is_integer(value) : json_is_number(value)) || found < n->least || found > most)
-        return fail_field(err, path, n->name, value, expected);
+        return para_config_fail(err, path, n->name, value, expected);
     if (n->whole)
         *(int64_t *)number = json_integer_value(value);
     else
@@ -390,7 +464,7 @@ static int read_choice(int *out, const json_t *run, const char *name, const char
         used +=
             (size_t)snprintf(expected + used, sizeof expected - used, "%s\"%s\"", used ? " or " : "", word_of(*out));
     }
-    return fail_field(err, path, name, value, expected);
+    return para_config_fail(err, path, name, value, expected);
 }
 
 /* How the run is trained, which earlier versions didn't tell. */
@@ -412,11 +486,11 @@ static int read_trainer(para_trainer *t, const json_t *value, const char *path, 
 {
     const json_t *step = json_object_get(value, "step"), *best = json_object_get(value, "best_loss");
     if (!json_is_integer(step) || json_integer_value(step) < 0)
-        return fail_field(err, path, "step", step, "a whole number of at least 0");
+        return para_config_fail(err, path, "step", step, "a whole number of at least 0");
     t->step = json_integer_value(step);
     PARA_TRY(read_seed(&t->seed, json_object_get(value, "seed"), path, err));
     if (!json_is_number(best) && !json_is_null(best))
-        return fail_field(err, path, "best_loss", best, "a number or null");
+        return para_config_fail(err, path, "best_loss", best, "a number or null");
     t->best_loss = json_is_null(best) ? -1 : json_number_value(best);
     return read_training(t, value, path, err);
 }

@@ -4,6 +4,8 @@
 
 #include <paragraph/data.h>
 
+#include "io/file.h"
+
 /* Write and read a file by its path. */
 int para_config_save(const char *path, const para_model *model, para_error *err);
 int para_config_load(const char *path, para_model **out, para_error *err); /* to be freed */
@@ -12,5 +14,8 @@ int para_config_load(const char *path, para_model **out, para_error *err); /* to
 int para_config_ends(const char *path, int32_t **ids, int64_t *count, para_error *err);
 int para_trainer_save(const char *path, const para_trainer *trainer, para_error *err);
 int para_trainer_load(const char *path, para_trainer *out, para_error *err);
+
+/* Fail, saying what a field of a file is (NULL: missing) and what was expected. Returns PARA_EFORMAT. */
+int para_config_fail(para_error *err, const char *path, const char *field, const json_t *value, const char *expected);
 
 #endif

@@ -11,12 +11,16 @@
 
 /* What a field is and how it is read and written. */
 enum para_field_kind {
-    PARA_FIELD_SIZE,  /* a whole number from 1 to 2^31 - 1; an int64_t of the configuration */
-    PARA_FIELD_REAL,  /* a number; a double of the configuration */
-    PARA_FIELD_WORD,  /* one of some words; a bool of the configuration */
-    PARA_FIELD_FIXED, /* the same in every model of the family; a file that says otherwise has another model */
-    PARA_FIELD_EMPTY, /* never written; a file that has more than null or {} here has another model */
-    PARA_FIELD_TOLD,  /* written for other programs, never read */
+    PARA_FIELD_SIZE,   /* a whole number from 1 to 2^31 - 1; an int64_t of the configuration */
+    PARA_FIELD_COUNT,  /* the same from 0 on */
+    PARA_FIELD_REAL,   /* a number; a double of the configuration */
+    PARA_FIELD_BOOL,   /* true or false; a bool of the configuration */
+    PARA_FIELD_WORD,   /* one of some words; a bool of the configuration */
+    PARA_FIELD_ROPE,   /* several fields, old and new, of rotary embeddings (io/rope.h); a para_rope_options */
+    PARA_FIELD_LAYERS, /* the kind of each layer: how many at first see all positions; an int64_t */
+    PARA_FIELD_FIXED,  /* the same in every model of the family; a file that says otherwise has another model */
+    PARA_FIELD_EMPTY,  /* never written; a file that has more than null or {} here has another model */
+    PARA_FIELD_TOLD,   /* written for other programs, never read */
 };
 
 /* A word that stands for a value. */
@@ -30,10 +34,11 @@ struct para_field {
     enum para_field_kind kind;
     const char *name;    /* in config.json; NULL ends a list */
     const char *general; /* SIZE: the name that it may have in any family's files; NULL: none */
-    const char *size;    /* SIZE: its name in para_model_set_size(), which is that of an axis, if there is one */
-    size_t offset;       /* SIZE, REAL, WORD: in the configuration */
-    bool optional;       /* SIZE: absent or null leaves 0, which complete() replaces */
-    double absent;       /* REAL: what it means that there is none */
+    const char *size;    /* SIZE: its name in para_model_set_size() */
+    const char *axis; /* SIZE: the axis of that extent, "" for none; NULL: that of the size's name, if there is one */
+    size_t offset;    /* of all but FIXED, EMPTY, TOLD: in the configuration */
+    bool optional;    /* SIZE, COUNT: null is 0, which complete() may replace; a SIZE of 0 is null */
+    double absent;    /* REAL, BOOL, and SIZE and COUNT that are optional: what it means that there is none */
     const struct para_word
         *words;       /* WORD: of words for one value the first is written; absent means the first of all */
     const char *json; /* FIXED, TOLD: the value */

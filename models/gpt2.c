@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/dtype.h"
 #include "base/fail.h"
+#include "models/builder.h"
 #include "models/family.h"
 
 #include <limits.h>
@@ -28,30 +29,17 @@ static bool sizes_fit(const para_gpt2 *m)
            para_mul_i64(width, m->context, &tables);
 }
 
-/* Rows of matrices, which products contract, are whole blocks. */
-static int check_weights(const para_gpt2 *model, para_error *err)
-{
-    int64_t block = para_dtype_block(model->weights);
-    const char *type = para_dtype_name(model->weights);
-    if (!para_dtype_weighs(model->weights))
-        return para_fail(err, PARA_EINVAL, "gpt2: weights are %s, expected f32, bf16, i8, q8_0 or q4_0", type);
-    if (model->embd % block != 0 || model->ff % block != 0)
-        return para_fail(err, PARA_ERANGE, "weights %s: gpt2's embd is %lld and ff %lld, expected multiples of %lld",
-                         type, (long long)model->embd, (long long)model->ff, (long long)block);
-    return 0;
-}
-
 int para_gpt2_check(const para_gpt2 *model, para_error *err)
 {
-    const struct {
-        const char *name;
-        int64_t value;
-    } sizes[] = {{"layers", model->layers}, {"heads", model->heads}, {"embd", model->embd},
-                 {"ff", model->ff},         {"vocab", model->vocab}, {"context", model->context}};
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
-        if (sizes[i].value < 1 || sizes[i].value > INT32_MAX)
-            return para_fail(err, PARA_ERANGE, "gpt2: %s is %lld, expected 1 to %d", sizes[i].name,
-                             (long long)sizes[i].value, INT32_MAX);
+    const struct para_builder_size sizes[] = {{"layers", model->layers},
+                                              {"heads", model->heads},
+                                              {"embd", model->embd},
+                                              {"ff", model->ff},
+                                              {"vocab", model->vocab},
+                                              {"context", model->context},
+                                              {0}};
+    const struct para_builder_size contracted[] = {{"embd", model->embd}, {"ff", model->ff}, {0}};
+    PARA_TRY(para_builder_check_sizes("gpt2", sizes, err));
     if (model->layers > MOST_LAYERS)
         return para_fail(err, PARA_ERANGE, "gpt2: layers is %lld, expected 1 to %d", (long long)model->layers,
                          MOST_LAYERS);
@@ -75,45 +63,20 @@ int para_gpt2_check(const para_gpt2 *model, para_error *err)
     if (!(model->norm_eps > 0 && model->norm_eps < 1))
         return para_fail(err, PARA_ERANGE, "gpt2: norm_eps is %g, expected more than 0 and less than 1",
                          model->norm_eps);
-    return check_weights(model, err);
+    return para_builder_check_weights("gpt2", model->weights, contracted, err);
 }
 
 struct build {
-    para_graph *g;
+    struct para_builder in;
     const para_gpt2 *m;
     int64_t head_dim;
-    para_tensor *step;         /* draws dropout; NULL: none */
-    const para_caches *caches; /* NULL: without */
-    para_cache_rows rows;
+    para_tensor *step; /* draws dropout; NULL: none */
 };
 
 static para_tensor *param(const struct build *b, const char *name, const char *kind, const para_dim *dims, double mean,
                           double spread)
 {
-    char full[64];
-    snprintf(full, sizeof full, "%s%s", name, kind);
-    para_init init = {spread > 0 ? PARA_INIT_NORMAL : PARA_INIT_FILL, mean, spread};
-    return para_param(b->g, full, dims, init);
-}
-
-/* A matrix that products read, and, of int8, its scales, float32 (scaled), else NULL. Drawn int8 values are a quarter
- * of their range wide. */
-static para_tensor *matrix(const struct build *b, const char *name, const char *kind, const para_dim *dims,
-                           const para_dim *scaled, double spread, para_tensor **scale)
-{
-    char full[64], of[64];
-    double steps = b->m->weights == PARA_I8 ? 32 / spread : 1;
-    snprintf(full, sizeof full, "%s%s", name, kind);
-    snprintf(of, sizeof of, "%s%s.scale", name, kind);
-    para_init init = {PARA_INIT_NORMAL, 0, spread * steps}, step = {PARA_INIT_FILL, 1 / steps, 0};
-    *scale = b->m->weights == PARA_I8 ? para_param(b->g, of, scaled, step) : NULL;
-    return para_param_as(b->g, full, b->m->weights, dims, init);
-}
-
-/* x times scales, if there are any. */
-static para_tensor *scaled_by(const struct build *b, para_tensor *x, para_tensor *scale)
-{
-    return scale ? para_mul(b->g, x, scale) : x;
+    return para_builder_param(&b->in, name, kind, dims, mean, spread);
 }
 
 /* `dims` with the first `contracted` of them last. */
@@ -135,24 +98,24 @@ static para_tensor *linear(const struct build *b, para_tensor *x, const char *na
 {
     para_dim room[PARA_MAX_RANK + 1];
     const para_dim *laid = para_dtype_blocks(b->m->weights) ? turned(dims, contracted, room) : dims;
-    para_tensor *scale, *w = matrix(b, name, ".weight", laid, dims + contracted, spread, &scale);
+    para_tensor *scale, *w = para_builder_matrix(&b->in, name, ".weight", laid, dims + contracted, spread, &scale);
     para_tensor *bias = param(b, name, ".bias", dims + contracted, 0, 0);
     char product[64];
     snprintf(product, sizeof product, "%s.matmul", name);
-    para_tensor *y = scaled_by(b, para_name(para_matmul(b->g, x, w, contract), product), scale);
-    return para_name(para_add(b->g, y, bias), name);
+    para_tensor *y = para_builder_scaled(&b->in, para_name(para_matmul(b->in.g, x, w, contract), product), scale);
+    return para_name(para_add(b->in.g, y, bias), name);
 }
 
 static para_tensor *norm(const struct build *b, para_tensor *x, const char *name)
 {
     const para_dim *dims = PARA_DIMS({"embd", b->m->embd});
     para_tensor *gamma = param(b, name, ".weight", dims, 1, 0), *beta = param(b, name, ".bias", dims, 0, 0);
-    return para_name(para_layernorm(b->g, x, gamma, beta, b->m->norm_eps), name);
+    return para_name(para_layernorm(b->in.g, x, gamma, beta, b->m->norm_eps), name);
 }
 
 static para_tensor *dropout(const struct build *b, para_tensor *x, double probability)
 {
-    return b->step ? para_dropout(b->g, x, b->step, probability) : x;
+    return b->step ? para_dropout(b->in.g, x, b->step, probability) : x;
 }
 
 /* The residual branches add up over the layers: their last projections begin smaller by sqrt(2 layers). */
@@ -161,42 +124,13 @@ static double residual_spread(const struct build *b)
     return INITIAL_SPREAD / sqrt(2.0 * (double)b->m->layers);
 }
 
-/* Two states, for keys and for values. */
-struct cache {
-    para_tensor *keys, *values;
-};
-
-static struct cache cache_of(const struct build *b, const char *keys, const char *values, const para_dim *dims)
-{
-    const para_init zero = {PARA_INIT_FILL, 0, 0};
-    return (struct cache){para_state(b->g, keys, PARA_F32, dims, zero), para_state(b->g, values, PARA_F32, dims, zero)};
-}
-
-static struct cache own_cache(const struct build *b)
-{
-    return cache_of(b, "attn.keys", "attn.values",
-                    PARA_DIMS({b->rows.row ? "rows" : "batch", b->rows.row ? b->caches->rows : b->caches->batch},
-                              {"cache", b->caches->cache}, {"heads", b->m->heads}, {"head_dim", b->head_dim}));
-}
-
-static struct cache prefix_cache(const struct build *b)
-{
-    return cache_of(b, "attn.prefix.keys", "attn.prefix.values",
-                    PARA_DIMS({"prefix", b->caches->prefix}, {"heads", b->m->heads}, {"head_dim", b->head_dim}));
-}
-
 /* Attention over what caches hold of earlier runs and what this one adds to them. */
 static para_tensor *attend_cached(const struct build *b, para_tensor *qkv)
 {
-    para_graph *g = b->g;
     para_tensor *part[3];
-    para_unstack(g, qkv, "qkv", part);
+    para_unstack(b->in.g, qkv, "qkv", part);
     para_name(part[0], "attn.unstack");
-    struct cache own = b->caches->cache ? own_cache(b) : prefix_cache(b);
-    struct cache prefix = b->rows.prefix ? prefix_cache(b) : (struct cache){0};
-    para_cache_append(g, &own.keys, &own.values, part[1], part[2], &b->rows);
-    para_name(own.keys, "attn.append");
-    return para_attention_cached(g, part[0], own.keys, own.values, prefix.keys, prefix.values, &b->rows, 0);
+    return para_builder_attend(&b->in, part[0], part[1], part[2], 0);
 }
 
 static para_tensor *attention(const struct build *b, para_tensor *x)
@@ -205,7 +139,7 @@ static para_tensor *attention(const struct build *b, para_tensor *x)
         PARA_DIMS({"embd", b->m->embd}, {"qkv", 3}, {"heads", b->m->heads}, {"head_dim", b->head_dim});
     const para_dim *proj = PARA_DIMS({"heads", b->m->heads}, {"head_dim", b->head_dim}, {"embd", b->m->embd});
     para_tensor *y = linear(b, x, "attn.qkv", "embd", 1, qkv, INITIAL_SPREAD);
-    y = para_name(b->caches ? attend_cached(b, y) : para_attention_stacked(b->g, y, true), "attn");
+    y = para_name(b->in.caches ? attend_cached(b, y) : para_attention_stacked(b->in.g, y, true), "attn");
     return dropout(b, linear(b, y, "attn.proj", "heads head_dim", 2, proj, residual_spread(b)), b->m->dropout);
 }
 
@@ -214,15 +148,15 @@ static para_tensor *mlp(const struct build *b, para_tensor *x)
     const para_dim *fc = PARA_DIMS({"embd", b->m->embd}, {"ff", b->m->ff});
     const para_dim *proj = PARA_DIMS({"ff", b->m->ff}, {"embd", b->m->embd});
     para_tensor *y = linear(b, x, "mlp.fc", "embd", 1, fc, INITIAL_SPREAD);
-    y = b->m->gelu_erf ? para_gelu_erf(b->g, y) : para_gelu(b->g, y);
+    y = b->m->gelu_erf ? para_gelu_erf(b->in.g, y) : para_gelu(b->in.g, y);
     return dropout(b, linear(b, para_name(y, "mlp.gelu"), "mlp.proj", "ff", 1, proj, residual_spread(b)),
                    b->m->dropout);
 }
 
 static para_tensor *layer(const struct build *b, para_tensor *x)
 {
-    x = para_name(para_add(b->g, x, attention(b, norm(b, x, "ln_1"))), "attn.residual");
-    return para_name(para_add(b->g, x, mlp(b, norm(b, x, "ln_2"))), "mlp.residual");
+    x = para_name(para_add(b->in.g, x, attention(b, norm(b, x, "ln_1"))), "attn.residual");
+    return para_name(para_add(b->in.g, x, mlp(b, norm(b, x, "ln_2"))), "mlp.residual");
 }
 
 /* The table of tokens, which embedding and head share. */
@@ -233,13 +167,11 @@ struct table {
 static para_tensor *embed(const struct build *b, para_tensor *tokens, const struct table *t, para_tensor *wpe,
                           int64_t seq)
 {
-    para_tensor *token = para_embedding(b->g, t->wte, tokens, "vocab");
-    if (t->scale)
-        token = para_mul(b->g, token, para_embedding(b->g, t->scale, tokens, "vocab"));
-    para_tensor *positions =
-        b->caches ? para_arange_from(b->g, b->rows.position, "seq", seq, b->m->context) : para_arange(b->g, "seq", seq);
-    para_tensor *position = para_embedding(b->g, wpe, positions, "context");
-    return dropout(b, para_add(b->g, para_name(token, "token"), para_name(position, "position")), b->m->embd_dropout);
+    para_tensor *token = para_builder_embed(&b->in, t->wte, t->scale, tokens);
+    para_tensor *positions = para_builder_positions(&b->in, seq, b->m->context);
+    para_tensor *position = para_embedding(b->in.g, wpe, positions, "context");
+    return dropout(b, para_add(b->in.g, para_name(token, "token"), para_name(position, "position")),
+                   b->m->embd_dropout);
 }
 
 static int check_build(const para_gpt2 *m, int64_t batch, int64_t seq, bool training, para_error *err)
@@ -250,45 +182,41 @@ static int check_build(const para_gpt2 *m, int64_t batch, int64_t seq, bool trai
                          "gpt2: attn_dropout (attn_pdrop) is %g, expected 0: attention weights can't be dropped in"
                          " training; give the dropout to train with (--dropout) to leave them whole",
                          m->attn_dropout);
-    if (batch < 1)
-        return para_fail(err, PARA_ERANGE, "gpt2: batch is %lld, expected at least 1", (long long)batch);
-    if (seq < 1 || seq > m->context)
-        return para_fail(err, PARA_ERANGE, "gpt2: seq is %lld, expected 1 to the context's %lld", (long long)seq,
-                         (long long)m->context);
-    return 0;
+    return para_builder_check_windows("gpt2", batch, seq, m->context, err);
 }
 
 /* From tokens to what the head reads. */
 static para_tensor *body(struct build *b, para_tensor *tokens, int64_t seq, struct table *t)
 {
     const para_gpt2 *m = b->m;
-    t->wte = matrix(b, "wte", "", PARA_DIMS({"vocab", m->vocab}, {"embd", m->embd}), PARA_DIMS({"vocab", m->vocab}),
-                    INITIAL_SPREAD, &t->scale);
+    t->wte = para_builder_matrix(&b->in, "wte", "", PARA_DIMS({"vocab", m->vocab}, {"embd", m->embd}),
+                                 PARA_DIMS({"vocab", m->vocab}), INITIAL_SPREAD, &t->scale);
     para_tensor *wpe = param(b, "wpe", "", PARA_DIMS({"context", m->context}, {"embd", m->embd}), 0, INITIAL_SPREAD);
-    para_scope_push(b->g, "embed");
+    para_scope_push(b->in.g, "embed");
     para_tensor *x = embed(b, tokens, t, wpe, seq);
-    para_scope_pop(b->g);
+    para_scope_pop(b->in.g);
     for (int i = 0; i < m->layers; i++) {
-        para_scope_push(b->g, "layer.%d", i);
+        para_scope_push(b->in.g, "layer.%d", i);
         x = layer(b, x);
-        para_scope_pop(b->g);
+        para_scope_pop(b->in.g);
     }
     const para_dim *width = PARA_DIMS({"embd", m->embd});
     para_tensor *gamma = param(b, "ln_f", ".weight", width, 1, 0), *beta = param(b, "ln_f", ".bias", width, 0, 0);
-    para_scope_push(b->g, "head");
-    x = para_name(para_layernorm(b->g, x, gamma, beta, m->norm_eps), "ln_f");
-    para_scope_pop(b->g);
+    para_scope_push(b->in.g, "head");
+    x = para_name(para_layernorm(b->in.g, x, gamma, beta, m->norm_eps), "ln_f");
+    para_scope_pop(b->in.g);
     return x;
 }
 
 static para_tensor *head(const struct build *b, para_tensor *x, const struct table *t)
 {
-    return scaled_by(b, para_matmul(b->g, x, t->wte, "embd"), t->scale);
+    return para_builder_scaled(&b->in, para_matmul(b->in.g, x, t->wte, "embd"), t->scale);
 }
 
 static struct build begin(para_graph *g, const para_gpt2 *model)
 {
-    return (struct build){.g = g, .m = model, .head_dim = model->embd / model->heads};
+    return (struct build){
+        .in = {.g = g, .weights = model->weights}, .m = model, .head_dim = model->embd / model->heads};
 }
 
 para_model_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t batch, int64_t seq, bool training)
@@ -324,20 +252,7 @@ para_model_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t 
 
 static int check_caches(const para_gpt2 *m, const para_caches *caches, para_error *err)
 {
-    if (caches->cache < 0 || caches->cache > m->context || caches->prefix < 0 || caches->prefix > m->context)
-        return para_fail(err, PARA_ERANGE,
-                         "gpt2: caches hold %lld tokens after a prefix of %lld, expected 0 to the context's %lld each",
-                         (long long)caches->cache, (long long)caches->prefix, (long long)m->context);
-    if (caches->rows < 0 || (caches->rows > 0 && (caches->cache == 0 || caches->batch > caches->rows)))
-        return para_fail(
-            err, PARA_ERANGE,
-            "gpt2: %lld rows of caches of %lld tokens for a batch of %lld, expected at least as many, or 0",
-            (long long)caches->rows, (long long)caches->cache, (long long)caches->batch);
-    if (caches->cache == 0 && (caches->prefix == 0 || caches->batch != 1))
-        return para_fail(err, PARA_ERANGE,
-                         "gpt2: without caches of their own %lld rows with a prefix of %lld tokens, expected one row"
-                         " that reads a prefix",
-                         (long long)caches->batch, (long long)caches->prefix);
+    PARA_TRY(para_builder_check_caches("gpt2", caches, m->context, err));
     return check_build(m, caches->batch, caches->seq, false, err);
 }
 
@@ -351,13 +266,8 @@ para_model_graph para_gpt2_build_cached(para_graph *g, const para_gpt2 *model, c
         return out;
     }
     struct build b = begin(g, model);
-    const para_dim *rows = PARA_DIMS({"batch", caches->batch});
-    b.caches = caches;
     out.tokens = para_input(g, "tokens", PARA_I32, PARA_DIMS({"batch", caches->batch}, {"seq", caches->seq}));
-    b.rows.position = para_input(g, "position", PARA_I32, rows);
-    b.rows.prefix = caches->prefix && caches->cache ? para_input(g, "prefix", PARA_I32, rows) : NULL;
-    b.rows.row = caches->rows ? para_input(g, "row", PARA_I32, rows) : NULL;
-    para_tensor *last = para_input(g, "last", PARA_I32, rows);
+    para_tensor *last = para_builder_begin_cached(&b.in, caches);
     para_tensor *x = body(&b, out.tokens, caches->seq, &table);
     para_scope_push(g, "head");
     out.logits = head(&b, para_select(g, x, last, "seq"), &table);

@@ -20,17 +20,13 @@
 
 enum { THETA, ROTATED, PAIRS, SCALING, FACTOR, ORIGINAL, SLOW, FAST, AMPLITUDE }; /* attributes */
 
-static const char *const scalings[] = {"none", "linear", "llama3", "yarn"}; /* by para_rope_scaling */
+enum { SCALINGS = 4 };
+static const char *const scalings[SCALINGS] = {"none", "linear", "llama3", "yarn"}; /* by para_rope_scaling */
 
 static const struct para_extent *width_of(const para_node *n)
 {
     const struct para_shape *x = &n->in[0]->shape;
     return &x->dim[x->rank - 1];
-}
-
-static int64_t rotated_of(const para_node *n)
-{
-    return n->attr[ROTATED].i ? n->attr[ROTATED].i : width_of(n)->whole;
 }
 
 static bool is_word(const para_node *n, int attr, const char *word)
@@ -43,41 +39,67 @@ static int check_words(const para_node *n, para_error *err)
     bool known = false;
     if (!is_word(n, PAIRS, "halves") && !is_word(n, PAIRS, "interleaved"))
         return para_fail(err, PARA_EINVAL, "pairs are \"%.80s\", expected halves or interleaved", n->attr[PAIRS].s);
-    for (size_t i = 0; i < sizeof scalings / sizeof scalings[0]; i++)
+    for (int i = 0; i < SCALINGS; i++)
         known = known || is_word(n, SCALING, scalings[i]);
     return known ? 0
                  : para_fail(err, PARA_EINVAL, "scaling is \"%.80s\", expected none, linear, llama3 or yarn",
                              n->attr[SCALING].s);
 }
 
-static int check_numbers(const para_node *n, para_error *err)
+/* Of a node whose words are good. */
+static para_rope_options options_of(const para_node *n)
 {
     const union para_attr *a = n->attr;
-    if (!(a[THETA].f > 1 && isfinite(a[THETA].f)))
-        return para_fail(err, PARA_ERANGE, "theta is %g, expected more than 1", a[THETA].f);
-    if (!(a[AMPLITUDE].f > 0 && isfinite(a[AMPLITUDE].f)))
-        return para_fail(err, PARA_ERANGE, "amplitude is %g, expected more than 0", a[AMPLITUDE].f);
-    if (is_word(n, SCALING, "none"))
+    int scaling = 0;
+    while (!is_word(n, SCALING, scalings[scaling]))
+        scaling++;
+    return (para_rope_options){a[THETA].f,
+                               a[ROTATED].i,
+                               is_word(n, PAIRS, "interleaved"),
+                               (para_rope_scaling)scaling,
+                               a[FACTOR].f,
+                               a[ORIGINAL].i,
+                               a[SLOW].f,
+                               a[FAST].f,
+                               a[AMPLITUDE].f};
+}
+
+static int64_t rotated_of(const para_node *n)
+{
+    return n->attr[ROTATED].i ? n->attr[ROTATED].i : width_of(n)->whole;
+}
+
+/* --- what is good --- */
+
+static int check_scaling(const para_rope_options *o, para_error *err)
+{
+    if ((unsigned)o->scaling >= SCALINGS)
+        return para_fail(err, PARA_EINVAL, "scaling is of kind %d, expected one of the four", (int)o->scaling);
+    if (o->scaling == PARA_ROPE_NONE)
         return 0;
-    if (!(a[FACTOR].f >= 1 && isfinite(a[FACTOR].f)))
-        return para_fail(err, PARA_ERANGE, "factor is %g, expected 1 or more", a[FACTOR].f);
-    if (is_word(n, SCALING, "linear"))
+    if (!(o->factor >= 1 && isfinite(o->factor)))
+        return para_fail(err, PARA_ERANGE, "factor is %g, expected 1 or more", o->factor);
+    if (o->scaling == PARA_ROPE_LINEAR)
         return 0;
-    if (a[ORIGINAL].i < 1 || a[ORIGINAL].i > INT32_MAX)
-        return para_fail(err, PARA_ERANGE, "original is %lld, expected 1 to %d", (long long)a[ORIGINAL].i, INT32_MAX);
-    if (!(a[SLOW].f > 0 && a[FAST].f > a[SLOW].f && isfinite(a[FAST].f)))
+    if (o->original < 1 || o->original > INT32_MAX)
+        return para_fail(err, PARA_ERANGE, "original is %lld, expected 1 to %d", (long long)o->original, INT32_MAX);
+    if (!(o->slow > 0 && o->fast > o->slow && isfinite(o->fast)))
         return para_fail(err, PARA_ERANGE, "slow is %g and fast %g, expected more than 0, and fast more than slow",
-                         a[SLOW].f, a[FAST].f);
+                         o->slow, o->fast);
     return 0;
 }
 
-static int check_width(const para_node *n, para_error *err)
+int para_rope_check(const para_rope_options *o, int64_t width, para_error *err)
 {
-    const struct para_extent *d = width_of(n);
-    int64_t rotated = rotated_of(n);
-    if (rotated < 2 || rotated % 2 != 0 || rotated > d->whole || rotated > 2 * PARA_ROPE_MOST)
-        return para_fail(err, PARA_ERANGE, "%lld elements of \"%s\" are turned, expected an even number, at most %lld",
-                         (long long)rotated, d->axis, (long long)para_smaller(d->whole, 2 * PARA_ROPE_MOST));
+    int64_t rotated = o->rotated ? o->rotated : width;
+    if (!(o->theta > 1 && isfinite(o->theta)))
+        return para_fail(err, PARA_ERANGE, "theta is %g, expected more than 1", o->theta);
+    if (!(o->amplitude > 0 && isfinite(o->amplitude)))
+        return para_fail(err, PARA_ERANGE, "amplitude is %g, expected more than 0", o->amplitude);
+    PARA_TRY(check_scaling(o, err));
+    if (rotated < 2 || rotated % 2 != 0 || rotated > width || rotated > 2 * PARA_ROPE_MOST)
+        return para_fail(err, PARA_ERANGE, "%lld elements of a head are turned, expected an even number, at most %lld",
+                         (long long)rotated, (long long)para_smaller(width, 2 * PARA_ROPE_MOST));
     return 0;
 }
 
@@ -90,8 +112,8 @@ static int infer(const para_node *n, struct para_shape out[], para_error *err)
         return para_fail(err, PARA_ESHAPE, "positions have the axis \"%s\", whose elements are turned as one",
                          width_of(n)->axis);
     PARA_TRY(check_words(n, err));
-    PARA_TRY(check_numbers(n, err));
-    PARA_TRY(check_width(n, err));
+    const para_rope_options options = options_of(n);
+    PARA_TRY(para_rope_check(&options, width_of(n)->whole, err));
     return para_infer_like(n, 0, out);
 }
 
@@ -125,35 +147,34 @@ static double clamped(double x)
     return x < 0 ? 0 : x > 1 ? 1 : x;
 }
 
-/* The pair, as a fraction of their number, that turns so often in the original positions. */
-static double pair_that_turns(const para_node *n, double turns)
+/* The pair, of R/2, that turns so often in the original positions; a fraction. */
+static double pair_that_turns(const para_rope_options *o, int64_t rotated, double turns)
 {
-    return (double)rotated_of(n) * log((double)n->attr[ORIGINAL].i / (turns * 2 * M_PI)) / (2 * log(n->attr[THETA].f));
+    return (double)rotated * log((double)o->original / (turns * 2 * M_PI)) / (2 * log(o->theta));
 }
 
 /* How much of a pair's frequency stays: 1, all of it; 0, it is divided by the factor. */
-static double share_kept(const para_node *n, int64_t pair, double turns)
+static double share_kept(const para_rope_options *o, int64_t rotated, int64_t pair, double turns)
 {
-    const union para_attr *a = n->attr;
-    if (is_word(n, SCALING, "none") || is_word(n, SCALING, "linear"))
-        return is_word(n, SCALING, "none");
-    if (is_word(n, SCALING, "llama3"))
-        return clamped((turns * (double)a[ORIGINAL].i - a[SLOW].f) / (a[FAST].f - a[SLOW].f));
-    double first = fmax(floor(pair_that_turns(n, a[FAST].f)), 0);
-    double last = fmin(ceil(pair_that_turns(n, a[SLOW].f)), (double)rotated_of(n) - 1);
+    if (o->scaling == PARA_ROPE_NONE || o->scaling == PARA_ROPE_LINEAR)
+        return o->scaling == PARA_ROPE_NONE;
+    if (o->scaling == PARA_ROPE_LLAMA3)
+        return clamped((turns * (double)o->original - o->slow) / (o->fast - o->slow));
+    double first = fmax(floor(pair_that_turns(o, rotated, o->fast)), 0);
+    double last = fmin(ceil(pair_that_turns(o, rotated, o->slow)), (double)rotated - 1);
     return 1 - clamped(((double)pair - first) / (last == first ? 0.001 : last - first));
 }
 
 struct para_rope para_rope_of(const para_node *n, bool inverse)
 {
-    bool halves = is_word(n, PAIRS, "halves");
+    const para_rope_options o = options_of(n);
     struct para_rope r = {.width = width_of(n)->extent, .pairs = rotated_of(n) / 2};
-    r.step = halves ? 1 : 2;
-    r.apart = halves ? r.pairs : 1;
-    r.amplitude = (float)n->attr[AMPLITUDE].f;
-    double next = pow(n->attr[THETA].f, -1.0 / (double)r.pairs), turns = 1 / (2 * M_PI);
+    r.step = o.interleaved ? 2 : 1;
+    r.apart = o.interleaved ? 1 : r.pairs;
+    r.amplitude = (float)o.amplitude;
+    double next = pow(o.theta, -1.0 / (double)r.pairs), turns = 1 / (2 * M_PI);
     for (int64_t i = 0; i < r.pairs; i++, turns *= next) {
-        double kept = share_kept(n, i, turns), scaled = kept < 1 ? (1 - kept) / n->attr[FACTOR].f : 0;
+        double kept = share_kept(&o, 2 * r.pairs, i, turns), scaled = kept < 1 ? (1 - kept) / o.factor : 0;
         r.turns[i] = (inverse ? -turns : turns) * (kept + scaled);
     }
     return r;
@@ -310,7 +331,7 @@ para_rope_options para_rope_default(void)
 
 para_tensor *para_rope(para_graph *g, para_tensor *x, para_tensor *positions, const para_rope_options *o)
 {
-    bool known = (size_t)o->scaling < sizeof scalings / sizeof scalings[0];
+    bool known = (unsigned)o->scaling < SCALINGS;
     return para_apply(&para_op_rope, g, PARA_IN(x, positions),
                       PARA_ATTRS({.f = o->theta}, {.i = o->rotated}, {.s = o->interleaved ? "interleaved" : "halves"},
                                  {.s = known ? scalings[o->scaling] : "unknown"}, {.f = o->factor}, {.i = o->original},

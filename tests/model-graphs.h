@@ -11,7 +11,7 @@ struct model_case {
     enum use use;
     const char *list;
 };
-/* Every use of every preset, as written, and many of them cut by a list; `preset` is NULL at the end. */
+/* Every use of every preset of GPT-2, as written, and many of them cut by a list; `preset` is NULL at the end. */
 extern const struct model_case model_cases[];
 
 /* The graph of a preset, with so many layers (0: its own), cut by a list, its sums accumulating in place. */

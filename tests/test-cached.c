@@ -12,16 +12,41 @@ enum { VOCAB = 61, CONTEXT = 24, TOKENS = 20, BLOCK = 8 };
 static const para_gpt2 MODEL = {
     .layers = 2, .heads = 4, .embd = 32, .ff = 64, .vocab = VOCAB, .context = CONTEXT, .norm_eps = 1e-5};
 
+/* Two queries read each head of keys, normed; the second layer has a window. */
+static const para_llama KIN = {.layers = 2,
+                               .heads = 8,
+                               .kv_heads = 4,
+                               .head_dim = 8,
+                               .embd = 32,
+                               .ff = 64,
+                               .vocab = VOCAB,
+                               .context = CONTEXT,
+                               .norm_eps = 1e-5,
+                               .rope = {.theta = 100, .factor = 1, .slow = 1, .fast = 32, .amplitude = 1},
+                               .window = 6,
+                               .full_layers = 1,
+                               .qk_norm = true};
+static bool of_kin; /* graphs are of KIN, not of MODEL */
+
+static void build(para_graph *g, const para_caches *caches)
+{
+    if (of_kin && caches)
+        para_llama_build_cached(g, &KIN, caches);
+    else if (of_kin)
+        para_llama_build(g, &KIN, 1, CONTEXT, false);
+    else if (caches)
+        para_gpt2_build_cached(g, &MODEL, caches);
+    else
+        para_gpt2_build(g, &MODEL, 1, CONTEXT, false);
+}
+
 /* A sealed graph, split: with these caches, or, for NULL, of the whole context without. */
 static para_graph *make_graph_with(const para_caches *caches, const char *split)
 {
     para_graph *g = para_graph_new(), *out = NULL;
     para_error err = {0};
     assert_non_null(g);
-    if (caches)
-        para_gpt2_build_cached(g, &MODEL, caches);
-    else
-        para_gpt2_build(g, &MODEL, 1, CONTEXT, false);
+    build(g, caches);
     if (para_graph_seal(g, &err) || para_graph_split_list(&out, g, split, NULL, 0, &err))
         fail_msg("%s", err.message);
     para_graph_free(g);
@@ -484,6 +509,20 @@ static void shared_values_are_one(void **state)
     para_graph_free(c_graph);
 }
 
+static int use_kin(void **state)
+{
+    (void)state;
+    of_kin = true;
+    return 0;
+}
+
+static int use_gpt2(void **state)
+{
+    (void)state;
+    of_kin = false;
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +531,11 @@ int main(void)
         cmocka_unit_test(empty_rows_keep_their_caches),
         cmocka_unit_test(continuations_are_what_they_are_alone),
         cmocka_unit_test(rows_are_read_where_others_go_on),
+        cmocka_unit_test_setup_teardown(text_equals_that_of_the_whole_prefix, use_kin, use_gpt2),
+        cmocka_unit_test_setup_teardown(rows_are_what_they_are_alone, use_kin, use_gpt2),
+        cmocka_unit_test_setup_teardown(empty_rows_keep_their_caches, use_kin, use_gpt2),
+        cmocka_unit_test_setup_teardown(continuations_are_what_they_are_alone, use_kin, use_gpt2),
+        cmocka_unit_test_setup_teardown(rows_are_read_where_others_go_on, use_kin, use_gpt2),
         cmocka_unit_test(wrong_positions_make_the_run_fail),
         cmocka_unit_test(wrong_caches_are_refused),
         cmocka_unit_test(shared_values_are_one),

@@ -31,8 +31,9 @@ static const struct {
 } wrongs[] = {
     {"", "", "", "config.json:1:0"},
     {"[", "3]", "", "expected a JSON object"},
-    {"{", "}", "", "\"model_type\" is missing, expected \"gpt2\""},
-    {"{\"model_type\": \"llama\"", "}", "", "\"model_type\" is \"llama\", expected \"gpt2\""},
+    {"{", "}", "",
+     "\"model_type\" is missing, expected \"gpt2\" or \"llama\" or \"mistral\" or \"qwen2\" or \"qwen3\""},
+    {"{\"model_type\": \"bert\"", "}", "", "\"model_type\" is \"bert\", expected \"gpt2\""},
     {"{\"model_type\": \"gpt2\"", "", "", "config.json:1:"},
     {start, "\"vocab_size\": 11", "}", "\"n_positions\" is missing, expected a whole number from 1 to 2147483647"},
     {start, rest, ", \"n_layer\": 3}", "duplicate"},

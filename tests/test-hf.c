@@ -1,5 +1,5 @@
-/* Folders of transformers: logits and 20 steps of training of those in tests/golden, which tests/interop/make-golden.py
- * made in float64; weights in half precision and in several files. */
+/* Folders of transformers, of GPT-2, Llama, Mistral, Qwen2 and Qwen3: logits and 20 steps of training of those in
+ * tests/golden, which tests/interop/make-golden.py made in float64; weights in half precision and in several files. */
 #include "tests/checkpoint.h"
 
 #include <math.h>
@@ -8,7 +8,15 @@
 
 enum { SEQ = 12, WINDOWS = 7, BATCH = 3, STEPS = 20, VOCAB = 67 };
 static const double LOGITS = 1e-5, LOSSES = 1e-5;
-static const char *const golden_folders[] = {"f32", "f16", "bf16", "sharded"};
+static const struct {
+    const char *name, *expected;
+} golden_folders[] = {
+    {"f32", "hf-expected.safetensors"},       {"f16", "hf-expected.safetensors"},
+    {"bf16", "hf-expected.safetensors"},      {"sharded", "hf-expected.safetensors"},
+    {"llama", "hf-kin-expected.safetensors"}, {"mistral", "hf-kin-expected.safetensors"},
+    {"qwen2", "hf-kin-expected.safetensors"}, {"qwen3", "hf-kin-expected.safetensors"},
+};
+enum { FOLDERS = sizeof golden_folders / sizeof golden_folders[0] };
 
 static para_safetensors *open_file(const char *folder, const char *name)
 {
@@ -40,7 +48,10 @@ static para_session *load_golden(para_graph **g, const char *name, int64_t batch
     para_error err = {0};
     para_model *model;
     must(para_model_open(&model, folder, &err), err);
-    assert_int_equal(para_model_as_gpt2(model)->gelu_erf, strcmp(name, "f16") == 0);
+    if (para_model_as_gpt2(model))
+        assert_int_equal(para_model_as_gpt2(model)->gelu_erf, strcmp(name, "f16") == 0);
+    else
+        assert_string_equal(para_model_family(model), name);
     *g = para_graph_new();
     para_model_graph built = para_model_build(*g, model, batch, SEQ, training);
     para_model_free(model);
@@ -73,10 +84,10 @@ static void logits_are_those_of_transformers(void **state)
 {
     (void)state;
     char *golden = test_file("golden");
-    para_safetensors *f = open_file(golden, "hf-expected.safetensors");
-    para_entry ids = expected(f, "", "ids", (WINDOWS * SEQ + 1) * sizeof(int32_t));
-    for (size_t i = 0; i < sizeof golden_folders / sizeof golden_folders[0]; i++) {
-        const char *name = golden_folders[i];
+    for (int i = 0; i < FOLDERS; i++) {
+        const char *name = golden_folders[i].name;
+        para_safetensors *f = open_file(golden, golden_folders[i].expected);
+        para_entry ids = expected(f, "", "ids", (WINDOWS * SEQ + 1) * sizeof(int32_t));
         para_graph *g;
         para_session *s = load_golden(&g, name, WINDOWS, false);
         set_windows(s, "tokens", &ids, 0, WINDOWS, 0);
@@ -88,8 +99,8 @@ static void logits_are_those_of_transformers(void **state)
         free(logits);
         para_session_free(s);
         para_graph_free(g);
+        para_safetensors_close(f);
     }
-    para_safetensors_close(f);
     free(golden);
 }
 
@@ -97,26 +108,27 @@ static void losses_are_those_of_pytorch(void **state)
 {
     (void)state;
     char *golden = test_file("golden");
-    para_safetensors *f = open_file(golden, "hf-expected.safetensors");
-    para_entry ids = expected(f, "", "ids", (WINDOWS * SEQ + 1) * sizeof(int32_t));
-    for (size_t i = 0; i < sizeof golden_folders / sizeof golden_folders[0]; i++) {
+    for (int i = 0; i < FOLDERS; i++) {
+        const char *name = golden_folders[i].name;
+        para_safetensors *f = open_file(golden, golden_folders[i].expected);
+        para_entry ids = expected(f, "", "ids", (WINDOWS * SEQ + 1) * sizeof(int32_t));
         para_graph *g;
-        para_session *s = load_golden(&g, golden_folders[i], BATCH, true);
-        const float *losses = expected(f, golden_folders[i], ".losses", STEPS * sizeof(float)).data;
+        para_session *s = load_golden(&g, name, BATCH, true);
+        const float *losses = expected(f, name, ".losses", STEPS * sizeof(float)).data;
         for (int step = 0; step < STEPS; step++) {
             set_windows(s, "tokens", &ids, step * BATCH, BATCH, 0);
             set_windows(s, "targets", &ids, step * BATCH, BATCH, 1);
             run_once(s);
             float *loss = get_floats(s, "loss", 1);
             if (!(fabs((double)*loss - losses[step]) <= LOSSES))
-                fail_msg("%s, step %d: the loss is %.9g, expected %.9g", golden_folders[i], step, (double)*loss,
+                fail_msg("%s, step %d: the loss is %.9g, expected %.9g", name, step, (double)*loss,
                          (double)losses[step]);
             free(loss);
         }
         para_session_free(s);
         para_graph_free(g);
+        para_safetensors_close(f);
     }
-    para_safetensors_close(f);
     free(golden);
 }
 

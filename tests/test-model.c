@@ -66,9 +66,11 @@ static void sizes_are_those_of_the_graph(void **state)
 static void parameters_have_places_in_files(void **state)
 {
     (void)state;
-    enum { MOST = 64, NAME = 128 };
+    enum { MOST = 512, NAME = 128 };
     static char names[MOST][NAME];
     for (const struct para_family *const *f = para_families; *f; f++) {
+        if (!(*f)->presets[0].name)
+            continue;
         para_model *model = preset((*f)->presets[0].name);
         para_graph *g = graph_of(model, 1, 2);
         int count = 0;
@@ -103,7 +105,7 @@ static void rows_agree_with_each_other(void **state)
         for (const struct para_field *field = (*f)->fields; field->name; field++) {
             bool told = field->kind == PARA_FIELD_FIXED || field->kind == PARA_FIELD_TOLD;
             assert_int_equal(told, field->json || field->tell);
-            assert_int_equal(field->kind == PARA_FIELD_SIZE, field->size != NULL);
+            assert_true(field->kind == PARA_FIELD_SIZE || field->size == NULL);
             assert_int_equal(field->kind == PARA_FIELD_WORD, field->words != NULL);
         }
     }
@@ -115,7 +117,8 @@ static void presets_are_listed(void **state)
     para_error err = {0};
     para_model *model = NULL;
     assert_int_equal(para_model_preset(&model, "gpt3", &err), PARA_ENAME);
-    assert_string_equal(err.message, "no preset is called \"gpt3\"; there are tiny, gpt2-124m, gpt2-355m");
+    assert_string_equal(err.message, "no preset is called \"gpt3\"; there are tiny, gpt2-124m, gpt2-355m, "
+                                     "llama-15m, llama-110m, llama2-7b, llama3.2-1b, qwen2.5-0.5b");
     assert_null(model);
 }
 

@@ -152,18 +152,21 @@ int machine_tile_workers(const para_machine *m)
 
 /* --- model --- */
 
-enum { LAYERS, HEADS, EMBD, FF, CONTEXT };
-static const char *const size_names[MODEL_SIZES] = {"layers", "heads", "embd", "ff", "context"};
+enum { LAYERS, HEADS, KV_HEADS, EMBD, FF, CONTEXT };
+static const char *const size_names[MODEL_SIZES] = {"layers", "heads", "kv_heads", "embd", "ff", "context"};
 
 #define SIZE(which) offsetof(struct model_options, size[which])
 
 const struct option model_option_table[] = {
     {"preset", OPTION_TEXT, offsetof(struct model_options, preset), "P",
-     "a model by name: tiny, gpt2-124m, gpt2-355m; the options below change it (without it: tiny, or, for bench, "
-     "gpt2-124m)",
+     "a model by name: tiny, gpt2-124m, gpt2-355m, llama-15m, llama-110m, llama2-7b, llama3.2-1b, qwen2.5-0.5b; the "
+     "options below change it (without it: tiny, or, for bench, gpt2-124m)",
      0, 0, false},
     {"layers", OPTION_COUNT, SIZE(LAYERS), "N", "number of layers", 1, 10000, false},
     {"heads", OPTION_COUNT, SIZE(HEADS), "N", "attention heads", 1, 10000, false},
+    {"kv-heads", OPTION_COUNT, SIZE(KV_HEADS), "N",
+     "heads of keys and values, of Llama and its kin; if heads alone is given, as many where the model has as many", 1,
+     10000, false},
     {"embd", OPTION_COUNT, SIZE(EMBD), "N", "width, a multiple of heads", 1, 1000000, false},
     {"ff", OPTION_COUNT, SIZE(FF), "N", "width of the feed-forward part; 4 x embd if embd alone is given", 1, 10000000,
      false},
@@ -179,12 +182,31 @@ bool model_options_given(const struct model_options *o)
     return given;
 }
 
+/* Set a size that families may lack. */
+static void follow(para_model *m, const char *name, int64_t value)
+{
+    para_error none;
+    para_model_set_size(m, name, value, &none);
+}
+
+/* What follows from sizes that are given: of families that have it apart, the width of heads is embd / heads. */
+static void follow_sizes(para_model *m, const int64_t size[MODEL_SIZES])
+{
+    para_model_sizes has = para_model_measure(m);
+    int64_t heads = size[HEADS] ? size[HEADS] : has.heads, embd = size[EMBD] ? size[EMBD] : has.embd;
+    if (size[HEADS] && has.kv_heads == has.heads)
+        follow(m, "kv_heads", heads);
+    if ((size[HEADS] || size[EMBD]) && embd % heads == 0)
+        follow(m, "head_dim", embd / heads);
+}
+
 static int set_sizes(para_model *m, const struct model_options *o, para_error *err)
 {
     int64_t size[MODEL_SIZES];
     memcpy(size, o->size, sizeof size);
     if (!size[FF])
         size[FF] = 4 * size[EMBD];
+    follow_sizes(m, size);
     for (int i = 0; i < MODEL_SIZES; i++)
         if (size[i] && para_model_set_size(m, size_names[i], size[i], err) < 0)
             return err->code;
@@ -210,6 +232,7 @@ static void list_sizes(int64_t out[MODEL_SIZES], const para_model *m)
     para_model_sizes s = para_model_measure(m);
     out[LAYERS] = s.layers;
     out[HEADS] = s.heads;
+    out[KV_HEADS] = s.kv_heads;
     out[EMBD] = s.embd;
     out[FF] = s.ff;
     out[CONTEXT] = s.context;
@@ -268,8 +291,9 @@ int model_to_read(para_model **out, const char *folder, const char *weights)
 
 const struct option split_option_table[] = {
     {"split", OPTION_TEXT, offsetof(struct split_options, split), "LIST",
-     "axes to split and into how many parts, as in batch=2,heads=2, of batch, seq, embd, qkv, heads, head_dim, ff, "
-     "vocab, context; auto: by a rule that knows the graph and the number of workers; none: not at all",
+     "axes to split and into how many parts, as in batch=2,heads=2, of batch, seq, embd, qkv, heads, queries, "
+     "head_dim, "
+     "ff, vocab, context; auto: by a rule that knows the graph and the number of workers; none: not at all",
      0, 0, false},
     {"stages", OPTION_COUNT, offsetof(struct split_options, stages), "N",
      "place the layers on the workers in N stages, balanced by cost; with --split batch=M a pipeline", 1,

@@ -58,7 +58,7 @@ int machine_all_workers(const para_machine *m);
 int machine_tile_workers(const para_machine *m);
 
 /* A model by preset, changed by single numbers; 0 and NULL mean not given. */
-enum { MODEL_NAME = 160, MODEL_SIZES = 5 };
+enum { MODEL_NAME = 160, MODEL_SIZES = 6 };
 struct model_options {
     const char *preset;
     int64_t size[MODEL_SIZES];

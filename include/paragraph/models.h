@@ -5,6 +5,7 @@
 #define PARAGRAPH_MODELS_H
 
 #include <paragraph/graph.h>
+#include <paragraph/ops.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,15 +19,15 @@ extern "C" {
 typedef struct para_model para_model;
 
 /** Make a model from a preset: "tiny" (a GPT-2 of 4 layers, 4 heads, 128 wide, context 64, 256 bytes), "gpt2-124m",
- * "gpt2-355m". para_model_open() reads one from a folder. Returns 0; PARA_ENAME, listing the presets, for others;
- * PARA_ENOMEM. The caller frees *out. */
+ * "gpt2-355m", "llama-15m", "llama-110m", "llama2-7b", "llama3.2-1b", "qwen2.5-0.5b". para_model_open() reads one from
+ * a folder. Returns 0; PARA_ENAME, listing the presets, for others; PARA_ENOMEM. The caller frees *out. */
 PARA_API int para_model_preset(para_model **out, const char *name, para_error *err);
 /** Make a copy, to be freed. Returns 0 or PARA_ENOMEM. */
 PARA_API int para_model_copy(para_model **out, const para_model *model, para_error *err);
 /** Free a model; NULL is welcome. */
 PARA_API void para_model_free(para_model *model);
 
-/** Return the family's name: "gpt2". */
+/** Return the family's name: "gpt2", "llama", "mistral", "qwen2", "qwen3". */
 PARA_API const char *para_model_family(const para_model *model);
 
 /** A model in numbers that mean the same in every family. */
@@ -48,8 +49,8 @@ typedef struct para_model_sizes {
 PARA_API para_model_sizes para_model_measure(const para_model *model);
 
 /** Set one size that the family's configuration has, by its name in para_model_sizes: of GPT-2 layers, heads, embd, ff,
- * vocab or context. Whether it suits the others, para_model_check() tells. Returns 0, or PARA_ENAME, listing the
- * family's, for other names. */
+ * vocab or context, of Llama and its kin kv_heads and head_dim, too. Whether it suits the others, para_model_check()
+ * tells. Returns 0, or PARA_ENAME, listing the family's, for other names. */
 PARA_API int para_model_set_size(para_model *model, const char *name, int64_t value, para_error *err);
 /** Set the probability of dropout in training, at least 0 and less than 1; attention weights are left whole. Returns 0,
  * or PARA_ESUPPORT for more than 0 if the family has no dropout. */
@@ -152,6 +153,66 @@ PARA_API para_model_graph para_gpt2_build_cached(para_graph *g, const para_gpt2 
 PARA_API int para_model_from_gpt2(para_model **out, const para_gpt2 *config, para_error *err);
 /** Return a model's configuration, which lives as long as the model; NULL if it is of another family. */
 PARA_API const para_gpt2 *para_model_as_gpt2(const para_model *model);
+
+/** @} */
+
+/** @defgroup llama Llama, Mistral, Qwen2, Qwen3
+ * @{ */
+
+/** Llama (Touvron et al., 2023) and its kin: pre-norm decoder with RMSNorm, rotary embeddings, grouped-query attention,
+ * SwiGLU. Files of Mistral have a window; of Qwen2 biases of q, k and v; of Qwen3 norms of q and k. */
+typedef struct para_llama {
+    int64_t layers;         /**< number of layers */
+    int64_t heads;          /**< attention heads: of queries */
+    int64_t kv_heads;       /**< of keys and values; they divide heads: as many queries read each */
+    int64_t head_dim;       /**< width of a head, even */
+    int64_t embd;           /**< width */
+    int64_t ff;             /**< width of the feed-forward part */
+    int64_t vocab;          /**< number of token ids */
+    int64_t context;        /**< longest sequence */
+    double norm_eps;        /**< added to the mean square in norms */
+    para_rope_options rope; /**< rotary embeddings of q and k */
+    int64_t window;         /**< how many of the last positions a layer sees; 0: all */
+    int64_t full_layers;    /**< how many of the first layers see all in spite of a window */
+    bool tied;              /**< the head's matrix is the table of tokens */
+    bool qkv_bias;          /**< q, k and v have biases */
+    bool proj_bias;         /**< attention's projection has one */
+    bool mlp_bias;          /**< the feed-forward part has them */
+    bool qk_norm;           /**< heads of q and k are normed before they are turned */
+    double attn_dropout;    /**< of attention weights, which a file may ask for; trained with 0 alone */
+    para_dtype weights; /**< of the matrices: PARA_F32, or, to read rather than train them, another that weights have */
+} para_llama;
+
+/** Check every number: positive, heads a multiple of kv_heads, what rope says, sizes that multiply without overflow.
+ * Returns 0, PARA_ERANGE or PARA_EINVAL, naming the number. */
+PARA_API int para_llama_check(const para_llama *model, para_error *err);
+
+/** Build the model in an open graph for `batch` windows of `seq` tokens (at most the context).
+ *
+ * Scopes are "embed", "layer.N" and "head". Parameters and their axes: wte (vocab, embd), layer.N.attn.norm.weight
+ * (embd), attn.q.weight (heads, queries, head_dim, embd), where heads are those of keys and queries those of each,
+ * attn.k.weight and attn.v.weight (heads, head_dim, embd), attn.q_norm.weight and attn.k_norm.weight (head_dim),
+ * attn.proj.weight (embd, heads, queries, head_dim), mlp.norm.weight (embd), mlp.gate.weight and mlp.up.weight (ff,
+ * embd), mlp.down.weight (embd, ff), norm.weight (embd), lm_head.weight (vocab, embd) if it isn't tied, and biases of
+ * each product's axes. They begin normal 0.02, the last projections 0.02 / sqrt(2 layers), biases 0, norms 1.
+ *
+ * With weights other than float32 the matrices wte, lm_head.weight and *.weight of products are of that type, all else
+ * stays float32, and para_graph_backward() refuses the graph. Of int8 each has a parameter NAME.scale beside it, a
+ * scale for each of its columns (all axes but those that products contract, the last); of q8_0 and q4_0 embd, ff and
+ * heads x head_dim must be multiples of 32. Errors are kept in the graph. */
+PARA_API para_model_graph para_llama_build(para_graph *g, const para_llama *model, int64_t batch, int64_t seq,
+                                           bool training);
+
+/** Build the model for making text, as para_gpt2_build_cached() describes it; caches hold keys that are turned already.
+ * Errors are kept in the graph. */
+PARA_API para_model_graph para_llama_build_cached(para_graph *g, const para_llama *model, const para_caches *caches);
+
+/** Make a model with a copy of a configuration, of the family whose files can say it: qwen3 with norms of q and k, else
+ * qwen2 with biases of q, k and v alone, else mistral with a window, else llama; para_model_check() tells if none can.
+ * The caller frees *out. Returns 0 or PARA_ENOMEM. */
+PARA_API int para_model_from_llama(para_model **out, const para_llama *config, para_error *err);
+/** Return a model's configuration, which lives as long as the model; NULL if it is of none of these families. */
+PARA_API const para_llama *para_model_as_llama(const para_model *model);
 
 /** @} */
 

@@ -74,6 +74,10 @@ typedef struct para_rope_options {
 /** Return theta 10000, all of a head, in halves, without scaling; factor 1, slow 1, fast 32, amplitude 1. */
 PARA_API para_rope_options para_rope_default(void);
 
+/** Check options for heads of a width. Returns 0, PARA_ERANGE or PARA_EINVAL; err says which number and what was
+ * expected. */
+PARA_API int para_rope_check(const para_rope_options *options, int64_t width, para_error *err);
+
 /** Rotary embedding: y = x with pairs of elements of its last axis turned by angles that grow with the position; dot
  * products of two such then depend on their distance. `positions` is int32 with some of x's other axes, as
  * para_arange() and para_arange_from() make it. Su et al., 2021. PARA_ERANGE, PARA_EINVAL: options out of what is said,

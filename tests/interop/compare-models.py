@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Compare Paragraph with transformers and PyTorch on random GPT-2 folders.
+"""Compare Paragraph with transformers and PyTorch on random folders of GPT-2, Llama, Mistral, Qwen2 and Qwen3.
 
     compare-models.py PARAGRAPH
 
-PARAGRAPH is the command. Folders saved by transformers (float32, float16, bfloat16, sharded, older forms) must give
+PARAGRAPH is the command. Folders saved by transformers (float32, float16, bfloat16, sharded, older forms; rotary
+embeddings of each scaling, windows, biases, heads tied or not) must give
 the same logits here, folders saved here the same there, both within 1e-4 for each token's logits by their norm; 20
 steps of training must have PyTorch's losses within 1e-5. PyTorch computes those in float64, as its float32 may be
 1e-5 off itself; how far it is off is printed too. Scores of windows that overlap and of endings of questions, greedy
@@ -24,6 +25,13 @@ SMALL = dict(n_layer=3, n_head=4, n_embd=64, vocab_size=300, n_positions=32)
 WIDE = dict(n_layer=4, n_head=8, n_embd=256, vocab_size=5000, n_positions=128)
 BYTES = dict(n_layer=2, n_head=2, n_embd=32, vocab_size=256, n_positions=48)
 ERF = dict(folders.TINY, activation_function="gelu", n_inner=40, layer_norm_epsilon=1e-3)
+
+
+KIN = folders.KIN
+LLAMA = dict(KIN, kind="llama")
+MORE = dict(num_hidden_layers=3, num_attention_heads=6, hidden_size=48, head_dim=8, intermediate_size=52,
+            vocab_size=101, max_position_embeddings=48)
+QWEN_WINDOW = dict(use_sliding_window=True, sliding_window=5, max_window_layers=1)
 
 
 def save_bare(model, folder):
@@ -55,6 +63,39 @@ CASES = [
     ("sharded-bf16", SMALL, torch.bfloat16, sharded),
     ("bare", folders.TINY, torch.float32, save_bare),
     ("older", folders.TINY, torch.float32, folders.save_as_older),
+]
+KIN_CASES = [
+    ("llama", LLAMA, torch.float32, save),
+    ("llama-tied", dict(LLAMA, tie_word_embeddings=True), torch.float32, save),
+    ("llama-biases", dict(LLAMA, attention_bias=True, mlp_bias=True), torch.float32, save),
+    ("llama-each-its-keys", dict(LLAMA, num_key_value_heads=4), torch.float32, save),
+    ("llama-one-head-of-keys", dict(LLAMA, num_key_value_heads=1), torch.float32, save),
+    ("llama-linear", dict(LLAMA, rope_parameters=folders.LINEAR), torch.float32, save),
+    ("llama-llama3", dict(LLAMA, **MORE, rope_parameters=folders.LLAMA3), torch.float32, save),
+    ("llama-yarn", dict(LLAMA, **MORE, rope_parameters=folders.YARN), torch.float32, save),
+    ("llama-older", dict(LLAMA, **MORE), torch.float32, folders.save_with_older_config),
+    ("llama-linear-older", dict(LLAMA, rope_parameters=folders.LINEAR), torch.float32, folders.save_with_older_config),
+    ("llama-llama3-older", dict(LLAMA, rope_parameters=folders.LLAMA3), torch.float32, folders.save_with_older_config),
+    ("llama-yarn-older", dict(LLAMA, rope_parameters=folders.YARN), torch.float32, folders.save_with_older_config),
+    ("llama-f16", dict(LLAMA, **MORE), torch.float16, save),
+    ("llama-sharded", LLAMA, torch.bfloat16, sharded),
+    ("mistral", dict(KIN, kind="mistral", sliding_window=None), torch.float32, save),
+    ("mistral-window", dict(KIN, **MORE, kind="mistral", sliding_window=7), torch.float32, save),
+    ("mistral-window-older", dict(KIN, kind="mistral", sliding_window=7), torch.float32,
+     folders.save_with_older_config),
+    ("qwen2", dict(KIN, kind="qwen2"), torch.float32, save),
+    ("qwen2-window", dict(KIN, **MORE, kind="qwen2", tie_word_embeddings=True, **QWEN_WINDOW), torch.float32, save),
+    ("qwen2-window-older", dict(KIN, kind="qwen2", **QWEN_WINDOW), torch.float32, folders.save_with_older_config),
+    ("qwen3", dict(KIN, kind="qwen3"), torch.float32, save),
+    ("qwen3-biases", dict(KIN, **MORE, kind="qwen3", attention_bias=True, rope_parameters=folders.YARN,
+                          **QWEN_WINDOW), torch.float32, save),
+]
+# Of these training is compared, too.
+TRAINED = [("tiny", folders.TINY), ("erf", ERF), ("small", SMALL), ("small-bf16", SMALL)]
+KIN_TRAINED = [
+    ("llama", LLAMA), ("llama-tied", LLAMA), ("llama-biases", LLAMA), ("llama-llama3", dict(LLAMA, **MORE)),
+    ("llama-yarn", dict(LLAMA, **MORE)), ("llama-linear", LLAMA), ("mistral-window", dict(KIN, **MORE)),
+    ("qwen2", KIN), ("qwen2-window", dict(KIN, **MORE)), ("qwen3", KIN), ("qwen3-biases", dict(KIN, **MORE)),
 ]
 
 
@@ -90,10 +131,14 @@ def check_same_weights(what, folder, other):
     print(f"{what}: {len(theirs)} tensors, equal")
 
 
+def context(sizes):
+    return sizes.get("n_positions") or sizes["max_position_embeddings"]
+
+
 def compare_folder(paragraph, place, name, sizes, dtype, how):
     folder, ids_path = os.path.join(place, name), os.path.join(place, name + ".tok16")
     how(folders.random_model(**sizes).to(dtype), folder)
-    ids = folders.random_ids(5 * sizes["n_positions"] + 3, sizes["vocab_size"])
+    ids = folders.random_ids(5 * context(sizes) + 3, sizes["vocab_size"])
     folders.write_ids(ids_path, ids)
     check_logits(f"{name}: loaded here", paragraph.logits(folder, ids_path), folders.logits(folders.load(folder), ids))
     again = folder + "-again"
@@ -104,7 +149,7 @@ def compare_folder(paragraph, place, name, sizes, dtype, how):
 def compare_training(paragraph, place, name, sizes):
     """20 steps, the folder they end in, and the folder of a run that was resumed."""
     folder, ids_path = os.path.join(place, name), os.path.join(place, name + ".tok16")
-    ids = folders.random_ids(9 * sizes["n_positions"] + 1, sizes["vocab_size"])
+    ids = folders.random_ids(9 * context(sizes) + 1, sizes["vocab_size"])
     folders.write_ids(ids_path, ids)
     out, half, whole = folder + "-out", folder + "-half", folder + "-whole"
     theirs = folders.losses(folders.load(folder).double(), ids)
@@ -128,6 +173,26 @@ def compare_own(paragraph, place):
     paragraph.run("train", "--data", ids_path, "--layers", 2, "--heads", 3, "--embd", 24, "--context", 16, "--steps",
                   5, "--out", out)
     check_logits("own: saved here", paragraph.logits(out, ids_path), folders.logits(folders.load(out), ids))
+
+
+def compare_own_llama(paragraph, place):
+    """A preset's model with other sizes, which begins here, trained in parts; texts by caches, greedy, as there."""
+    data, out = os.path.join(place, "own-llama.txt"), os.path.join(place, "own-llama")
+    with open(data, "w", encoding="utf-8") as file:
+        file.write("The old house stands on the hill, and the old tree stands beside the house. " * 40)
+    paragraph.run("train", "--data", data, "--preset", "llama-15m", "--layers", 2, "--heads", 6, "--kv-heads", 2, "--embd",
+                  48, "--ff", 64, "--context", 40, "--steps", 30, "--lr", 1e-2, "--split", "heads=2,queries=3,ff=2",
+                  "--out", out)
+    model, ids, ids_path = folders.load(out), folders.random_ids(200, 256), os.path.join(place, "own-llama.tok16")
+    folders.write_ids(ids_path, ids)
+    check_logits("own llama: saved here", paragraph.logits(out, ids_path), folders.logits(model, ids))
+    prompt = torch.tensor([list(b"The old ")])
+    made = model.generate(prompt, do_sample=False, max_new_tokens=30, pad_token_id=0, eos_token_id=None)
+    told = json.loads(paragraph.run("generate", "--model", out, "--prompt", "The old ", "-n", 30, "--greedy", "--json",
+                                    "--ignore-eos"))
+    if told["tokens"] != made[0, prompt.shape[1]:].tolist():
+        sys.exit(f"own llama, greedy: {told['tokens']}, transformers has {made[0].tolist()}")
+    print(f"own llama: {len(told['tokens'])} greedy tokens, equal")
 
 
 def check_close(what, ours, theirs, most):
@@ -202,10 +267,15 @@ def main():
     with tempfile.TemporaryDirectory() as place:
         for case in CASES:
             compare_folder(paragraph, place, *case)
-        for name, sizes in ("tiny", folders.TINY), ("erf", ERF), ("small", SMALL), ("small-bf16", SMALL):
+        for name, sizes in TRAINED:
             compare_training(paragraph, place, name, sizes)
         compare_own(paragraph, place)
         compare_scores(paragraph, place)
+        for case in KIN_CASES:
+            compare_folder(paragraph, place, *case)
+        for name, sizes in KIN_TRAINED:
+            compare_training(paragraph, place, name, sizes)
+        compare_own_llama(paragraph, place)
 
 
 if __name__ == "__main__":

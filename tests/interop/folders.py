@@ -1,4 +1,4 @@
-"""Random GPT-2 folders as transformers saves them, what transformers and PyTorch make of them, and the paragraph
+"""Random folders of GPT-2, Llama and its kin as transformers saves them, what transformers and PyTorch make of them, and the paragraph
 command. Shared by compare-models.py and make-golden.py."""
 import json
 import os
@@ -8,17 +8,25 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import AutoConfig, AutoModelForCausalLM
 
 TINY = dict(n_layer=2, n_head=2, n_embd=16, vocab_size=67, n_positions=12)
+# Llama and its kin, of which "kind" tells the family: two queries read each head of keys.
+KIN = dict(num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, hidden_size=16, head_dim=6,
+           intermediate_size=24, vocab_size=67, max_position_embeddings=12)
+LINEAR = dict(rope_type="linear", rope_theta=500.0, factor=4.0)
+LLAMA3 = dict(rope_type="llama3", rope_theta=5000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+              original_max_position_embeddings=16)
+YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=12)
 LR, WARMUP, BETAS, DECAY, CLIP, BATCH, STEPS = 1e-2, 4, (0.9, 0.99), 0.1, 1.0, 3, 20
 
 
-def random_model(**sizes):
+def random_model(kind="gpt2", **sizes):
     """Weights far from their initial values, so that every one of them shows in the logits; no dropout."""
-    config = GPT2Config(**{"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "bos_token_id": None,
-                           "eos_token_id": None, "initializer_range": 0.15, **sizes})
-    model = GPT2LMHeadModel(config).eval()
+    common = {"bos_token_id": None, "eos_token_id": None, "initializer_range": 0.15}
+    if kind == "gpt2":
+        common |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **common | sizes)).eval()
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.dim() == 1:
@@ -47,10 +55,25 @@ def save_as_older(model, folder):
     save_file(tensors, path, metadata={"format": "pt"})
 
 
+def save_with_older_config(model, folder):
+    """rope_theta and rope_scaling, as files before transformers 5 have them, and no layer_types."""
+    model.save_pretrained(folder)
+    path = os.path.join(folder, "config.json")
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    rope = config.pop("rope_parameters")
+    config.pop("layer_types", None)
+    config["rope_theta"] = rope.pop("rope_theta")
+    rope["type"] = rope.pop("rope_type")
+    config["rope_scaling"] = None if rope["type"] == "default" else rope
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file)
+
+
 def load(folder):
     """The model of a folder in float32, which holds float16 and bfloat16 exactly. Every tensor must have its place."""
     model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
-    missing = [key for key in info["missing_keys"] if key != "lm_head.weight"]
+    missing = [key for key in info["missing_keys"] if key != "lm_head.weight" or not model.config.tie_word_embeddings]
     strange = [key for key in info["unexpected_keys"] if "attn.bias" not in key and "attn.masked_bias" not in key]
     if missing or strange:
         raise SystemExit(f"{folder}: transformers misses {missing} and doesn't know {strange}")
@@ -65,7 +88,7 @@ def windows(ids, seq):
 
 
 def logits(model, ids):
-    tokens, _ = windows(ids, model.config.n_positions)
+    tokens, _ = windows(ids, model.config.max_position_embeddings)
     with torch.no_grad():
         return model(tokens).logits.reshape(-1, model.config.vocab_size).numpy()
 
@@ -77,7 +100,7 @@ def learning_rate(i):
 
 def losses(model, ids):
     """Train for 20 steps, windows in order, in the model's type."""
-    tokens, targets = windows(ids, model.config.n_positions)
+    tokens, targets = windows(ids, model.config.max_position_embeddings)
     named = list(model.named_parameters())
     optimizer = torch.optim.AdamW([{"params": [p for _, p in named if p.dim() >= 2], "weight_decay": DECAY},
                                    {"params": [p for _, p in named if p.dim() < 2], "weight_decay": 0.0}],
