@@ -144,9 +144,13 @@ static void write_ids(struct writer *w, const char *key, para_tensor *const t[],
 
 static void write_attrs(struct writer *w, const para_node *n)
 {
+    const char *comma = "";
     fputs(",\"attrs\":{", w->out);
     for (int a = 0; a < PARA_MAX_ATTRS && n->op->attrs[a].name; a++) {
-        fprintf(w->out, a ? ",\"%s\":" : "\"%s\":", n->op->attrs[a].name);
+        if (para_attr_is_left_out(n, a))
+            continue;
+        fprintf(w->out, "%s\"%s\":", comma, n->op->attrs[a].name);
+        comma = ",";
         if (n->op->attrs[a].type == PARA_ATTR_INT)
             fprintf(w->out, "%lld", (long long)n->attr[a].i);
         else if (n->op->attrs[a].type == PARA_ATTR_FLOAT)

@@ -127,6 +127,8 @@ static void write_op(const struct text *x, const para_node *n)
     fputs(n->op->name, x->out);
     for (int a = 0; a < PARA_MAX_ATTRS && n->op->attrs[a].name; a++) {
         const struct para_attr_spec *spec = &n->op->attrs[a];
+        if (para_attr_is_left_out(n, a))
+            continue;
         if (spec->type == PARA_ATTR_INT)
             fprintf(x->out, " %s=%lld", spec->name, (long long)n->attr[a].i);
         else if (spec->type == PARA_ATTR_FLOAT)

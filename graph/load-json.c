@@ -82,8 +82,12 @@ static int load_attrs(struct para_loader *l, const json_t *entry, const struct p
 {
     const char *names[PARA_MAX_ATTRS + 1] = {NULL};
     json_t *attrs = json_object_get(entry, "attrs");
-    for (int a = 0; a < PARA_MAX_ATTRS && op->attrs[a].name; a++)
+    for (int a = 0; a < PARA_MAX_ATTRS && op->attrs[a].name; a++) {
         names[a] = op->attrs[a].name;
+        if (op->optional && para_word_in(op->attrs[a].name, op->optional) && json_is_object(attrs) &&
+            !json_object_get(attrs, names[a]) && json_object_set_new(attrs, names[a], json_integer(0)) < 0)
+            return para_fail_memory(l->err, "loading a graph");
+    }
     PARA_TRY(para_json_fields(l, attrs, names));
     for (int a = 0; a < PARA_MAX_ATTRS && op->attrs[a].name; a++) {
         l->field = names[a];

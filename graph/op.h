@@ -65,6 +65,7 @@ struct para_call {
 struct para_op {
     const char *name;
     struct para_attr_spec attrs[PARA_MAX_ATTRS]; /* up to the first without a name */
+    const char *optional; /* names of those, integers, that files and dumps leave out where they are 0 */
 
     /* Its inputs and outputs by number and element type, "f32 i32 -> f32": graph/signature.h says how. Nodes with other
      * inputs are refused, wherever they come from, before infer() sees them. */
@@ -178,5 +179,11 @@ void para_shape_append(struct para_shape *s, const char *axis, int64_t whole);
 bool para_word_in(const char *word, const char *list);
 /* Copy word number i of list to buffer; false past the end. A word too long for an axis ends in "...". */
 bool para_word(const char *list, int i, char buffer[PARA_MAX_AXIS_NAME + 1]);
+
+/* Whether files and dumps of a node leave out an attribute. */
+static inline bool para_attr_is_left_out(const para_node *n, int attr)
+{
+    return n->op->optional && n->attr[attr].i == 0 && para_word_in(n->op->attrs[attr].name, n->op->optional);
+}
 
 #endif

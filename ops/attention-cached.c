@@ -164,6 +164,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_attention_cached = {
     .name = "attention_cached",
     .attrs = {{"window", PARA_ATTR_INT}},
+    .optional = "window",
     .types = "T:f32|bf16 T T i32 -> T; T:f32|bf16 T T i32 i32 -> T; "
              "T:f32|bf16 T T i32 T T i32 -> T; T:f32|bf16 T T i32 T T i32 i32 -> T",
     .float32 = true,

@@ -215,6 +215,7 @@ static int cpu(const struct para_call *c)
 const struct para_op para_op_attention = {
     .name = "attention",
     .attrs = {{"causal", PARA_ATTR_INT}, {"window", PARA_ATTR_INT}},
+    .optional = "window",
     .types = "T:f32|bf16 T -> T f32; T:f32|bf16 T T -> T f32",
     .float32 = true,
     .infer = infer,
@@ -386,6 +387,7 @@ static int backward_cpu(const struct para_call *c)
 const struct para_op para_op_attention_backward = {
     .name = "attention_backward",
     .attrs = {{"causal", PARA_ATTR_INT}, {"window", PARA_ATTR_INT}},
+    .optional = "window",
     .types = "T:f32|bf16 T T f32 T -> T; T:f32|bf16 T T T f32 T -> T T T",
     .float32 = true,
     .infer = backward_infer,

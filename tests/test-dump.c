@@ -342,6 +342,27 @@ static void gradients_come_back(void **state)
     para_graph_free(g);
 }
 
+/* An attribute that files had not from the beginning: without it they load, and a graph without it is as they are. */
+static void what_is_optional_is_left_out_where_it_is_0(void **state)
+{
+    (void)state;
+    for (int window = 0; window <= 3; window += 3) {
+        para_graph *g = para_graph_new();
+        para_tensor *x =
+            para_input(g, "x", PARA_F32, PARA_DIMS({"batch", 2}, {"seq", 4}, {"heads", 2}, {"head_dim", 3}));
+        para_output(para_attention_window(g, x, x, x, window));
+        must(para_graph_seal(g, NULL), (para_error){0});
+        char *json = dump(g, JSON, 0), *text = dump(g, TEXT, 0);
+        assert_int_equal(strstr(json, "\"attrs\":{\"causal\":1,\"window\":3}") != NULL, window == 3);
+        assert_int_equal(strstr(json, "\"attrs\":{\"causal\":1}") != NULL, window == 0);
+        assert_int_equal(strstr(text, "window=3") != NULL, window == 3);
+        free(json);
+        free(text);
+        para_graph_free(reloaded(g));
+        para_graph_free(g);
+    }
+}
+
 static void odd_values_come_back(void **state)
 {
     (void)state;
@@ -426,6 +447,7 @@ int main(void)
 #if defined(PARA_HAVE_IO) && PARA_HAVE_IO
         cmocka_unit_test(json_comes_back),
         cmocka_unit_test(gradients_come_back),
+        cmocka_unit_test(what_is_optional_is_left_out_where_it_is_0),
         cmocka_unit_test(odd_values_come_back),
         cmocka_unit_test(loaded_graph_runs_alike),
 #else

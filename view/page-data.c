@@ -193,7 +193,9 @@ static int64_t node_attributes(void *source, int i)
     char number[PARA_DOUBLE_TEXT];
     for (int a = 0; a < PARA_MAX_ATTRS && n->op->attrs[a].name && words; a++) {
         const struct para_attr_spec *spec = &n->op->attrs[a];
-        const char *gap = a ? " " : "";
+        const char *gap = *words ? " " : "";
+        if (para_attr_is_left_out(n, a))
+            continue;
         if (spec->type == PARA_ATTR_INT)
             words =
                 para_arena_format(&s->columns.arena, "%s%s%s=%lld", words, gap, spec->name, (long long)n->attr[a].i);

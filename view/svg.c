@@ -157,6 +157,8 @@ static void write_attributes(struct svg *s, const para_node *n)
     char number[PARA_DOUBLE_TEXT];
     for (int a = 0; a < PARA_MAX_ATTRS && n->op->attrs[a].name; a++) {
         const struct para_attr_spec *spec = &n->op->attrs[a];
+        if (para_attr_is_left_out(n, a))
+            continue;
         fprintf(s->out, " %s=", spec->name);
         if (spec->type == PARA_ATTR_INT)
             fprintf(s->out, "%lld", (long long)n->attr[a].i);

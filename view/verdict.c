@@ -180,22 +180,32 @@ static const char *describe_gaps(struct para_timeline *t)
     say(&t->arena, &text,
         para_arena_format(&t->arena,
                           ", and for %.1f %% at the end, with nothing left to run; %.1f %% went to the runtime, while "
-                          "something was ready.",
+                          "something was ready. ",
                           percent(t, PARA_BOUND_IMBALANCE), percent(t, PARA_BOUND_RUNTIME)));
     return text;
+}
+
+static int64_t kernels_ns(const struct para_timeline *t)
+{
+    return t->part_ns[PARA_BOUND_COMPUTE] + t->part_ns[PARA_BOUND_MEMORY];
+}
+
+/* Whether late nodes took so much that the rest says little. */
+static bool disturbed(const struct para_timeline *t)
+{
+    return t->late_ns > kernels_ns(t) / 4;
 }
 
 /* Said where it is a twentieth of the kernels' time. */
 static const char *describe_late(struct para_timeline *t)
 {
-    int64_t kernels = t->part_ns[PARA_BOUND_COMPUTE] + t->part_ns[PARA_BOUND_MEMORY];
-    if (t->late == 0 || t->late_ns < kernels / 20)
+    if (t->late == 0 || t->late_ns < kernels_ns(t) / 20)
         return "";
     const char *name = para_text_visible(&t->arena, t->p->g->nodes[t->latest]->name);
     return name ? para_arena_format(&t->arena,
-                                    " %d node%s took %.3f ms more than the median of others of the same op, work and "
+                                    "%d node%s took %.3f ms more than the median of others of the same op, work and "
                                     "bytes, longest %s (%.3f ms): something else may have held the workers, and "
-                                    "another run, or the median of some, would tell.",
+                                    "another run would tell. ",
                                     t->late, t->late == 1 ? "" : "s", ms(t->late_ns), name, ms(t->latest_ns))
                 : NULL;
 }
@@ -203,11 +213,10 @@ static const char *describe_late(struct para_timeline *t)
 static const char *describe_limits(struct para_timeline *t)
 {
     int workers = t->p->workers;
-    int64_t kernels = t->part_ns[PARA_BOUND_COMPUTE] + t->part_ns[PARA_BOUND_MEMORY];
     return para_arena_format(&t->arena,
-                             " It took %.3f ms on %d worker%s; its kernels alone, shared out evenly, take %.3f ms, and "
+                             "It took %.3f ms on %d worker%s; its kernels alone, shared out evenly, take %.3f ms, and "
                              "the longest chain of nodes that wait for each other %.3f ms. ",
-                             ms(t->p->wall_ns), workers, workers == 1 ? "" : "s", ms(kernels / workers),
+                             ms(t->p->wall_ns), workers, workers == 1 ? "" : "s", ms(kernels_ns(t) / workers),
                              ms(t->chain_ns));
 }
 
@@ -218,12 +227,14 @@ int para_verdict_add(struct para_timeline *t)
         return -1;
     for (int i = 1; i < PARA_BOUNDS; i++)
         t->bound = t->part_ns[i] > t->part_ns[t->bound] ? (enum para_bound)i : t->bound;
-    t->summary = para_arena_format(&t->arena, "What bounds this step most is %s. ", para_bound_names[t->bound]);
+    t->summary = disturbed(t)
+                     ? para_arena_format(&t->arena, "This run was disturbed. ")
+                     : para_arena_format(&t->arena, "What bounds this step most is %s. ", para_bound_names[t->bound]);
+    say(&t->arena, &t->summary, describe_late(t));
     say(&t->arena, &t->summary, describe_kernels(t));
     say(&t->arena, &t->summary, describe_gaps(t));
-    say(&t->arena, &t->summary, describe_late(t));
     say(&t->arena, &t->summary, describe_limits(t));
-    say(&t->arena, &t->summary, remedies[t->bound]);
+    say(&t->arena, &t->summary, disturbed(t) ? "" : remedies[t->bound]);
     return t->summary ? 0 : -1;
 }
 

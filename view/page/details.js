@@ -145,8 +145,10 @@ class Details {
 
   /* Why a value of a split graph was left whole; '' if it wasn't. */
   #reasonOf(value) {
-    const { splits, values } = this.viewer.data, shape = this.text(values.shape[value]);
+    const { splits, values, nodes } = this.viewer.data, shape = this.text(values.shape[value]), maker = values.producer[value];
     const cut = splits.split(',').map((one) => one.split('=')[0]);
+    if (maker >= 0 && this.text(nodes.part[maker]) && !this.text(values.whole[value]))
+      return ''; /* a part's own share of a sum */
     return this.text(values.whole[value]) || (cut.some((axis) => new RegExp(`\\b${axis} `).test(shape)) ? ''
       : `its results have no axis that is cut (${cut.join(', ')})`);
   }
@@ -323,7 +325,7 @@ class Details {
     }
     const items = [...reasons].map(([reason, all]) => () => make('details', {},
       make('summary', {}, `${reason} (${plural(all.length, 'value')})`),
-      this.#folding(all.map((value) => () => this.linkToNode(values.producer[value])))));
+      this.#folding([...new Set(all.map((value) => values.producer[value]))].map((node) => () => this.linkToNode(node)))));
     return this.list('Left whole by splits', items);
   }
 

@@ -240,9 +240,9 @@ class Timeline {
   #change(what) {
     const { item } = this;
     if (item !== null && what !== 'marks') {
-      const [begin, end] = this.#timesOf(item), span = this.end - this.begin;
-      if (begin > this.end || end < this.begin)
-        this.look(begin - span / 2, begin + span / 2);
+      const [begin, end] = this.#timesOf(item), length = end - begin, pixels = this.xOf(end) - this.xOf(begin);
+      if (begin < this.begin || end > this.end || pixels < 2)
+        this.look(begin - 4 * length, end + 4 * length);
     }
     this.request();
   }
