@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <starpu.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +50,8 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
 }
 
 static atomic_long submissions_left = -1; /* until StarPU is made to refuse tasks; negative: it isn't */
+static atomic_long handles_named;         /* by the tasks that were submitted */
 
-struct starpu_task;
 int __real_starpu_task_submit(struct starpu_task *task);
 int __wrap_starpu_task_submit(struct starpu_task *task);
 
@@ -58,6 +59,7 @@ int __wrap_starpu_task_submit(struct starpu_task *task)
 {
     if (atomic_load(&submissions_left) == 0)
         return -ENODEV;
+    atomic_fetch_add(&handles_named, task->nbuffers);
     atomic_fetch_sub(&submissions_left, 1);
     return __real_starpu_task_submit(task);
 }
@@ -410,6 +412,19 @@ static void implicit_order_gives_the_same_bits(void **state)
     }
 }
 
+/* Where nothing can be moved, tasks name no handles; values still come and go by them. */
+static void tasks_name_what_may_be_moved(void **state)
+{
+    const struct fixture *f = *state;
+    for (int implicit = 0; implicit <= 1; implicit++) {
+        para_session *s = training_session(f->g, f->g, f->m, implicit);
+        long before = atomic_load(&handles_named);
+        training_step(s, f->g, 0);
+        assert_true((atomic_load(&handles_named) > before) == (implicit || para_machine_memories(f->m) > 1));
+        para_session_free(s);
+    }
+}
+
 /* Under ff=2 each part's nodes touch their own tiles, and a tile has half of the bytes. */
 static void parts_hold_their_half(void **state)
 {
@@ -491,6 +506,7 @@ int main(void)
         cmocka_unit_test(refused_tasks_break_the_session),
         cmocka_unit_test(replay_makes_nothing),
         cmocka_unit_test(replay_leaves_the_heap_alone),
+        cmocka_unit_test(tasks_name_what_may_be_moved),
         cmocka_unit_test(implicit_order_gives_the_same_bits),
         cmocka_unit_test(parts_hold_their_half),
     };
