@@ -21,6 +21,10 @@
  * than it would for that node alone. */
 static const double CHAIN_ADDS_NS = 200000.0, CHAIN_ADDS_SHARE = 0.25;
 
+/* By how much a graph's width may be more than its workers, and each node that is ready still has one, but for moments.
+ */
+static const double NARROW = 1.05;
+
 /* How long others may be kept waiting, in all, by what has joined a cluster though they could have gone on: a share of
  * what a task costs. */
 static const double OTHERS_WAIT_SHARE = 0.25;
@@ -46,6 +50,7 @@ struct contraction {
     const para_graph *g;
     const para_deps *d;
     const struct para_gpus *gpus; /* NULL: none */
+    bool narrow;                  /* whatever is ready has a worker */
     int *leader;                  /* by node: towards the first node of its cluster */
     int *next;                    /* by node: another of its cluster, or NONE */
     struct cluster *cluster;
@@ -138,7 +143,7 @@ static bool belong_together(struct contraction *c, int a, int b, double *kept_ns
     if (chain && only) {
         double most = before->most_ns > behind->most_ns ? before->most_ns : behind->most_ns;
         double added = before->cost_ns + behind->cost_ns - most;
-        return added <= CHAIN_ADDS_NS || added <= CHAIN_ADDS_SHARE * most;
+        return c->narrow || added <= CHAIN_ADDS_NS || added <= CHAIN_ADDS_SHARE * most;
     }
     double others_ns = OTHERS_WAIT_SHARE * para_rates[PARA_CPU].task_ns;
     return (chain && before->cost_ns + behind->kept_ns <= others_ns) ||
@@ -269,6 +274,19 @@ static void list_edges(const struct contraction *c, struct para_clusters *out, i
     out->first_edge[out->count] = out->n_edges;
 }
 
+/* Find out whether workers are as many as the graph keeps busy. Of one that is placed, a group's may be fewer. */
+static int find_width(struct contraction *c, int workers)
+{
+    struct para_times t;
+    for (int i = 0; i < c->g->n_nodes; i++)
+        if (c->g->nodes[i]->place >= 0)
+            return 0;
+    PARA_TRY(para_times_new(&t, c->g, c->d, 0));
+    c->narrow = t.work_ns <= NARROW * workers * t.critical_ns;
+    para_times_free(&t);
+    return 0;
+}
+
 static bool allocate(struct contraction *c, struct para_clusters *out)
 {
     size_t nodes = (size_t)c->g->n_nodes + 1, edges = (size_t)para_deps_edge_count(c->d) + 1;
@@ -289,14 +307,14 @@ static bool allocate(struct contraction *c, struct para_clusters *out)
 }
 
 int para_clusters_new(struct para_clusters *out, const para_graph *g, const para_deps *d, const struct para_gpus *gpus,
-                      para_error *err)
+                      int workers, para_error *err)
 {
     struct para_clusters found = {0};
     struct contraction c = {.g = g, .d = d, .gpus = gpus};
     bool allocated = allocate(&c, &found);
     if (allocated) {
         begin_clusters(&c);
-        allocated = join_gathered(&c, found.nodes) == 0;
+        allocated = find_width(&c, workers) == 0 && join_gathered(&c, found.nodes) == 0;
     }
     if (allocated) {
         contract(&c);

@@ -22,8 +22,10 @@ struct para_clusters {
  * where b waits for a,
  *
  *   - in a chain: b waits for nothing but a, and nothing but b waits for a. They could never run at the same time
- * anyway. All others of a chain may add 200 us to its longest node, or a quarter of that node, so that something more
- * urgent can come between two long nodes. For example matmul, add, gelu: one task; two large products: two;
+ *     anyway. All others of a chain may add 200 us to its longest node, or a quarter of that node, so that something
+ *     more urgent can come between two long nodes. For example matmul, add, gelu: one task; two large products: two.
+ *     A chain may have any length where `workers` are as many as the graph keeps busy, its work divided by its critical
+ *     path, within a twentieth, and no node is placed: something more urgent then has a worker of its own;
  *
  *   - where only one of these holds, and next to nothing is lost. In
  *
@@ -34,7 +36,7 @@ struct para_clusters {
  *
  * Only nodes of one worker group come together. */
 int para_clusters_new(struct para_clusters *out, const para_graph *g, const para_deps *d, const struct para_gpus *gpus,
-                      para_error *err);
+                      int workers, para_error *err);
 void para_clusters_free(struct para_clusters *c);
 
 #endif

@@ -44,6 +44,19 @@ static size_t task_limit(const struct para_devices *d)
     return least / TASK_SHARE;
 }
 
+/* Intermediates that take no more are few: nothing waits for memory that they share. */
+static const size_t FEW_BYTES = 4 << 20;
+
+static bool has_few_bytes(const para_graph *g)
+{
+    size_t bytes = 0;
+    for (int t = 0; t < g->n_tensors; t++) {
+        const para_tensor *v = g->tensors[t];
+        bytes += v->producer && !v->overwrites && !v->is_output ? para_shape_bytes(&v->shape) : 0;
+    }
+    return bytes <= FEW_BYTES;
+}
+
 static int find_clusters(para_plan *p, para_error *err)
 {
     const struct para_gpus gpus = {.of = p->gpu,
@@ -51,7 +64,7 @@ static int find_clusters(para_plan *p, para_error *err)
                                    .bytes = p->buffers.bytes,
                                    .n_buffers = p->buffers.count,
                                    .most_bytes = task_limit(&p->devices)};
-    return para_clusters_new(&p->clusters, p->g, p->deps, p->devices.n_gpus ? &gpus : NULL, err);
+    return para_clusters_new(&p->clusters, p->g, p->deps, p->devices.n_gpus ? &gpus : NULL, p->workers, err);
 }
 
 /* Add a buffer to the memory of the devices that its tasks run on. `seen` has, by buffer, a bit for each that has it
@@ -107,7 +120,8 @@ static int fill(para_plan *p, int workers, const struct para_devices *d, para_er
     }
     PARA_TRY(para_deps_new(&values, g, NULL, err));
     p->devices = *d;
-    int status = para_buffers_new(&p->buffers, g, values, d->n_gpus ? p->gpu : NULL, workers, err);
+    int status =
+        para_buffers_new(&p->buffers, g, values, d->n_gpus ? p->gpu : NULL, has_few_bytes(g) ? 0 : workers, err);
     para_deps_free(values);
     if (status == 0)
         status = para_deps_new(&p->deps, g, p->buffers.of, err);

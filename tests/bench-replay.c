@@ -41,11 +41,12 @@ static void *must_alloc(size_t bytes)
 
 /* In the place of para_clusters_new(), by the linker: a task per node. */
 int __wrap_para_clusters_new(struct para_clusters *out, const para_graph *g, const para_deps *d,
-                             const struct para_gpus *gpus, para_error *err);
+                             const struct para_gpus *gpus, int workers, para_error *err);
 int __wrap_para_clusters_new(struct para_clusters *out, const para_graph *g, const para_deps *d,
-                             const struct para_gpus *gpus, para_error *err)
+                             const struct para_gpus *gpus, int workers, para_error *err)
 {
     (void)gpus;
+    (void)workers;
     (void)err;
     size_t nodes = (size_t)g->n_nodes + 1, edges = (size_t)para_deps_edge_count(d);
     *out = (struct para_clusters){.count = g->n_nodes,

@@ -21,7 +21,7 @@ static para_plan *plan_on(const para_graph *g, const int *gpu, size_t most_bytes
     para_deps_free(values);
     must(para_deps_new(&p->deps, g, p->buffers.of, &err), err);
     const struct para_gpus gpus = {gpu, p->buffers.of, p->buffers.bytes, p->buffers.count, most_bytes};
-    must(para_clusters_new(&p->clusters, g, p->deps, &gpus, &err), err);
+    must(para_clusters_new(&p->clusters, g, p->deps, &gpus, 2, &err), err);
     return p;
 }
 

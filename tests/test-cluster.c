@@ -14,7 +14,7 @@ struct clustered {
 };
 
 /* `gpu`, by node id, says where nodes run; NULL: on CPUs. Each value has a buffer of its own. */
-static struct clustered cluster_on(para_graph *g, const int *gpu, size_t most_bytes)
+static struct clustered cluster_for(para_graph *g, int workers, const int *gpu, size_t most_bytes)
 {
     para_error err = {0};
     struct clustered k = {.g = g};
@@ -26,10 +26,16 @@ static struct clustered cluster_on(para_graph *g, const int *gpu, size_t most_by
     }
     const struct para_gpus gpus = {gpu, buffer, bytes, g->n_tensors, most_bytes};
     must(para_deps_new(&k.d, g, NULL, &err), err);
-    must(para_clusters_new(&k.c, g, k.d, gpu ? &gpus : NULL, &err), err);
+    must(para_clusters_new(&k.c, g, k.d, gpu ? &gpus : NULL, workers, &err), err);
     free(bytes);
     free(buffer);
     return k;
+}
+
+/* With so many workers that no width is narrow to them. */
+static struct clustered cluster_on(para_graph *g, const int *gpu, size_t most_bytes)
+{
+    return cluster_for(g, 0, gpu, most_bytes);
 }
 
 static struct clustered cluster(para_graph *g)
@@ -69,6 +75,28 @@ static void long_nodes_stay_apart(void **state)
     assert_int_equal(k.c.count, 2);
     assert_int_equal(k.c.n_edges, 1);
     done(&k);
+}
+
+/* Unless nothing more urgent ever lacks a worker: a chain has one, and two chains have two. */
+static void long_nodes_join_where_workers_are_enough(void **state)
+{
+    (void)state;
+    static const char chain[] = "x:input[m=256,k=512]; w:param[k=512,n=512]; v:param[n=512,k=512];"
+                                "a = matmul(x, w, \"k\"); b = matmul(a, v, \"n\");";
+    static const char second[] = "c = matmul(x, w, \"k\"); d = matmul(c, v, \"n\"); output(d)";
+    for (int workers = 1; workers <= 2; workers++)
+        for (int chains = 1; chains <= 2; chains++) {
+            para_error err = {0};
+            para_graph *g = graph_open(chain), *placed = NULL;
+            graph_append(g, chains == 2 ? second : "output(b)");
+            must(para_graph_seal(g, &err), err);
+            must(para_graph_place(&placed, g, "", 0, &err), err);
+            struct clustered k = cluster_for(g, workers, NULL, 0), on_group = cluster_for(placed, workers, NULL, 0);
+            assert_int_equal(k.c.count, workers >= chains ? chains : 2 * chains);
+            assert_int_equal(on_group.c.count, 2 * chains);
+            done(&k);
+            done(&on_group);
+        }
 }
 
 /* a and b can run at the same time, and so they must stay able to. */
@@ -295,6 +323,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chains_of_short_nodes_are_one_task),
         cmocka_unit_test(long_nodes_stay_apart),
+        cmocka_unit_test(long_nodes_join_where_workers_are_enough),
         cmocka_unit_test(what_can_overlap_stays_apart),
         cmocka_unit_test(moments_join_their_neighbours),
         cmocka_unit_test(groups_of_workers_stay_apart),

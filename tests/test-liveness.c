@@ -2,6 +2,8 @@
 #include "tests/graph-text.h"
 #include "tests/random-graph.h"
 
+#include <paragraph/session.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,6 +191,32 @@ static void waits_cost_no_time(void **state)
     assert_true(fewer > GRAPHS / 10);
 }
 
+/* b may lie where a lay if it waits for s, and with one worker there is time for that. */
+static bool waits_for_memory(int elements)
+{
+    char text[320];
+    para_error err = {0};
+    para_plan *p;
+    snprintf(text, sizeof text,
+             "x:input[n=%d]; a = permute(x, \"n\"); s = reduce_sum(a, \"\"); b = permute(x, \"n\");"
+             "t = reduce_sum(b, \"\"); c = permute(x, \"n\"); u = reduce_sum(c, \"\"); output(s); output(t); output(u)",
+             elements);
+    para_graph *g = graph_of(text);
+    must(para_plan_new(&p, g, 1, &err), err);
+    bool waits = para_deps_reaches(para_plan_deps(p), node_of(g, "s")->id, node_of(g, "b")->id);
+    para_plan_free(p);
+    para_graph_free(g);
+    return waits;
+}
+
+/* Of a, b and c, 4 bytes an element, some 4 MiB or more must be saved. */
+static void nothing_waits_for_little_memory(void **state)
+{
+    (void)state;
+    assert_false(waits_for_memory(300 << 10));
+    assert_true(waits_for_memory(400 << 10));
+}
+
 /* Whether any version of a value's storage must be there after the run, or was before it. */
 static bool must_stay(const para_tensor *t)
 {
@@ -289,6 +317,7 @@ int main(void)
         cmocka_unit_test(small_values_leave_large_buffers),
         cmocka_unit_test(reuse_adds_no_order),
         cmocka_unit_test(waits_cost_no_time),
+        cmocka_unit_test(nothing_waits_for_little_memory),
         cmocka_unit_test(what_stays_is_alone_and_all_fits),
         cmocka_unit_test(memories_share_nothing),
         cmocka_unit_test(branches_share_on_a_gpu),

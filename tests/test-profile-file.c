@@ -53,16 +53,17 @@ static void rows_are_in_order(void **state)
     para_profile_free(p);
 }
 
-/* A session's run is recorded with the edges that its plan declares, and with the plan's reasons. */
+/* A session's run is recorded with the edges that its plan declares, and with the plan's reasons; it is large enough
+ * that nodes wait for memory. */
 static void sessions_are_recorded(void **state)
 {
     static const para_gpt2 model = {
-        .layers = 2, .heads = 2, .embd = 16, .ff = 32, .vocab = 64, .context = 16, .norm_eps = 1e-5};
+        .layers = 2, .heads = 2, .embd = 32, .ff = 64, .vocab = 512, .context = 64, .norm_eps = 1e-5};
     (void)state;
     para_error err = {0};
     para_profile *p = NULL;
     para_machine *m = machine_of(2);
-    para_graph *g = training_graph(&model, 2, 16, true);
+    para_graph *g = training_graph(&model, 16, 64, true);
     para_plan *plan = NULL;
     para_session *s = training_session(g, g, m, false), *plain = serial_session(g, false);
     int count, edges = 0, kinds[5] = {0};
