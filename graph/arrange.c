@@ -60,9 +60,10 @@ static int pass(struct arranging *a, const para_arrangement *how, char *chosen, 
     }
     if (how->fuse) {
         status = para_graph_fuse(&next, now(a), err);
-        PARA_TRY(take(a, next, status));
+        return take(a, next, status);
     }
-    return 0;
+    status = para_graph_replicate(&next, now(a), err); /* of a placed graph, spreading did; on a GPU nothing waits */
+    return take(a, next, status);
 }
 
 int para_graph_arrange(para_graph **out, const para_graph *g, const para_arrangement *how, char *chosen,

@@ -39,6 +39,7 @@ libinternal_la_SOURCES += graph/reach.h
 libinternal_la_SOURCES += graph/read-json.c
 libinternal_la_SOURCES += graph/read-json.h
 libinternal_la_SOURCES += graph/recompute.c
+libinternal_la_SOURCES += graph/replicate.c
 libinternal_la_SOURCES += graph/rewrite.c
 libinternal_la_SOURCES += graph/rewrite.h
 libinternal_la_SOURCES += graph/save-profile.c

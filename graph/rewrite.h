@@ -12,7 +12,8 @@
  * the pass's name before them. So makers return NULL once something has failed, take NULL for an operand or a name, and
  * a step that fails may return any negative number.
  *
- * The order of passes: backward, optimizer, precision, split, spread or stage, accumulate, fuse, recompute, plan. */
+ * The order of passes: backward, optimizer, precision, split, spread or stage, accumulate, fuse or replicate,
+ * recompute, plan. */
 #ifndef PARA_GRAPH_REWRITE_H
 #define PARA_GRAPH_REWRITE_H
 

@@ -159,6 +159,7 @@ check_PROGRAMS += tests/test-profile-file
 check_PROGRAMS += tests/test-reach
 check_PROGRAMS += tests/test-real-splits
 check_PROGRAMS += tests/test-recompute
+check_PROGRAMS += tests/test-replicate
 check_PROGRAMS += tests/test-rewrite
 check_PROGRAMS += tests/test-session
 check_PROGRAMS += tests/test-signature

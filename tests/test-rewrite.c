@@ -66,6 +66,11 @@ static int fuse_all(para_graph **out, const para_graph *g, para_error *err)
     return para_graph_fuse(out, g, err);
 }
 
+static int replicate(para_graph **out, const para_graph *g, para_error *err)
+{
+    return para_graph_replicate(out, g, err);
+}
+
 static const struct pass {
     const char *name; /* as messages have it */
     int (*run)(para_graph **out, const para_graph *g, para_error *err);
@@ -75,7 +80,7 @@ static const struct pass {
     {"stages 2", stage, false},      {"spread rows", spread_parts, true},
     {"place layer.1", place, false}, {"accumulate", accumulate, false},
     {"recompute", recompute, false}, {"precision bf16", precise, false},
-    {"fuse", fuse_all, false},
+    {"fuse", fuse_all, false},       {"replicate", replicate, false},
 };
 enum { PASSES = sizeof passes / sizeof passes[0] };
 

@@ -6,7 +6,8 @@
  * Tensors belong to their graph and live as long as it does. A graph is not for several threads while it is
  * open; a sealed one is read only and may be shared.
  *
- * The order of passes: backward, optimizer, precision, split, spread or stage, accumulate, fuse, recompute, plan.
+ * The order of passes: backward, optimizer, precision, split, spread or stage, accumulate, fuse or replicate,
+ * recompute, plan.
  * The first two append to an open graph, the others take a sealed one. */
 #ifndef PARAGRAPH_GRAPH_H
 #define PARAGRAPH_GRAPH_H
@@ -235,6 +236,16 @@ PARA_API int para_graph_accumulate(para_graph **out, const para_graph *g, para_e
  * sealed; *out is sealed and the caller frees it. Returns 0, PARA_EINVAL if `g` is open, PARA_ENOMEM. */
 PARA_API int para_graph_fuse(para_graph **out, const para_graph *g, para_error *err);
 
+/** Replicate whole nodes between parts, such as the sum of partial results and a norm of few rows, once for each part
+ * that reads their results, so that what a part does from one sum to the next needn't wait for the others. Nodes
+ * between two sums are repeated where, at nominal rates, all of them together take less time than a task costs. Copies
+ * take the same operands in the same order, and have the same bits.
+ *
+ * In the order of passes (above) it comes last. A graph with a backward part, of which a task takes far longer than a
+ * wait, one that is placed, and one that isn't split are copied as they are. `g` must be sealed; *out is sealed and the
+ * caller frees it. Returns 0, PARA_EINVAL if `g` is open, PARA_ENOMEM. */
+PARA_API int para_graph_replicate(para_graph **out, const para_graph *g, para_error *err);
+
 /** How a graph is to be computed: what para_graph_arrange() tells the passes. All 0: in float32, whole. */
 typedef struct para_arrangement {
     para_dtype precision; /**< as para_graph_precision() takes it */
@@ -247,9 +258,9 @@ typedef struct para_arrangement {
 } para_arrangement;
 
 /** Go through the passes that choose how a graph is computed, in their order: precision, split, stage, spread,
- * accumulate, fuse. `g` is read only and must be sealed; *out is sealed and the caller frees it. `chosen`, if not NULL,
- * takes up to `chosen_bytes` bytes of the splits, as para_graph_split_list() writes them. Returns what these passes do;
- * on failure *out is untouched. */
+ * accumulate, and fuse or, where nodes aren't fused, replicate. `g` is read only and must be sealed; *out is sealed and
+ * the caller frees it. `chosen`, if not NULL, takes up to `chosen_bytes` bytes of the splits, as
+ * para_graph_split_list() writes them. Returns what these passes do; on failure *out is untouched. */
 PARA_API int para_graph_arrange(para_graph **out, const para_graph *g, const para_arrangement *how, char *chosen,
                                 size_t chosen_bytes, para_error *err);
 
