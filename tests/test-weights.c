@@ -92,15 +92,15 @@ static void blocks_are_those_of_gguf(void **state)
     get_bytes(s, "w", q8_0, sizeof q8_0);
     assert_true(q8_0[0] == 0x00 && q8_0[1] == 0x38 && q8_0[34] == 0 && q8_0[35] == 0);
     for (int e = 0; e < 64; e++)
-        assert_int_equal((int8_t)q8_0[e / 32 * 34 + 2 + e % 32], 2 * values[e]);
+        assert_int_equal((int8_t)q8_0[e / 32 * 34 + 2 + e % 32], (int)(2 * values[e]));
     for (int e = 0; e < 32; e++)
         values[e] = 0.25f * (float)(e == 20 ? -8 : e % 15 - 7);
     must(para_session_set_weight(s, "u", values, 64, &err), err);
     get_bytes(s, "u", q4_0, sizeof q4_0);
     assert_true(q4_0[0] == 0x00 && q4_0[1] == 0x34);
     for (int e = 0; e < 16; e++) {
-        assert_int_equal((q4_0[2 + e] & 15) - 8, 4 * values[e]);
-        assert_int_equal((q4_0[2 + e] >> 4) - 8, 4 * values[e + 16]);
+        assert_int_equal((q4_0[2 + e] & 15) - 8, (int)(4 * values[e]));
+        assert_int_equal((q4_0[2 + e] >> 4) - 8, (int)(4 * values[e + 16]));
         assert_int_equal(q4_0[20 + e], 0x88);
     }
     for (int b = 0; b < 2; b++)
