@@ -67,7 +67,8 @@ typedef struct para_rope_options {
     para_rope_scaling scaling; /**< what follows is read where it asks for it */
     double factor;             /**< 1 or more */
     int64_t original;          /**< positions that the model was first trained for */
-    double slow, fast;         /**< turns in these */
+    double slow;               /**< turns in `original` positions; less than fast */
+    double fast;               /**< more turns */
     double amplitude;          /**< what turned elements are multiplied by; more than 0 */
 } para_rope_options;
 
