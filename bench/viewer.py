@@ -4,8 +4,8 @@
     bench/viewer.py PARAGRAPH [SIZE...]
 
 PARAGRAPH is the command. The graphs are GPT-2 124M's training step, split until it has about SIZE nodes: 5000, 20000
-and 130000 unless told otherwise. The timeline is of a step of a model of very many small layers, about 200,000 nodes;
-the comparison is of that of 20000 with another split; both are left out where sizes are named. Frames are 1280 by 800
+and 130000 unless told otherwise. Timelines are of a step of models of very many small layers, about 20,000 and 200,000
+nodes; the comparison is of that of 20000 with another split; both are left out where sizes are named. Frames are 1280 by 800
 pixels, drawn by the processor; each counts as presented when a pixel of it has been read. Prints a table in Markdown.
 """
 import os
@@ -26,7 +26,8 @@ OPEN_S = {5000: 0.5, 20000: 1.5, 130000: 6.0}
 PAGE_MB = {5000: 2.0, 20000: 6.0}
 QUERIES = ["mlp.gelu batch=1", "op:matmul layer.3", "layer.?.attn*grad", "optimizer w"]
 RUNS = 3
-BARS = ["--preset", "tiny", "--layers", "3600", "--heads", "1", "--embd", "16", "--context", "16", "--batch", "1", "--seq", "16"]
+LAYERS = [360, 3600]  # of the models whose runs are shown
+BARS = ["--preset", "tiny", "--heads", "1", "--embd", "16", "--context", "16", "--batch", "1", "--seq", "16"]
 OTHER_SPLIT = ["--batch", "5", "--split", "batch=5,heads=12,ff=12,vocab=23"]
 
 # What the page's script is asked for. `present` draws and waits for the pixels; it gives [all ms, script's ms].
@@ -190,10 +191,10 @@ def measure_clicks(table, what, nodes, page, clicks):
     table.row(what, nodes, percentile(page.evaluate(f"({CLICKS})({clicks})"), 0.95), "ms", 100)
 
 
-def measure_run(table, browser, paragraph, folder):
+def measure_run(table, browser, paragraph, layers, folder):
     """The timeline of a step of many nodes, and from its bars to the graph."""
     profile, path = os.path.join(folder, "profile.json"), os.path.join(folder, "run.html")
-    timed([paragraph, "bench", *BARS, "--repeat", "1", "--profile", profile])
+    timed([paragraph, "bench", *BARS, "--layers", str(layers), "--repeat", "1", "--profile", profile])
     writing = timed([paragraph, "dump", "--profile", profile, "--format", "html", "-o", path])
     opening, page = measure_opening(browser, path)
     bars = page.evaluate("data.nNodes")
@@ -241,7 +242,8 @@ def main():
         for size in sizes:
             measure(table, browser, paragraph, size, folder)
         if len(sys.argv) == 2:
-            measure_run(table, browser, paragraph, folder)
+            for layers in LAYERS:
+                measure_run(table, browser, paragraph, layers, folder)
             measure_comparison(table, browser, paragraph, folder)
 
 
