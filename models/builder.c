@@ -94,6 +94,17 @@ para_tensor *para_builder_attend(const struct para_builder *b, para_tensor *q, p
     return para_attention_cached(b->g, q, own.keys, own.values, prefix.keys, prefix.values, &b->rows, window);
 }
 
+void para_builder_end(const struct para_builder *b, para_model_graph *out, para_tensor *logits)
+{
+    out->logits = logits;
+    out->loss = out->targets ? para_cross_entropy(b->g, logits, out->targets, "vocab", -100) : NULL;
+    para_scope_pop(b->g);
+
+    /* Named outside of the scope, which puts its name before others. */
+    para_name(logits, "logits");
+    para_output(out->loss ? para_name(out->loss, "loss") : logits);
+}
+
 /* --- what is wrong with a model --- */
 
 int para_builder_check_sizes(const char *family, const struct para_builder_size *sizes, para_error *err)

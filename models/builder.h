@@ -36,6 +36,10 @@ para_tensor *para_builder_begin_cached(struct para_builder *b, const para_caches
 para_tensor *para_builder_attend(const struct para_builder *b, para_tensor *q, para_tensor *k, para_tensor *v,
                                  int64_t window);
 
+/* End a graph within its head's scope, which is left: its logits, or, where there are targets, its loss is its output.
+ */
+void para_builder_end(const struct para_builder *b, para_model_graph *out, para_tensor *logits);
+
 /* A size and its name. */
 struct para_builder_size {
     const char *name; /* NULL ends a list */

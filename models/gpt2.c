@@ -237,16 +237,7 @@ para_model_graph para_gpt2_build(para_graph *g, const para_gpt2 *model, int64_t 
     }
     para_tensor *x = body(&b, out.tokens, seq, &table);
     para_scope_push(g, "head");
-    out.logits = head(&b, x, &table);
-    out.loss = training ? para_cross_entropy(g, out.logits, out.targets, "vocab", -100) : NULL;
-    para_scope_pop(g);
-
-    /* Named outside of the scope, which puts its name before others. */
-    para_name(out.logits, "logits");
-    if (training)
-        para_output(para_name(out.loss, "loss"));
-    else
-        para_output(out.logits);
+    para_builder_end(&b.in, &out, head(&b, x, &table));
     return out;
 }
 
@@ -270,9 +261,7 @@ para_model_graph para_gpt2_build_cached(para_graph *g, const para_gpt2 *model, c
     para_tensor *last = para_builder_begin_cached(&b.in, caches);
     para_tensor *x = body(&b, out.tokens, caches->seq, &table);
     para_scope_push(g, "head");
-    out.logits = head(&b, para_select(g, x, last, "seq"), &table);
-    para_scope_pop(g);
-    para_output(para_name(out.logits, "logits"));
+    para_builder_end(&b.in, &out, head(&b, para_select(g, x, last, "seq"), &table));
     return out;
 }
 

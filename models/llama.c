@@ -244,16 +244,7 @@ para_model_graph para_llama_build(para_graph *g, const para_llama *model, int64_
         out.targets = para_input(g, "targets", PARA_I32, dims);
     para_tensor *x = body(&b, out.tokens, seq, &tables);
     para_scope_push(g, "head");
-    out.logits = head(&b, x, &tables);
-    out.loss = training ? para_cross_entropy(g, out.logits, out.targets, "vocab", -100) : NULL;
-    para_scope_pop(g);
-
-    /* Named outside of the scope, which puts its name before others. */
-    para_name(out.logits, "logits");
-    if (training)
-        para_output(para_name(out.loss, "loss"));
-    else
-        para_output(out.logits);
+    para_builder_end(&b.in, &out, head(&b, x, &tables));
     return out;
 }
 
@@ -277,9 +268,7 @@ para_model_graph para_llama_build_cached(para_graph *g, const para_llama *model,
     para_tensor *last = para_builder_begin_cached(&b.in, caches);
     para_tensor *x = body(&b, out.tokens, caches->seq, &tables);
     para_scope_push(g, "head");
-    out.logits = head(&b, para_select(g, x, last, "seq"), &tables);
-    para_scope_pop(g);
-    para_output(para_name(out.logits, "logits"));
+    para_builder_end(&b.in, &out, head(&b, para_select(g, x, last, "seq"), &tables));
     return out;
 }
 

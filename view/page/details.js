@@ -10,6 +10,7 @@ class Details {
   constructor(element, viewer) {
     this.element = element;
     this.viewer = viewer;
+    this.cut = viewer.data.splits.split(',').map((one) => one.split('=')[0]); /* axes */
     this.comparison = viewer.comparison ? new ComparisonDetails(this, viewer) : null;
     viewer.onChange(oncePerFrame(() => this.#fill()));
     this.#fill();
@@ -145,12 +146,11 @@ class Details {
 
   /* Why a value of a split graph was left whole; '' if it wasn't. */
   #reasonOf(value) {
-    const { splits, values, nodes } = this.viewer.data, shape = this.text(values.shape[value]), maker = values.producer[value];
-    const cut = splits.split(',').map((one) => one.split('=')[0]);
+    const { values, nodes } = this.viewer.data, shape = this.text(values.shape[value]), maker = values.producer[value];
     if (maker >= 0 && this.text(nodes.part[maker]) && !this.text(values.whole[value]))
       return ''; /* a part's own share of a sum */
-    return this.text(values.whole[value]) || (cut.some((axis) => new RegExp(`\\b${axis} `).test(shape)) ? ''
-      : `its results have no axis that is cut (${cut.join(', ')})`);
+    return this.text(values.whole[value]) || (this.cut.some((axis) => shape.includes(`(${axis} `) || shape.includes(`, ${axis} `)) ? ''
+      : `its results have no axis that is cut (${this.cut.join(', ')})`);
   }
 
   /* How much later it may begin; there may be several longest paths, of which one is called critical. */
