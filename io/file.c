@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,6 +28,38 @@ int para_path(char out[PARA_PATH_BYTES], para_error *err, const char *format, ..
 int para_fail_system(para_error *err, const char *path, const char *what)
 {
     return para_fail(err, PARA_EIO, "%s: can't %s: %s", path, what, strerror(errno));
+}
+
+int para_map_open(struct para_map *out, const char *path, para_error *err)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* without waiting for a pipe that is refused */
+    if (fd < 0)
+        return para_fail_system(err, path, "open");
+    struct stat about;
+    struct para_map map = {0};
+    int status = 0;
+    if (fstat(fd, &about) < 0)
+        status = para_fail_system(err, path, "read");
+    else if (!S_ISREG(about.st_mode))
+        status = para_fail(err, PARA_EIO, "%s: isn't a regular file", path);
+    else if (about.st_size > 0) {
+        void *data = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED)
+            status = para_fail_system(err, path, "map");
+        else
+            map = (struct para_map){data, (size_t)about.st_size};
+    }
+    close(fd);
+    if (status == 0)
+        *out = map;
+    return status;
+}
+
+void para_map_close(struct para_map *map)
+{
+    if (map->data)
+        munmap((void *)(uintptr_t)map->data, map->bytes);
+    *map = (struct para_map){0};
 }
 
 int para_new_file_begin(struct para_new_file *f, const char *path, para_error *err)

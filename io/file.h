@@ -16,6 +16,16 @@ int para_path(char out[PARA_PATH_BYTES], para_error *err, const char *format, ..
 /* PARA_EIO: "PATH: can't WHAT: reason", the reason from errno. */
 int para_fail_system(para_error *err, const char *path, const char *what);
 
+/* A whole file, mapped to be read; data is NULL where it is empty. */
+struct para_map {
+    const unsigned char *data;
+    size_t bytes;
+};
+
+/* Map a regular file; anything else is refused, without waiting for it. */
+int para_map_open(struct para_map *out, const char *path, para_error *err);
+void para_map_close(struct para_map *map); /* zeros hold nothing */
+
 /* A file being written beside the one it will replace, whose mode and owner it gets (base/replace.h). */
 struct para_new_file {
     int fd;

@@ -1,5 +1,7 @@
 # Files: safetensors, tokenizers, token data, checkpoints.
 if IO
+libinternal_la_SOURCES += io/blocks.c
+libinternal_la_SOURCES += io/blocks.h
 libinternal_la_SOURCES += io/bpe.c
 libinternal_la_SOURCES += io/bpe.h
 libinternal_la_SOURCES += io/checkpoint.c
@@ -13,6 +15,8 @@ libinternal_la_SOURCES += io/file.c
 libinternal_la_SOURCES += io/file.h
 libinternal_la_SOURCES += io/folder.c
 libinternal_la_SOURCES += io/folder.h
+libinternal_la_SOURCES += io/gguf.c
+libinternal_la_SOURCES += io/gguf.h
 libinternal_la_SOURCES += io/pretoken.c
 libinternal_la_SOURCES += io/pretoken.h
 libinternal_la_SOURCES += io/rope.c

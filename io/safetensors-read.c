@@ -7,18 +7,15 @@
 #include "base/strmap.h"
 #include "io/file.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct para_safetensors {
     struct para_arena arena;
     struct para_strmap names; /* name -> para_entry */
-    const unsigned char *map;
-    size_t map_bytes;
+    struct para_map map;
     const unsigned char *data; /* the first byte after the header */
     size_t data_bytes;
     para_entry *entries; /* in the order of their data */
@@ -190,27 +187,27 @@ static int read_tensors(struct para_safetensors *f, json_t *header, const char *
 
 static int read_header(struct para_safetensors *f, const char *path, para_error *err)
 {
-    if (f->map_bytes < PARA_SAFETENSORS_PREFIX)
+    if (f->map.bytes < PARA_SAFETENSORS_PREFIX)
         return para_fail(err, PARA_EFORMAT, "%s: has %zu bytes, expected a safetensors file of at least %d", path,
-                         f->map_bytes, PARA_SAFETENSORS_PREFIX);
+                         f->map.bytes, PARA_SAFETENSORS_PREFIX);
     static const char pointer[] = "version https://git-lfs";
-    if (f->map_bytes >= strlen(pointer) && memcmp(f->map, pointer, strlen(pointer)) == 0)
+    if (f->map.bytes >= strlen(pointer) && memcmp(f->map.data, pointer, strlen(pointer)) == 0)
         return para_fail(err, PARA_EFORMAT, "%s: is a pointer of Git LFS, not the file; \"git lfs pull\" gets it",
                          path);
     uint64_t length = 0;
     for (int i = 0; i < PARA_SAFETENSORS_PREFIX; i++)
-        length |= (uint64_t)f->map[i] << 8 * i;
-    size_t rest = f->map_bytes - PARA_SAFETENSORS_PREFIX;
+        length |= (uint64_t)f->map.data[i] << 8 * i;
+    size_t rest = f->map.bytes - PARA_SAFETENSORS_PREFIX;
     if (length > rest || length > PARA_SAFETENSORS_HEADER_MAX)
         return para_fail(err, PARA_EFORMAT,
                          "%s: the header says that it has %llu bytes, expected at most %zu (this isn't a"
                          " safetensors file, or it is cut off)",
                          path, (unsigned long long)length,
                          rest < PARA_SAFETENSORS_HEADER_MAX ? rest : (size_t)PARA_SAFETENSORS_HEADER_MAX);
-    f->data = f->map + PARA_SAFETENSORS_PREFIX + length;
+    f->data = f->map.data + PARA_SAFETENSORS_PREFIX + length;
     f->data_bytes = rest - (size_t)length;
     json_error_t why;
-    const char *text = (const char *)f->map + PARA_SAFETENSORS_PREFIX;
+    const char *text = (const char *)f->map.data + PARA_SAFETENSORS_PREFIX;
     json_t *header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &why);
     if (!header)
         return para_fail(err, PARA_EFORMAT, "%s: byte %d of the header: %.200s", path, why.position, why.text);
@@ -220,36 +217,12 @@ static int read_header(struct para_safetensors *f, const char *path, para_error 
     return status;
 }
 
-static int map_file(struct para_safetensors *f, const char *path, para_error *err)
-{
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* without waiting for a pipe that is refused */
-    if (fd < 0)
-        return para_fail_system(err, path, "open");
-    struct stat about;
-    int status = 0;
-    if (fstat(fd, &about) < 0)
-        status = para_fail_system(err, path, "read");
-    else if (!S_ISREG(about.st_mode))
-        status = para_fail(err, PARA_EIO, "%s: isn't a regular file", path);
-    else if (about.st_size > 0) {
-        void *map = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED)
-            status = para_fail_system(err, path, "map");
-        else {
-            f->map = map;
-            f->map_bytes = (size_t)about.st_size;
-        }
-    }
-    close(fd);
-    return status;
-}
-
 int para_safetensors_open(para_safetensors **out, const char *path, para_error *err)
 {
     struct para_safetensors *f = calloc(1, sizeof *f);
     if (!f)
         return para_fail_memory(err, path);
-    int status = map_file(f, path, err);
+    int status = para_map_open(&f->map, path, err);
     if (status == 0)
         status = read_header(f, path, err);
     if (status < 0) {
@@ -264,8 +237,7 @@ void para_safetensors_close(para_safetensors *f)
 {
     if (!f)
         return;
-    if (f->map)
-        munmap((void *)(uintptr_t)f->map, f->map_bytes);
+    para_map_close(&f->map);
     para_strmap_free(&f->names);
     para_arena_free(&f->arena);
     free(f);

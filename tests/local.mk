@@ -207,10 +207,11 @@ tests_fail_calls_la_SOURCES = tests/fail-calls.c
 tests_fail_calls_la_CPPFLAGS =
 tests_fail_calls_la_LDFLAGS = -module -avoid-version -rpath /nowhere
 tests_fail_calls_la_LIBADD = -ldl
-check_PROGRAMS += tests/fuzz-config tests/fuzz-graph tests/fuzz-profile tests/fuzz-safetensors tests/fuzz-tok16 \
-	tests/fuzz-tokenizer
+check_PROGRAMS += tests/fuzz-config tests/fuzz-gguf tests/fuzz-graph tests/fuzz-profile tests/fuzz-safetensors \
+	tests/fuzz-tok16 tests/fuzz-tokenizer
 fuzz_driver = tests/fuzz-replay.c tests/fuzz-support.c tests/fuzz.h
 tests_fuzz_config_SOURCES = tests/fuzz-config.c $(fuzz_driver)
+tests_fuzz_gguf_SOURCES = tests/fuzz-gguf.c $(fuzz_driver)
 tests_fuzz_graph_SOURCES = tests/fuzz-graph.c $(fuzz_driver)
 tests_fuzz_profile_SOURCES = tests/fuzz-profile.c $(fuzz_driver)
 tests_fuzz_safetensors_SOURCES = tests/fuzz-safetensors.c $(fuzz_driver)
@@ -225,6 +226,7 @@ check_PROGRAMS += tests/test-folder
 tests_test_folder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rename,--wrap=renameat2
 check_PROGRAMS += tests/test-gemm
 check_PROGRAMS += tests/test-generate
+check_PROGRAMS += tests/test-gguf
 check_PROGRAMS += tests/test-golden
 check_PROGRAMS += tests/test-graph-file
 check_PROGRAMS += tests/test-hf
