@@ -6,12 +6,12 @@
 #include "base/fail.h"
 #include "io/config.h"
 #include "io/folder.h"
+#include "io/gguf-model.h"
+#include "io/match.h"
 #include "io/safetensors.h"
 #include "io/values.h"
-#include "io/weights.h"
 #include "models/family.h"
 
-#include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +52,7 @@ static int save_values(const char *folder, const char *name, const struct para_f
     char path[PARA_PATH_BYTES];
     PARA_TRY(para_path(path, err, "%s/%s", folder, name));
     struct para_values values;
-    PARA_TRY(para_values_list(&values, g, family, kind, err));
+    PARA_TRY(para_values_list(&values, g, family, PARA_FOLDER, kind, err));
     para_entry *entries = calloc((size_t)values.count + 1, sizeof *entries);
     int status = entries ? 0 : para_fail_memory(err, path);
     for (int i = 0; status == 0 && i < values.count; i++) {
@@ -132,182 +132,6 @@ int para_checkpoint_check(const char *dir, para_error *err)
 
 /* --- loading --- */
 
-static int match_shape(const struct para_weight *w, const para_entry *want, const char *axes, para_error *err)
-{
-    const para_entry *found = &w->entry;
-    bool same = found->rank == want->rank;
-    for (int d = 0; same && d < want->rank; d++)
-        same = found->shape[d] == want->shape[d];
-    char has[PARA_SHAPE_LIST], wanted[PARA_SHAPE_LIST];
-    if (!same)
-        return para_fail(err, PARA_ESHAPE, "%s: tensor \"%s\" has shape %s, expected %s = %s", w->path, found->name,
-                         para_shape_list(found->shape, found->rank, has),
-                         para_shape_list(want->shape, want->rank, wanted), axes);
-    return 0;
-}
-
-/* The types of a file's tensor that a value of some type is made from. */
-static const char *sources_of(para_dtype dtype)
-{
-    return para_dtype_weighs(dtype) ? "f32, f16 or bf16" : para_dtype_name(dtype);
-}
-
-/* Whether a tensor that may be a copy is one: not if the graph has a value for it, as for a head that isn't tied. */
-static bool is_copy(const struct para_extra *e, const struct para_values *values)
-{
-    bool own = false;
-    for (int i = 0; values && i < values->count && !own; i++)
-        own = strcmp(values->items[i].name, e->pattern) == 0;
-    return e->copy_of && !own;
-}
-
-/* Find a tensor by its name, or by that of a copy of it, as a head tied to the token table; values are those of the
- * graph, NULL where there is none yet. */
-static const struct para_weight *find_weight(const struct para_weights *weights, const struct para_family *family,
-                                             const struct para_values *values, const char *name)
-{
-    const struct para_weight *found = para_weights_find(weights, name);
-    for (const struct para_extra *e = family->extras; e->pattern && !found; e++)
-        if (is_copy(e, values) && strcmp(e->copy_of, name) == 0)
-            found = para_weights_find(weights, e->pattern);
-    return found;
-}
-
-/* Say that a tensor is missing, and name some that are there. */
-static int fail_missing(const struct para_weights *weights, const char *name, const char *expected, para_error *err)
-{
-    enum { NAMED = 3 };
-    char has[256] = "no tensor at all";
-    size_t used = 0;
-    for (int i = 0; i < weights->count && i < NAMED && used < sizeof has; i++)
-        used +=
-            (size_t)snprintf(has + used, sizeof has - used, "%s\"%.60s\"", i ? ", " : "", weights->items[i].entry.name);
-    return para_fail(err, PARA_EFORMAT, "%s: has no tensor \"%s\"%s; it has %s%s", weights->path, name, expected, has,
-                     weights->count > NAMED ? " and others" : "");
-}
-
-static int match(struct para_value *v, const struct para_weights *weights, const struct para_family *family,
-                 const struct para_values *values, para_error *err)
-{
-    v->found = find_weight(weights, family, values, v->name);
-    para_dtype dtype = v->expected.dtype;
-    char expected[40];
-    snprintf(expected, sizeof expected, " of type %s", sources_of(dtype));
-    if (!v->found)
-        return fail_missing(weights, v->name, expected, err);
-    if (!para_weight_converts(v->found, dtype))
-        return para_fail(err, PARA_EFORMAT, "%s: tensor \"%s\" is %s, expected %s", v->found->path,
-                         v->found->entry.name, para_dtype_name(v->found->entry.dtype), sources_of(dtype));
-    return match_shape(v->found, &v->expected, v->axes, err);
-}
-
-static const struct para_extra *find_extra(const struct para_family *family, const char *name)
-{
-    for (const struct para_extra *e = family->extras; e->pattern; e++)
-        if (fnmatch(e->pattern, name, 0) == 0)
-            return e;
-    return NULL;
-}
-
-static int refuse_extras(const struct para_values *values, const struct para_weights *weights,
-                         const struct para_family *family, para_error *err)
-{
-    for (int i = 0; i < weights->count; i++) {
-        const struct para_weight *w = &weights->items[i];
-        bool used = find_extra(family, w->entry.name);
-        for (int k = 0; k < values->count && !used; k++)
-            used = values->items[k].found == w;
-        if (!used)
-            return para_fail(err, PARA_EFORMAT,
-                             "%s: tensor \"%.120s\" has no place in this graph (another number of layers,"
-                             " or another optimizer?)",
-                             w->path, w->entry.name);
-    }
-    return 0;
-}
-
-static int check_copy(const struct para_weight *copy, const struct para_weight *of, para_error *err)
-{
-    const para_entry *a = &copy->entry, *b = &of->entry;
-    bool same = a->dtype == b->dtype && a->bytes == b->bytes && memcmp(a->data, b->data, a->bytes) == 0;
-    para_safetensors_forget(a);
-    para_safetensors_forget(b);
-    return same ? 0
-                : para_fail(err, PARA_ESUPPORT, "%s: tensor \"%s\" differs from \"%s\", expected a copy of it",
-                            copy->path, a->name, b->name);
-}
-
-/* A tensor that stands twice in the file, as a head tied to the token table may, is one value of the graph. */
-static int check_copies(const struct para_weights *weights, const struct para_family *family,
-                        const struct para_values *values, para_error *err)
-{
-    for (const struct para_extra *e = family->extras; e->pattern; e++) {
-        bool applies = is_copy(e, values);
-        const struct para_weight *copy = applies ? para_weights_find(weights, e->pattern) : NULL;
-        const struct para_weight *of = applies ? para_weights_find(weights, e->copy_of) : NULL;
-        if (copy && of)
-            PARA_TRY(check_copy(copy, of, err));
-    }
-    return 0;
-}
-
-/* Weights and the values that they fill. */
-struct part {
-    struct para_weights weights;
-    struct para_values values;
-};
-
-static void part_close(struct part *p)
-{
-    para_weights_close(&p->weights);
-    free(p->values.items);
-    *p = (struct part){0};
-}
-
-/* Match weights with the graph; the session isn't touched yet. */
-static int part_match(struct part *p, const struct para_family *family, const para_graph *g, para_kind kind,
-                      para_error *err)
-{
-    PARA_TRY(para_values_list(&p->values, g, family, kind, err));
-    for (int i = 0; i < p->values.count; i++)
-        PARA_TRY(match(&p->values.items[i], &p->weights, family, &p->values, err));
-    PARA_TRY(refuse_extras(&p->values, &p->weights, family, err));
-    return check_copies(&p->weights, family, &p->values, err);
-}
-
-static int set_converted(para_session *s, const struct para_value *v, para_error *err)
-{
-    const para_entry *e = &v->found->entry;
-    size_t bytes = (size_t)v->elements * sizeof(float);
-    if (e->dtype == PARA_F32 && (uintptr_t)e->data % _Alignof(float) == 0 && v->in_order)
-        return para_session_set_weight(s, v->base, e->data, v->elements, err);
-    float *converted = malloc(bytes), *ordered = v->in_order ? converted : malloc(bytes);
-    int status = converted && ordered ? 0 : para_fail_memory(err, v->found->path);
-    if (status == 0) {
-        para_weight_convert(converted, v->found, v->elements);
-        if (!v->in_order)
-            para_value_put_in_order(v, converted, ordered);
-        status = para_session_set_weight(s, v->base, ordered, v->elements, err);
-    }
-    if (ordered != converted)
-        free(ordered);
-    free(converted);
-    return status;
-}
-
-/* One tensor after another: no more than one is in memory beside the session's values. */
-static int part_set(const struct part *p, para_session *s, para_error *err)
-{
-    for (int i = 0; i < p->values.count; i++) {
-        const struct para_value *v = &p->values.items[i];
-        const para_entry *e = &v->found->entry;
-        PARA_TRY(e->dtype == v->expected.dtype ? para_session_set(s, v->base, e->data, e->bytes, err)
-                                               : set_converted(s, v, err));
-        para_safetensors_forget(e);
-    }
-    return 0;
-}
-
 static int64_t size_of(const para_model *model, const struct para_field *f)
 {
     return *(const int64_t *)((const char *)model->config + f->offset);
@@ -327,6 +151,14 @@ static int check_axes(const char *path, const para_model *model, const para_tens
     return 0;
 }
 
+/* Hold a graph's sizes against the model of a file. */
+static int check_graph(const char *path, const para_model *model, const para_graph *g, para_error *err)
+{
+    for (int i = 0; i < para_graph_tensor_count(g); i++)
+        PARA_TRY(check_axes(path, model, para_graph_tensor(g, i), err));
+    return 0;
+}
+
 /* Find the family of a folder whose model has the graph's sizes. */
 static int find_family(const struct para_family **out, const char *folder, const para_graph *g, para_error *err)
 {
@@ -334,17 +166,14 @@ static int find_family(const struct para_family **out, const char *folder, const
     char path[PARA_PATH_BYTES];
     PARA_TRY(para_path(path, err, "%s/config.json", folder));
     PARA_TRY(para_config_load(path, &model, err));
-    int status = 0;
-    for (int i = 0; i < para_graph_tensor_count(g) && status == 0; i++)
-        status = check_axes(path, model, para_graph_tensor(g, i), err);
-    if (status == 0)
-        *out = model->family;
+    int status = check_graph(path, model, g, err);
+    *out = model->family;
     para_model_free(model);
     return status;
 }
 
 /* trainer.json and optimizer.safetensors must be of one save. */
-static int load_trainer(para_trainer *out, const struct part *optimizer, const char *folder, para_error *err)
+static int load_trainer(para_trainer *out, const struct para_part *optimizer, const char *folder, para_error *err)
 {
     char path[PARA_PATH_BYTES];
     PARA_TRY(para_path(path, err, "%s/trainer.json", folder));
@@ -362,51 +191,25 @@ static int load_trainer(para_trainer *out, const struct part *optimizer, const c
     return 0;
 }
 
-static int load_parts(struct part *model, struct part *optimizer, const char *folder, const para_graph *g,
+static int load_parts(struct para_part *model, struct para_part *optimizer, const char *folder, const para_graph *g,
                       para_session *s, para_trainer *trainer, para_error *err)
 {
     para_trainer loaded = {0};
     const struct para_family *family = NULL;
     PARA_TRY(find_family(&family, folder, g, err));
-    PARA_TRY(para_weights_open(&model->weights, folder, family->prefix, err));
-    PARA_TRY(part_match(model, family, g, PARA_PARAMETER, err));
+    PARA_TRY(para_weights_open(&model->weights, folder, family->forms[PARA_FOLDER].prefix, err));
+    PARA_TRY(para_part_match(model, family, g, PARA_PARAMETER, err));
     if (trainer) {
         char path[PARA_PATH_BYTES];
         PARA_TRY(para_path(path, err, "%s/optimizer.safetensors", folder));
-        PARA_TRY(para_weights_open_file(&optimizer->weights, path, family->prefix, err));
-        PARA_TRY(part_match(optimizer, family, g, PARA_STATE, err));
+        PARA_TRY(para_weights_open_file(&optimizer->weights, path, family->forms[PARA_FOLDER].prefix, err));
+        PARA_TRY(para_part_match(optimizer, family, g, PARA_STATE, err));
         PARA_TRY(load_trainer(&loaded, optimizer, folder, err));
     }
-    PARA_TRY(part_set(model, s, err));
-    PARA_TRY(part_set(optimizer, s, err));
+    PARA_TRY(para_part_set(model, s, err));
+    PARA_TRY(para_part_set(optimizer, s, err));
     if (trainer)
         *trainer = loaded;
-    return 0;
-}
-
-/* The size that has this name in config.json. */
-static int64_t size_named(const para_model *model, const char *name)
-{
-    const struct para_field *f = model->family->fields;
-    while (strcmp(f->name, name) != 0)
-        f++;
-    return size_of(model, f);
-}
-
-/* Sizes that the weights don't bear out are told before anyone builds a graph, or makes room, by them. */
-static int check_sizes(const para_model *model, const struct para_weights *weights, para_error *err)
-{
-    int64_t last = para_model_measure(model).layers - 1;
-    for (const struct para_evidence *e = model->family->evidence; e->tensor; e++) {
-        char name[PARA_NAME_BYTES], axes[PARA_AXES_BYTES];
-        para_name_of_layer(e->tensor, last, name, sizeof name);
-        snprintf(axes, sizeof axes, "(%s, %s)", e->rows, e->columns);
-        const struct para_weight *w = find_weight(weights, model->family, NULL, name);
-        if (!w)
-            return fail_missing(weights, name, ", expected by config.json", err);
-        const para_entry expected = {.rank = 2, .shape = {size_named(model, e->rows), size_named(model, e->columns)}};
-        PARA_TRY(match_shape(w, &expected, axes, err));
-    }
     return 0;
 }
 
@@ -421,10 +224,53 @@ static bool has_weights(const char *folder)
 static int check_weights(const para_model *model, const char *folder, para_error *err)
 {
     struct para_weights weights = {0};
-    int status = para_weights_open(&weights, folder, model->family->prefix, err);
+    int status = para_weights_open(&weights, folder, model->family->forms[PARA_FOLDER].prefix, err);
     if (status == 0)
-        status = check_sizes(model, &weights, err);
+        status = para_weights_check(&weights, PARA_FOLDER, model, err);
     para_weights_close(&weights);
+    return status;
+}
+
+/* Open the one file that a model is, with its model, which the caller frees, and its weights, to be closed in any case.
+ */
+static int open_gguf(para_model **out, struct para_part *p, const char *path, para_error *err)
+{
+    struct para_gguf *file;
+    PARA_TRY(para_gguf_open(&file, path, err));
+    p->form = PARA_GGUF;
+    PARA_TRY(para_weights_take_gguf(&p->weights, file, err));
+    PARA_TRY(para_gguf_model(out, file, err));
+    int status = para_weights_check(&p->weights, PARA_GGUF, *out, err);
+    if (status < 0)
+        para_model_free(*out);
+    return status;
+}
+
+static int model_from_gguf(para_model **out, const char *path, para_error *err)
+{
+    struct para_part p = {0};
+    para_model *model;
+    int status = open_gguf(&model, &p, path, err);
+    para_part_close(&p);
+    if (status == 0)
+        *out = model;
+    return status;
+}
+
+static int load_gguf(const char *path, const para_graph *g, para_session *s, para_error *err)
+{
+    struct para_part p = {0};
+    para_model *model = NULL;
+    int status = open_gguf(&model, &p, path, err);
+    if (status == 0) {
+        status = check_graph(path, model, g, err);
+        if (status == 0)
+            status = para_part_match(&p, model->family, g, PARA_PARAMETER, err);
+        if (status == 0)
+            status = para_part_set(&p, s, err);
+        para_model_free(model);
+    }
+    para_part_close(&p);
     return status;
 }
 
@@ -432,6 +278,8 @@ int para_model_open(para_model **out, const char *dir, para_error *err)
 {
     char folder[PARA_PATH_BYTES], path[PARA_PATH_BYTES];
     para_model *model;
+    if (para_gguf_is(dir))
+        return model_from_gguf(out, dir, err);
     PARA_TRY(para_folder_find(folder, dir, err));
     PARA_TRY(para_path(path, err, "%s/config.json", folder));
     PARA_TRY(para_config_load(path, &model, err));
@@ -456,6 +304,8 @@ int para_checkpoint_ends(const char *dir, int32_t **ids, int64_t *count, para_er
     char folder[PARA_PATH_BYTES], config[PARA_PATH_BYTES], generation[PARA_PATH_BYTES];
     int32_t *found = NULL;
     int64_t n = 0;
+    if (para_gguf_is(dir))
+        return para_gguf_ends(dir, ids, count, err);
     PARA_TRY(para_folder_find(folder, dir, err));
     PARA_TRY(para_path(config, err, "%s/config.json", folder));
     PARA_TRY(para_path(generation, err, "%s/generation_config.json", folder));
@@ -473,10 +323,12 @@ int para_checkpoint_ends(const char *dir, int32_t **ids, int64_t *count, para_er
 int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer, para_error *err)
 {
     char folder[PARA_PATH_BYTES];
+    if (para_gguf_is(dir) && !trainer)
+        return load_gguf(dir, g, s, err);
     PARA_TRY(para_folder_find(folder, dir, err));
-    struct part model = {0}, optimizer = {0};
+    struct para_part model = {0}, optimizer = {0};
     int status = load_parts(&model, &optimizer, folder, g, s, trainer, err);
-    part_close(&model);
-    part_close(&optimizer);
+    para_part_close(&model);
+    para_part_close(&optimizer);
     return status;
 }

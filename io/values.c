@@ -17,7 +17,7 @@ static bool ends_with(const char *string, const char *end)
 
 /* A parameter has its family's name in files, a moment that of its parameter with ".m" or ".v" after it, another state
  * its own. *row is that of the parameter; NULL: there is none. */
-static int file_name(struct para_value *v, const struct para_family *family, para_kind kind,
+static int file_name(struct para_value *v, const struct para_family *family, enum para_form_kind form, para_kind kind,
                      const struct para_name **row, para_error *err)
 {
     char stem[PARA_NAME_BYTES];
@@ -25,7 +25,7 @@ static int file_name(struct para_value *v, const struct para_family *family, par
     size_t stem_length = strlen(v->base) - (moment ? 2 : 0);
     if (snprintf(stem, sizeof stem, "%.*s", (int)stem_length, v->base) >= PARA_NAME_BYTES)
         return para_fail(err, PARA_ENAME, "the name \"%.120s...\" is too long for a checkpoint", v->base);
-    *row = para_family_name(family, stem, v->name, sizeof v->name - 2);
+    *row = para_family_name(family, form, stem, v->name, sizeof v->name - 2);
     if (!*row && kind == PARA_PARAMETER)
         return para_fail(err, PARA_ENAME, "parameter \"%s\" has no place in a %s checkpoint", v->base, family->name);
     if (!*row)
@@ -92,49 +92,92 @@ static int dimension_of(const para_tensor *t, const char *layout, const char *wo
     return unnamed;
 }
 
+/* Add the value's dimension d to those of the file; `paired`: of the two halves of a head neighbours are an element
+ * each. */
+static void add_dimension(struct para_value *v, int64_t extent, int64_t stride, bool paired)
+{
+    v->extent[v->rank] = paired ? extent / 2 : extent;
+    v->stride[v->rank++] = stride;
+    if (!paired)
+        return;
+    v->extent[v->rank] = 2;
+    v->stride[v->rank++] = extent / 2 * stride;
+}
+
 /* The value's type and shape in the file: an axis joins the one before it if '*' stands between them. Without a layout
  * (NULL) each is one. */
-static void file_shape(struct para_value *v, const para_tensor *t, const char *layout)
+static void file_shape(struct para_value *v, const para_tensor *t, const char *layout, bool paired)
 {
     para_entry *e = &v->expected;
     int64_t stride[PARA_MAX_RANK];
     const char *word = layout ? layout : "";
-    v->rank = para_tensor_rank(t);
+    int rank = para_tensor_rank(t);
     v->elements = 1;
     v->in_order = true;
-    for (int d = v->rank - 1; d >= 0; v->elements *= para_tensor_whole(t, d--))
+    for (int d = rank - 1; d >= 0; v->elements *= para_tensor_whole(t, d--))
         stride[d] = v->elements;
-    for (int i = 0; i < v->rank; i++, word = next_word(word)) {
+    for (int i = 0; i < rank; i++, word = next_word(word)) {
         int d = layout ? dimension_of(t, layout, word) : i;
-        v->extent[i] = para_tensor_whole(t, d);
-        v->stride[i] = stride[d];
-        v->in_order = v->in_order && d == i;
+        bool apart = paired && strcmp(para_tensor_dim(t, d).axis, "head_dim") == 0;
+        int64_t extent = para_tensor_whole(t, d);
+        add_dimension(v, extent, stride[d], apart);
+        v->in_order = v->in_order && d == i && !apart;
         if (layout && i > 0 && word[-1] == '*')
-            e->shape[e->rank - 1] *= v->extent[i];
+            e->shape[e->rank - 1] *= extent;
         else
-            e->shape[e->rank++] = v->extent[i];
+            e->shape[e->rank++] = extent;
     }
     e->dtype = para_tensor_dtype(t);
     e->bytes = para_dtype_span(e->dtype, v->elements);
 }
 
-void para_value_put_in_order(const struct para_value *v, const float *file, float *value)
+/* How many elements at the end of the file's order stand side by side in the value, too; *rank: of the axes before. */
+static int64_t run_of(const struct para_value *v, int *rank)
 {
-    int64_t at[PARA_MAX_RANK] = {0}, to = 0;
-    for (int64_t e = 0; e < v->elements; e++) {
-        value[to] = file[e];
-        for (int i = v->rank - 1; i >= 0; i--) {
-            to += v->stride[i];
+    int64_t run = 1;
+    *rank = v->rank;
+    while (*rank > 0 && v->stride[*rank - 1] == run)
+        run *= v->extent[--*rank];
+    return run;
+}
+
+/* Copy run after run, in the file's order, between a file's tensor and a value, one of which is written. */
+static void copy_runs(const struct para_value *v, para_dtype dtype, const char *from, char *to, bool from_file)
+{
+    int rank;
+    int64_t at[PARA_MAX_RANK + 1] = {0}, place = 0, run = run_of(v, &rank);
+    size_t bytes = para_dtype_span(dtype, run);
+    for (int64_t e = 0; e < v->elements; e += run) {
+        size_t in_file = para_dtype_span(dtype, e), in_value = para_dtype_span(dtype, place);
+        memcpy(to + (from_file ? in_value : in_file), from + (from_file ? in_file : in_value), bytes);
+        for (int i = rank - 1; i >= 0; i--) {
+            place += v->stride[i];
             if (++at[i] < v->extent[i])
                 break;
-            to -= v->stride[i] * v->extent[i];
+            place -= v->stride[i] * v->extent[i];
             at[i] = 0;
         }
     }
 }
 
+void para_value_from_file(const struct para_value *v, para_dtype dtype, const void *file, void *value)
+{
+    copy_runs(v, dtype, file, value, true);
+}
+
+void para_value_to_file(const struct para_value *v, para_dtype dtype, const void *value, void *file)
+{
+    copy_runs(v, dtype, value, file, false);
+}
+
+/* The layout that a row has for a kind of files. */
+static const char *layout_of(const struct para_name *row, enum para_form_kind form)
+{
+    return form == PARA_GGUF && row->gguf_layout ? row->gguf_layout : row->layout;
+}
+
 static int add_value(struct para_values *values, struct para_strmap *seen, const struct para_family *family,
-                     const para_tensor *t, para_error *err)
+                     enum para_form_kind form, const para_tensor *t, para_error *err)
 {
     const char *base = para_tensor_base(t);
     if (para_strmap_get(seen, base))
@@ -145,10 +188,11 @@ static int add_value(struct para_values *values, struct para_strmap *seen, const
     v->base = base;
     const struct para_name *row = NULL;
     char plain[PARA_AXES_BYTES];
-    PARA_TRY(file_name(v, family, para_tensor_kind(t), &row, err));
-    file_shape(v, t, row ? row->layout : NULL);
+    PARA_TRY(file_name(v, family, form, para_tensor_kind(t), &row, err));
+    const char *layout = row ? layout_of(row, form) : NULL;
+    file_shape(v, t, layout, form == PARA_GGUF && family->paired && row && row->turned);
     plain_layout(plain, t);
-    tell_axes(v->axes, row && row->layout ? row->layout : plain);
+    tell_axes(v->axes, layout ? layout : plain);
     return 0;
 }
 
@@ -165,8 +209,8 @@ static bool is_scale(const para_graph *g, const para_tensor *t)
     return false;
 }
 
-int para_values_list(struct para_values *out, const para_graph *g, const struct para_family *family, para_kind kind,
-                     para_error *err)
+int para_values_list(struct para_values *out, const para_graph *g, const struct para_family *family,
+                     enum para_form_kind form, para_kind kind, para_error *err)
 {
     struct para_strmap seen = {0};
     struct para_values values = {calloc((size_t)para_graph_tensor_count(g) + 1, sizeof *values.items), 0};
@@ -174,7 +218,7 @@ int para_values_list(struct para_values *out, const para_graph *g, const struct 
     for (int i = 0; status == 0 && i < para_graph_tensor_count(g); i++) {
         const para_tensor *t = para_graph_tensor(g, i);
         if (para_tensor_kind(t) == kind && !para_tensor_producer(t) && !is_scale(g, t))
-            status = add_value(&values, &seen, family, t, err);
+            status = add_value(&values, &seen, family, form, t, err);
     }
     para_strmap_free(&seen);
     if (status < 0)

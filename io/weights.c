@@ -1,4 +1,4 @@
-/* The weights of a Hugging Face folder. Files are mapped; their data is touched when it is read, no sooner. */
+/* The weights of a folder or a GGUF file. Files are mapped; their data is touched when it is read, no sooner. */
 #include "io/weights.h"
 
 #include "base/dtype.h"
@@ -47,7 +47,7 @@ static const char *unwrapped(const char *name)
 static int add(struct para_weights *w, const struct shard *s, int i, para_error *err)
 {
     struct para_weight *item = &w->items[w->count++];
-    *item = (struct para_weight){para_safetensors_entry(s->file, i), s->path};
+    *item = (struct para_weight){.entry = para_safetensors_entry(s->file, i), .path = s->path};
     item->entry.name = unwrapped(item->entry.name);
     if (para_strmap_get(&w->names, item->entry.name))
         return para_fail(err, PARA_EFORMAT, "%s: tensor \"%.120s\" stands there under two names", s->path,
@@ -136,6 +136,28 @@ int para_weights_open(struct para_weights *w, const char *folder, const char *pr
     return para_weights_open_file(w, file, prefix, err);
 }
 
+static int add_gguf(struct para_weights *w, const struct para_gguf_tensor *t, para_error *err)
+{
+    struct para_weight *item = &w->items[w->count++];
+    *item = (struct para_weight){.path = w->path, .type = t->type};
+    item->entry = (para_entry){.name = t->name, .rank = t->rank, .data = t->data, .bytes = t->bytes};
+    if (t->type->dtype >= 0)
+        item->entry.dtype = (para_dtype)t->type->dtype;
+    memcpy(item->entry.shape, t->shape, (size_t)t->rank * sizeof t->shape[0]);
+    return para_strmap_set(&w->names, t->name, item) < 0 ? para_fail_memory(err, w->path) : 0;
+}
+
+int para_weights_take_gguf(struct para_weights *w, struct para_gguf *file, para_error *err)
+{
+    int64_t count = para_gguf_tensor_count(file);
+    w->gguf = file;
+    PARA_TRY(para_path(w->path, err, "%s", para_gguf_path(file)));
+    PARA_TRY(make_room(w, (size_t)count, err));
+    for (int64_t i = 0; i < count; i++)
+        PARA_TRY(add_gguf(w, para_gguf_tensor(file, i), err));
+    return 0;
+}
+
 void para_weights_close(struct para_weights *w)
 {
     for (struct shard *s = w->last, *before; s; s = before) {
@@ -143,6 +165,7 @@ void para_weights_close(struct para_weights *w)
         para_safetensors_close(s->file);
         free(s);
     }
+    para_gguf_close(w->gguf);
     para_strmap_free(&w->names);
     para_strmap_free(&w->shards);
     free(w->items);
@@ -158,24 +181,28 @@ const struct para_weight *para_weights_find(const struct para_weights *w, const 
     return found;
 }
 
+bool para_weight_is(const struct para_weight *w, para_dtype dtype)
+{
+    return w->type ? w->type->dtype == (int)dtype : w->entry.dtype == dtype;
+}
+
+const char *para_weight_type(const struct para_weight *w)
+{
+    return w->type ? w->type->name : para_dtype_name(w->entry.dtype);
+}
+
 bool para_weight_converts(const struct para_weight *w, para_dtype dtype)
 {
-    para_dtype has = w->entry.dtype;
-    bool floats = has == PARA_F32 || has == PARA_F16 || has == PARA_BF16;
-    return para_dtype_weighs(dtype) ? floats : has == dtype;
+    bool floats = w->type ? w->type->widen != NULL
+                          : para_weight_is(w, PARA_F32) || para_weight_is(w, PARA_F16) || para_weight_is(w, PARA_BF16);
+    return para_dtype_weighs(dtype) ? floats : para_weight_is(w, dtype);
 }
 
 void para_weight_convert(float *out, const struct para_weight *w, int64_t n)
 {
-    const unsigned char *data = w->entry.data;
-    bool half = w->entry.dtype == PARA_F16;
-    if (w->entry.dtype == PARA_F32) {
-        memcpy(out, data, (size_t)n * sizeof *out);
-        return;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        uint16_t h;
-        memcpy(&h, data + 2 * i, sizeof h);
-        out[i] = half ? para_of_f16(h) : para_of_bf16(h);
-    }
+    const struct para_block_type *type = w->type ? w->type : para_block_type_of(w->entry.dtype);
+    if (para_weight_is(w, PARA_F32))
+        memcpy(out, w->entry.data, (size_t)n * sizeof *out);
+    else
+        para_blocks_widen(out, type, w->entry.data, n);
 }

@@ -1,9 +1,10 @@
-/* The weights of a Hugging Face folder, in one file or in several that an index names. */
+/* The weights of a Hugging Face folder, in one file or in several that an index names, or of a GGUF file. */
 #ifndef PARA_IO_WEIGHTS_H
 #define PARA_IO_WEIGHTS_H
 
 #include "base/strmap.h"
 #include "io/file.h"
+#include "io/gguf.h"
 
 #include <paragraph/data.h>
 
@@ -11,10 +12,12 @@
 #define PARA_WEIGHTS_INDEX "model.safetensors.index.json"
 #define PARA_WEIGHTS_SHARDS "model-*-of-*.safetensors" /* a shell's pattern */
 
-/* One tensor and the file that it is in. */
+/* One tensor and the file that it is in. Of a GGUF file it may have a type that is no para_dtype; the entry's isn't one
+ * then. */
 struct para_weight {
     para_entry entry;
     const char *path;
+    const struct para_block_type *type; /* in a GGUF file; NULL: in another */
 };
 
 /* Zeros hold nothing and may be closed. */
@@ -26,6 +29,7 @@ struct para_weights {
     struct para_strmap names;  /* name -> para_weight */
     struct para_strmap shards; /* name in the index -> shard */
     struct shard *last;        /* all files, the last opened first */
+    struct para_gguf *gguf;    /* the file, if it is one */
 };
 
 /* Open FOLDER/model.safetensors or else all files of FOLDER/model.safetensors.index.json; `prefix` is borrowed. After a
@@ -33,14 +37,21 @@ struct para_weights {
 int para_weights_open(struct para_weights *w, const char *folder, const char *prefix, para_error *err);
 /* Open one file. */
 int para_weights_open_file(struct para_weights *w, const char *path, const char *prefix, para_error *err);
+/* Take the tensors of a GGUF file, and the file, which is closed with them. */
+int para_weights_take_gguf(struct para_weights *w, struct para_gguf *file, para_error *err);
 void para_weights_close(struct para_weights *w);
 
 /* Find a tensor by name, or by the name without the prefix; NULL if there is none. */
 const struct para_weight *para_weights_find(const struct para_weights *w, const char *name);
 
-/* Whether values of type `dtype` can be had from a file's: those of weights from float32, float16 and bfloat16. */
+/* Whether the elements are of this type as they lie in the file. */
+bool para_weight_is(const struct para_weight *w, para_dtype dtype);
+/* The name of the elements' type. */
+const char *para_weight_type(const struct para_weight *w);
+/* Whether values of type `dtype` can be had from a file's: those of weights from float32, float16 and bfloat16, and
+ * from the types of GGUF files that PARA_BLOCKS_KNOWN lists. */
 bool para_weight_converts(const struct para_weight *w, para_dtype dtype);
-/* Write n values, float32, float16 or bfloat16 in the file, as float32; infinities and NaNs stay what they are. */
+/* Write n values of a weight that converts as float32; infinities and NaNs stay what they are. */
 void para_weight_convert(float *out, const struct para_weight *w, int64_t n);
 
 #endif

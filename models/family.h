@@ -29,7 +29,9 @@ struct para_word {
     bool value;
 };
 
-/* A field, in the order in which they are written. What no row names is not read: it doesn't change the logits. */
+/* A field, in the order in which they are written. What GGUF files have in its place is for numbers the key behind the
+ * architecture's name, or, behind '#', the tensor with as many rows; for a BOOL the tensor that is there, or, behind
+ * '!', isn't. What no row names is not read: it doesn't change the logits. */
 struct para_field {
     enum para_field_kind kind;
     const char *name;    /* in config.json; NULL ends a list */
@@ -43,17 +45,28 @@ struct para_field {
         *words;       /* WORD: of words for one value the first is written; absent means the first of all */
     const char *json; /* FIXED, TOLD: the value */
     const char *(*tell)(const void *config); /* TOLD: the value, if it depends on the configuration */
+    const char *gguf;                        /* a GGUF file's place for it, as below; NULL: none */
 };
 
 /* --- weights --- */
+
+/* The kinds of files that tensors stand in. */
+enum para_form_kind {
+    PARA_FOLDER, /* safetensors of a Hugging Face folder */
+    PARA_GGUF,
+    PARA_FORMS
+};
 
 /* A parameter's name in the graph and in files. '*' stands for the number of a layer. */
 struct para_name {
     const char *graph; /* NULL ends a list */
     const char *file;
-    const char *layout; /* the file's dimensions by the value's axes, which may lie in another order, for example
-                           "embd 3*heads*head_dim": axes that '*' joins are one dimension there, and an axis that isn't
-                           named may be told by its extent; NULL: one each, in the value's order */
+    const char *layout;      /* the file's dimensions by the value's axes, which may lie in another order, for example
+                                "embd 3*heads*head_dim": axes that '*' joins are one dimension there, and an axis that isn't
+                                named may be told by its extent; NULL: one each, in the value's order */
+    const char *gguf;        /* the name in GGUF files */
+    const char *gguf_layout; /* NULL: as `layout` */
+    bool turned;             /* has a head_dim that rotary embeddings turn */
 };
 
 /* A tensor that files may have and graphs don't. */
@@ -62,10 +75,17 @@ struct para_extra {
     const char *copy_of; /* a tensor of the same elements, or it means another model; NULL: it carries nothing */
 };
 
-/* A matrix of the file that bears out two sizes of config.json; '*' stands for the last layer's number. */
+/* A matrix of a file that bears out two sizes of config.json; '*' stands for the last layer's number. */
 struct para_evidence {
     const char *tensor; /* NULL ends a list */
     const char *rows, *columns;
+};
+
+/* What else is to be known of the tensors of a kind of files. */
+struct para_form {
+    const char *prefix; /* of names, which some files lack; NULL: none */
+    const struct para_extra *extras;
+    const struct para_evidence *evidence;
 };
 
 /* --- a family --- */
@@ -86,9 +106,9 @@ struct para_family {
     void (*complete)(void *config); /* give optional sizes that are 0 their values */
 
     const struct para_name *names;
-    const char *prefix; /* of names in files, which some lack */
-    const struct para_extra *extras;
-    const struct para_evidence *evidence;
+    struct para_form forms[PARA_FORMS];
+    const char *architecture; /* general.architecture of GGUF files; of several families the first reads them */
+    bool paired; /* there the elements that rotary embeddings turn together are neighbours, not half a head apart */
 
     int (*check)(const void *config, para_error *err);
     void (*set_dropout)(void *config, double probability); /* NULL: has none */
@@ -112,10 +132,10 @@ extern const struct para_family *const para_families[];
 /* Make a model with a copy of a configuration, or, where that is NULL, one of zeros. */
 int para_model_new(para_model **out, const struct para_family *family, const void *config, para_error *err);
 
-/* Find a parameter's row by its name in the graph and write its name in files to `buffer`; NULL if it has none, or it
- * doesn't fit. */
-const struct para_name *para_family_name(const struct para_family *family, const char *name, char *buffer,
-                                         size_t buffer_bytes);
+/* Find a parameter's row by its name in the graph and write its name in files of a kind to `buffer`; NULL if it has
+ * none, or it doesn't fit. */
+const struct para_name *para_family_name(const struct para_family *family, enum para_form_kind form, const char *name,
+                                         char *buffer, size_t buffer_bytes);
 
 /* Write `pattern` with a number in the place of its '*', if it has one. Returns false if that doesn't fit. */
 bool para_name_of_layer(const char *pattern, int64_t layer, char *buffer, size_t buffer_bytes);

@@ -301,14 +301,16 @@ static const char *end_of_text(const void *config)
 static const struct para_field fields[] = {
     {PARA_FIELD_TOLD, "architectures", .json = "[\"GPT2LMHeadModel\"]"},
     {PARA_FIELD_FIXED, "model_type", .json = "\"gpt2\""},
-    {PARA_FIELD_SIZE, "n_layer", "num_hidden_layers", "layers", .offset = AT(layers)},
-    {PARA_FIELD_SIZE, "n_head", "num_attention_heads", "heads", .offset = AT(heads)},
-    {PARA_FIELD_SIZE, "n_embd", "hidden_size", "embd", .offset = AT(embd)},
-    {PARA_FIELD_SIZE, "n_inner", NULL, "ff", .offset = AT(ff), .optional = true},
-    {PARA_FIELD_SIZE, "vocab_size", NULL, "vocab", .offset = AT(vocab)},
-    {PARA_FIELD_SIZE, "n_positions", "max_position_embeddings", "context", .offset = AT(context)},
+    {PARA_FIELD_SIZE, "n_layer", "num_hidden_layers", "layers", .offset = AT(layers), .gguf = "block_count"},
+    {PARA_FIELD_SIZE, "n_head", "num_attention_heads", "heads", .offset = AT(heads), .gguf = "attention.head_count"},
+    {PARA_FIELD_SIZE, "n_embd", "hidden_size", "embd", .offset = AT(embd), .gguf = "embedding_length"},
+    {PARA_FIELD_SIZE, "n_inner", NULL, "ff", .offset = AT(ff), .optional = true, .gguf = "feed_forward_length"},
+    {PARA_FIELD_SIZE, "vocab_size", NULL, "vocab", .offset = AT(vocab), .gguf = "#token_embd.weight"},
+    {PARA_FIELD_SIZE, "n_positions", "max_position_embeddings", "context", .offset = AT(context),
+     .gguf = "context_length"},
     {PARA_FIELD_WORD, "activation_function", .offset = AT(gelu_erf), .words = activations},
-    {PARA_FIELD_REAL, "layer_norm_epsilon", .offset = AT(norm_eps), .absent = 1e-5},
+    {PARA_FIELD_REAL, "layer_norm_epsilon", .offset = AT(norm_eps), .absent = 1e-5,
+     .gguf = "attention.layer_norm_epsilon"},
     {PARA_FIELD_REAL, "embd_pdrop", .offset = AT(embd_dropout), .absent = ABSENT_DROPOUT},
     {PARA_FIELD_REAL, "resid_pdrop", .offset = AT(dropout), .absent = ABSENT_DROPOUT},
     {PARA_FIELD_REAL, "attn_pdrop", .offset = AT(attn_dropout), .absent = ABSENT_DROPOUT},
@@ -335,22 +337,26 @@ static void complete(void *config)
 
 /* GPT2LMHeadModel's. */
 static const struct para_name names[] = {
-    {"wte", "transformer.wte.weight", NULL},
-    {"wpe", "transformer.wpe.weight", NULL},
-    {"layer.*.ln_1.weight", "transformer.h.*.ln_1.weight", NULL},
-    {"layer.*.ln_1.bias", "transformer.h.*.ln_1.bias", NULL},
-    {"layer.*.attn.qkv.weight", "transformer.h.*.attn.c_attn.weight", "embd 3*heads*head_dim"},
-    {"layer.*.attn.qkv.bias", "transformer.h.*.attn.c_attn.bias", "3*heads*head_dim"},
-    {"layer.*.attn.proj.weight", "transformer.h.*.attn.c_proj.weight", "heads*head_dim embd"},
-    {"layer.*.attn.proj.bias", "transformer.h.*.attn.c_proj.bias", NULL},
-    {"layer.*.ln_2.weight", "transformer.h.*.ln_2.weight", NULL},
-    {"layer.*.ln_2.bias", "transformer.h.*.ln_2.bias", NULL},
-    {"layer.*.mlp.fc.weight", "transformer.h.*.mlp.c_fc.weight", "embd ff"},
-    {"layer.*.mlp.fc.bias", "transformer.h.*.mlp.c_fc.bias", NULL},
-    {"layer.*.mlp.proj.weight", "transformer.h.*.mlp.c_proj.weight", "ff embd"},
-    {"layer.*.mlp.proj.bias", "transformer.h.*.mlp.c_proj.bias", NULL},
-    {"ln_f.weight", "transformer.ln_f.weight", NULL},
-    {"ln_f.bias", "transformer.ln_f.bias", NULL},
+    {"wte", "transformer.wte.weight", .gguf = "token_embd.weight"},
+    {"wpe", "transformer.wpe.weight", .gguf = "position_embd.weight"},
+    {"layer.*.ln_1.weight", "transformer.h.*.ln_1.weight", .gguf = "blk.*.attn_norm.weight"},
+    {"layer.*.ln_1.bias", "transformer.h.*.ln_1.bias", .gguf = "blk.*.attn_norm.bias"},
+    {"layer.*.attn.qkv.weight", "transformer.h.*.attn.c_attn.weight", "embd 3*heads*head_dim",
+     .gguf = "blk.*.attn_qkv.weight", .gguf_layout = "3*heads*head_dim embd"},
+    {"layer.*.attn.qkv.bias", "transformer.h.*.attn.c_attn.bias", "3*heads*head_dim", .gguf = "blk.*.attn_qkv.bias"},
+    {"layer.*.attn.proj.weight", "transformer.h.*.attn.c_proj.weight", "heads*head_dim embd",
+     .gguf = "blk.*.attn_output.weight", .gguf_layout = "embd heads*head_dim"},
+    {"layer.*.attn.proj.bias", "transformer.h.*.attn.c_proj.bias", .gguf = "blk.*.attn_output.bias"},
+    {"layer.*.ln_2.weight", "transformer.h.*.ln_2.weight", .gguf = "blk.*.ffn_norm.weight"},
+    {"layer.*.ln_2.bias", "transformer.h.*.ln_2.bias", .gguf = "blk.*.ffn_norm.bias"},
+    {"layer.*.mlp.fc.weight", "transformer.h.*.mlp.c_fc.weight", "embd ff", .gguf = "blk.*.ffn_up.weight",
+     .gguf_layout = "ff embd"},
+    {"layer.*.mlp.fc.bias", "transformer.h.*.mlp.c_fc.bias", .gguf = "blk.*.ffn_up.bias"},
+    {"layer.*.mlp.proj.weight", "transformer.h.*.mlp.c_proj.weight", "ff embd", .gguf = "blk.*.ffn_down.weight",
+     .gguf_layout = "embd ff"},
+    {"layer.*.mlp.proj.bias", "transformer.h.*.mlp.c_proj.bias", .gguf = "blk.*.ffn_down.bias"},
+    {"ln_f.weight", "transformer.ln_f.weight", .gguf = "output_norm.weight"},
+    {"ln_f.bias", "transformer.ln_f.bias", .gguf = "output_norm.bias"},
     {0},
 };
 
@@ -362,6 +368,14 @@ static const struct para_evidence evidence[] = {{"transformer.wte.weight", "voca
                                                 {"transformer.wpe.weight", "n_positions", "n_embd"},
                                                 {"transformer.h.*.mlp.c_fc.weight", "n_embd", "n_inner"},
                                                 {0}};
+
+/* A copy of the token table as the head. */
+static const struct para_extra gguf_extras[] = {{"output.weight", "token_embd.weight"}, {0}};
+
+static const struct para_evidence gguf_evidence[] = {{"token_embd.weight", "vocab_size", "n_embd"},
+                                                     {"position_embd.weight", "n_positions", "n_embd"},
+                                                     {"blk.*.ffn_up.weight", "n_inner", "n_embd"},
+                                                     {0}};
 
 static int check(const void *config, para_error *err)
 {
@@ -413,9 +427,8 @@ const struct para_family para_family_gpt2 = {
     .fields = fields,
     .complete = complete,
     .names = names,
-    .prefix = "transformer.",
-    .extras = extras,
-    .evidence = evidence,
+    .forms = {{"transformer.", extras, evidence}, {NULL, gguf_extras, gguf_evidence}},
+    .architecture = "gpt2",
     .check = check,
     .set_dropout = set_dropout,
     .measure = measure,

@@ -351,19 +351,23 @@ static const char *end_of_text(const void *config)
 #define FIELDS(architecture, type)                                                                                     \
     ROW(PARA_FIELD_TOLD, "architectures", .json = "[\"" architecture "\"]"),                                           \
         ROW(PARA_FIELD_FIXED, "model_type", .json = "\"" type "\""),                                                   \
-        ROW(PARA_FIELD_SIZE, "num_hidden_layers", NULL, "layers", .offset = AT(layers)),                               \
-        ROW(PARA_FIELD_SIZE, "num_attention_heads", NULL, "heads", "", .offset = AT(heads)),                           \
+        ROW(PARA_FIELD_SIZE, "num_hidden_layers", NULL, "layers", .offset = AT(layers), .gguf = "block_count"),        \
+        ROW(PARA_FIELD_SIZE, "num_attention_heads", NULL, "heads", "", .offset = AT(heads),                            \
+            .gguf = "attention.head_count"),                                                                           \
         ROW(PARA_FIELD_SIZE, "num_key_value_heads", NULL, "kv_heads", "heads", .offset = AT(kv_heads),                 \
-            .optional = true),                                                                                         \
-        ROW(PARA_FIELD_SIZE, "head_dim", NULL, "head_dim", .offset = AT(head_dim), .optional = true),                  \
-        ROW(PARA_FIELD_SIZE, "hidden_size", NULL, "embd", .offset = AT(embd)),                                         \
-        ROW(PARA_FIELD_SIZE, "intermediate_size", NULL, "ff", .offset = AT(ff)),                                       \
-        ROW(PARA_FIELD_SIZE, "vocab_size", NULL, "vocab", .offset = AT(vocab)),                                        \
-        ROW(PARA_FIELD_SIZE, "max_position_embeddings", NULL, "context", .offset = AT(context)),                       \
+            .optional = true, .gguf = "attention.head_count_kv"),                                                      \
+        ROW(PARA_FIELD_SIZE, "head_dim", NULL, "head_dim", .offset = AT(head_dim), .optional = true,                   \
+            .gguf = "attention.key_length"),                                                                           \
+        ROW(PARA_FIELD_SIZE, "hidden_size", NULL, "embd", .offset = AT(embd), .gguf = "embedding_length"),             \
+        ROW(PARA_FIELD_SIZE, "intermediate_size", NULL, "ff", .offset = AT(ff), .gguf = "feed_forward_length"),        \
+        ROW(PARA_FIELD_SIZE, "vocab_size", NULL, "vocab", .offset = AT(vocab), .gguf = "#token_embd.weight"),          \
+        ROW(PARA_FIELD_SIZE, "max_position_embeddings", NULL, "context", .offset = AT(context),                        \
+            .gguf = "context_length"),                                                                                 \
         ROW(PARA_FIELD_FIXED, "hidden_act", .json = "\"silu\""),                                                       \
-        ROW(PARA_FIELD_REAL, "rms_norm_eps", .offset = AT(norm_eps), .absent = 1e-6),                                  \
+        ROW(PARA_FIELD_REAL, "rms_norm_eps", .offset = AT(norm_eps), .absent = 1e-6,                                   \
+            .gguf = "attention.layer_norm_rms_epsilon"),                                                               \
         ROW(PARA_FIELD_ROPE, "rope_parameters", .offset = AT(rope)),                                                   \
-        ROW(PARA_FIELD_BOOL, "tie_word_embeddings", .offset = AT(tied)),                                               \
+        ROW(PARA_FIELD_BOOL, "tie_word_embeddings", .offset = AT(tied), .gguf = "!output.weight"),                     \
         ROW(PARA_FIELD_REAL, "attention_dropout", .offset = AT(attn_dropout))
 
 #define MORE_FIELDS                                                                                                    \
@@ -382,8 +386,8 @@ static const char *end_of_text(const void *config)
 /* attention_bias is one of all four projections. */
 static const struct para_field llama_fields[] = {
     FIELDS("LlamaForCausalLM", "llama"),
-    {PARA_FIELD_BOOL, "attention_bias", .offset = AT(qkv_bias)},
-    {PARA_FIELD_BOOL, "mlp_bias", .offset = AT(mlp_bias)},
+    {PARA_FIELD_BOOL, "attention_bias", .offset = AT(qkv_bias), .gguf = "blk.0.attn_q.bias"},
+    {PARA_FIELD_BOOL, "mlp_bias", .offset = AT(mlp_bias), .gguf = "blk.0.ffn_up.bias"},
     MORE_FIELDS,
 };
 
@@ -401,7 +405,7 @@ static const struct para_field qwen2_fields[] = {
 
 static const struct para_field qwen3_fields[] = {
     FIELDS("Qwen3ForCausalLM", "qwen3"),
-    {PARA_FIELD_BOOL, "attention_bias", .offset = AT(qkv_bias)},
+    {PARA_FIELD_BOOL, "attention_bias", .offset = AT(qkv_bias), .gguf = "blk.0.attn_q.bias"},
     WINDOW_FIELDS,
     MORE_FIELDS,
 };
@@ -456,27 +460,33 @@ static void complete_qwen3(void *config)
 
 /* Those of transformers' models; matrices are (out, in). */
 static const struct para_name names[] = {
-    {"wte", "model.embed_tokens.weight", NULL},
-    {"lm_head.weight", "lm_head.weight", NULL},
-    {"norm.weight", "model.norm.weight", NULL},
-    {"layer.*.attn.norm.weight", "model.layers.*.input_layernorm.weight", NULL},
-    {"layer.*.attn.q.weight", "model.layers.*.self_attn.q_proj.weight", "heads*queries*head_dim embd"},
-    {"layer.*.attn.q.bias", "model.layers.*.self_attn.q_proj.bias", "heads*queries*head_dim"},
-    {"layer.*.attn.k.weight", "model.layers.*.self_attn.k_proj.weight", "heads*head_dim embd"},
-    {"layer.*.attn.k.bias", "model.layers.*.self_attn.k_proj.bias", "heads*head_dim"},
-    {"layer.*.attn.v.weight", "model.layers.*.self_attn.v_proj.weight", "heads*head_dim embd"},
-    {"layer.*.attn.v.bias", "model.layers.*.self_attn.v_proj.bias", "heads*head_dim"},
-    {"layer.*.attn.q_norm.weight", "model.layers.*.self_attn.q_norm.weight", NULL},
-    {"layer.*.attn.k_norm.weight", "model.layers.*.self_attn.k_norm.weight", NULL},
-    {"layer.*.attn.proj.weight", "model.layers.*.self_attn.o_proj.weight", "embd heads*queries*head_dim"},
-    {"layer.*.attn.proj.bias", "model.layers.*.self_attn.o_proj.bias", NULL},
-    {"layer.*.mlp.norm.weight", "model.layers.*.post_attention_layernorm.weight", NULL},
-    {"layer.*.mlp.gate.weight", "model.layers.*.mlp.gate_proj.weight", NULL},
-    {"layer.*.mlp.gate.bias", "model.layers.*.mlp.gate_proj.bias", NULL},
-    {"layer.*.mlp.up.weight", "model.layers.*.mlp.up_proj.weight", NULL},
-    {"layer.*.mlp.up.bias", "model.layers.*.mlp.up_proj.bias", NULL},
-    {"layer.*.mlp.down.weight", "model.layers.*.mlp.down_proj.weight", NULL},
-    {"layer.*.mlp.down.bias", "model.layers.*.mlp.down_proj.bias", NULL},
+    {"wte", "model.embed_tokens.weight", .gguf = "token_embd.weight"},
+    {"lm_head.weight", "lm_head.weight", .gguf = "output.weight"},
+    {"norm.weight", "model.norm.weight", .gguf = "output_norm.weight"},
+    {"layer.*.attn.norm.weight", "model.layers.*.input_layernorm.weight", .gguf = "blk.*.attn_norm.weight"},
+    {"layer.*.attn.q.weight", "model.layers.*.self_attn.q_proj.weight", "heads*queries*head_dim embd",
+     .gguf = "blk.*.attn_q.weight", .turned = true},
+    {"layer.*.attn.q.bias", "model.layers.*.self_attn.q_proj.bias", "heads*queries*head_dim",
+     .gguf = "blk.*.attn_q.bias", .turned = true},
+    {"layer.*.attn.k.weight", "model.layers.*.self_attn.k_proj.weight", "heads*head_dim embd",
+     .gguf = "blk.*.attn_k.weight", .turned = true},
+    {"layer.*.attn.k.bias", "model.layers.*.self_attn.k_proj.bias", "heads*head_dim", .gguf = "blk.*.attn_k.bias",
+     .turned = true},
+    {"layer.*.attn.v.weight", "model.layers.*.self_attn.v_proj.weight", "heads*head_dim embd",
+     .gguf = "blk.*.attn_v.weight"},
+    {"layer.*.attn.v.bias", "model.layers.*.self_attn.v_proj.bias", "heads*head_dim", .gguf = "blk.*.attn_v.bias"},
+    {"layer.*.attn.q_norm.weight", "model.layers.*.self_attn.q_norm.weight", .gguf = "blk.*.attn_q_norm.weight"},
+    {"layer.*.attn.k_norm.weight", "model.layers.*.self_attn.k_norm.weight", .gguf = "blk.*.attn_k_norm.weight"},
+    {"layer.*.attn.proj.weight", "model.layers.*.self_attn.o_proj.weight", "embd heads*queries*head_dim",
+     .gguf = "blk.*.attn_output.weight"},
+    {"layer.*.attn.proj.bias", "model.layers.*.self_attn.o_proj.bias", .gguf = "blk.*.attn_output.bias"},
+    {"layer.*.mlp.norm.weight", "model.layers.*.post_attention_layernorm.weight", .gguf = "blk.*.ffn_norm.weight"},
+    {"layer.*.mlp.gate.weight", "model.layers.*.mlp.gate_proj.weight", .gguf = "blk.*.ffn_gate.weight"},
+    {"layer.*.mlp.gate.bias", "model.layers.*.mlp.gate_proj.bias", .gguf = "blk.*.ffn_gate.bias"},
+    {"layer.*.mlp.up.weight", "model.layers.*.mlp.up_proj.weight", .gguf = "blk.*.ffn_up.weight"},
+    {"layer.*.mlp.up.bias", "model.layers.*.mlp.up_proj.bias", .gguf = "blk.*.ffn_up.bias"},
+    {"layer.*.mlp.down.weight", "model.layers.*.mlp.down_proj.weight", .gguf = "blk.*.ffn_down.weight"},
+    {"layer.*.mlp.down.bias", "model.layers.*.mlp.down_proj.bias", .gguf = "blk.*.ffn_down.bias"},
     {0},
 };
 
@@ -488,6 +498,14 @@ static const struct para_evidence evidence[] = {
     {"model.embed_tokens.weight", "vocab_size", "hidden_size"},
     {"model.layers.*.mlp.gate_proj.weight", "intermediate_size", "hidden_size"},
     {0}};
+
+/* Factors of frequencies, of which the configuration is made (io/gguf-rope.h), and a copy of the table as the head. */
+static const struct para_extra gguf_extras[] = {
+    {"rope_freqs.weight", NULL}, {"output.weight", "token_embd.weight"}, {0}};
+
+static const struct para_evidence gguf_evidence[] = {{"token_embd.weight", "vocab_size", "hidden_size"},
+                                                     {"blk.*.ffn_up.weight", "intermediate_size", "hidden_size"},
+                                                     {0}};
 
 /* Fail unless files of the family can say this. */
 static int need_sayable(const char *family, bool sayable, const char *expected, para_error *err)
@@ -570,14 +588,16 @@ static para_model_graph build_any_cached(para_graph *g, const void *config, cons
 
 #define FAMILY(type)                                                                                                   \
     .name = #type, .config_bytes = sizeof(struct config), .weights = AT(weights), .fields = type##_fields,             \
-    .complete = complete_##type, .names = names, .prefix = "model.", .extras = extras, .evidence = evidence,           \
-    .check = check_##type, .set_dropout = set_dropout, .measure = measure, .build = build_any,                         \
-    .build_cached = build_any_cached
+    .complete = complete_##type, .names = names,                                                                       \
+    .forms = {{"model.", extras, evidence}, {NULL, gguf_extras, gguf_evidence}}, .check = check_##type,                \
+    .set_dropout = set_dropout, .measure = measure, .build = build_any, .build_cached = build_any_cached
 
-const struct para_family para_family_llama = {FAMILY(llama), .presets = llama_presets};
-const struct para_family para_family_mistral = {FAMILY(mistral), .presets = no_presets};
-const struct para_family para_family_qwen2 = {FAMILY(qwen2), .presets = qwen2_presets};
-const struct para_family para_family_qwen3 = {FAMILY(qwen3), .presets = no_presets};
+const struct para_family para_family_llama = {FAMILY(llama), .presets = llama_presets, .architecture = "llama",
+                                              .paired = true};
+const struct para_family para_family_mistral = {FAMILY(mistral), .presets = no_presets, .architecture = "llama",
+                                                .paired = true};
+const struct para_family para_family_qwen2 = {FAMILY(qwen2), .presets = qwen2_presets, .architecture = "qwen2"};
+const struct para_family para_family_qwen3 = {FAMILY(qwen3), .presets = no_presets, .architecture = "qwen3"};
 
 int para_model_from_llama(para_model **out, const para_llama *m, para_error *err)
 {

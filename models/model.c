@@ -145,13 +145,13 @@ static bool matches(const char *pattern, const char *name, const char **number, 
     return *digits >= 1 && *digits <= 9 && strcmp(*number + *digits, pattern + before + 1) == 0;
 }
 
-const struct para_name *para_family_name(const struct para_family *family, const char *name, char *buffer,
-                                         size_t buffer_bytes)
+const struct para_name *para_family_name(const struct para_family *family, enum para_form_kind form, const char *name,
+                                         char *buffer, size_t buffer_bytes)
 {
     const char *number = "";
     int digits = 0;
     for (const struct para_name *n = family->names; n->graph; n++)
         if (matches(n->graph, name, &number, &digits))
-            return put_number(n->file, number, digits, buffer, buffer_bytes) ? n : NULL;
+            return put_number(form == PARA_GGUF ? n->gguf : n->file, number, digits, buffer, buffer_bytes) ? n : NULL;
     return NULL;
 }

@@ -47,9 +47,11 @@ EXTRA_DIST += tests/golden/hf-f16/config.json
 EXTRA_DIST += tests/golden/hf-f16/model.safetensors
 EXTRA_DIST += tests/golden/hf-f32/config.json
 EXTRA_DIST += tests/golden/hf-f32/model.safetensors
+EXTRA_DIST += tests/golden/hf-f32.gguf
 EXTRA_DIST += tests/golden/hf-kin-expected.safetensors
 EXTRA_DIST += tests/golden/hf-llama/config.json
 EXTRA_DIST += tests/golden/hf-llama/model.safetensors
+EXTRA_DIST += tests/golden/hf-llama.gguf
 EXTRA_DIST += tests/golden/hf-mistral/config.json
 EXTRA_DIST += tests/golden/hf-mistral/model.safetensors
 EXTRA_DIST += tests/golden/hf-qwen2/config.json
@@ -59,6 +61,7 @@ EXTRA_DIST += tests/golden/hf-qwen3/model-00001-of-00003.safetensors
 EXTRA_DIST += tests/golden/hf-qwen3/model-00002-of-00003.safetensors
 EXTRA_DIST += tests/golden/hf-qwen3/model-00003-of-00003.safetensors
 EXTRA_DIST += tests/golden/hf-qwen3/model.safetensors.index.json
+EXTRA_DIST += tests/golden/hf-qwen3.gguf
 EXTRA_DIST += tests/golden/hf-sharded/config.json
 EXTRA_DIST += tests/golden/hf-sharded/model-00001-of-00004.safetensors
 EXTRA_DIST += tests/golden/hf-sharded/model-00002-of-00004.safetensors
@@ -81,8 +84,10 @@ EXTRA_DIST += tests/golden/tokenizer-small/merges.txt
 EXTRA_DIST += tests/golden/tokenizer-small/vocab.json
 EXTRA_DIST += tests/interop/compare-models.py
 EXTRA_DIST += tests/interop/compare-tokenizers.py
+EXTRA_DIST += tests/interop/convert-hf.py
 EXTRA_DIST += tests/interop/folders.py
 EXTRA_DIST += tests/interop/graph-schema.py
+EXTRA_DIST += tests/interop/llama.py
 EXTRA_DIST += tests/interop/make-golden.py
 EXTRA_DIST += tests/interop/run
 
@@ -201,6 +206,8 @@ tests_test_session_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=calloc,--wra
 if IO
 libsupport_la_SOURCES += tests/checkpoint.c
 libsupport_la_SOURCES += tests/checkpoint.h
+libsupport_la_SOURCES += tests/words.c
+libsupport_la_SOURCES += tests/words.h
 # A library to preload; sweeps of make check try one of so many calls, make check-faults all.
 check_LTLIBRARIES += tests/fail-calls.la
 tests_fail_calls_la_SOURCES = tests/fail-calls.c
@@ -227,6 +234,7 @@ tests_test_folder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rename,--wrap=renameat2
 check_PROGRAMS += tests/test-gemm
 check_PROGRAMS += tests/test-generate
 check_PROGRAMS += tests/test-gguf
+check_PROGRAMS += tests/test-gguf-model
 check_PROGRAMS += tests/test-golden
 check_PROGRAMS += tests/test-graph-file
 check_PROGRAMS += tests/test-hf

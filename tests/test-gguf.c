@@ -1,64 +1,13 @@
 /* GGUF files: what stands in one is found, elements of each type are what the format says, and no file, however it
- * lies, is believed or brings us down. Files are written as words: N/W is the number N in W bytes, 'text' a text behind
- * its length in 8 bytes, x* as many bytes x as are told by the number behind, | zeros up to a multiple of 32, GGUF
- * itself.
- */
+ * lies, is believed or brings us down. */
 #include "tests/support.h"
+#include "tests/words.h"
 
 #include "io/gguf.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct bytes {
-    unsigned char data[4096];
-    size_t count;
-};
-
-static void put_number(struct bytes *b, uint64_t number, int bytes)
-{
-    for (int i = 0; i < bytes; i++)
-        b->data[b->count++] = (unsigned char)(number >> 8 * i);
-}
-
-static const char *put_word(struct bytes *b, const char *word)
-{
-    char *end = NULL;
-    if (*word == '|') {
-        while (b->count % 32)
-            put_number(b, 0, 1);
-        return word + 1;
-    }
-    if (*word == '\'') {
-        size_t length = strcspn(word + 1, "'");
-        put_number(b, length, 8);
-        memcpy(b->data + b->count, word + 1, length);
-        b->count += length;
-        return word + length + 2;
-    }
-    if (*word == 'G') {
-        memcpy(b->data + b->count, word, 4);
-        b->count += 4;
-        return word + 4;
-    }
-    uint64_t number = strtoull(word, &end, 0);
-    if (*end == '*') {
-        for (uint64_t n = strtoull(end + 1, &end, 0); n > 0; n--)
-            put_number(b, number, 1);
-        return end;
-    }
-    assert_int_equal(*end, '/');
-    put_number(b, number, (int)strtol(end + 1, &end, 10));
-    return end;
-}
-
-static void put_words(struct bytes *b, const char *words)
-{
-    b->count = 0;
-    while (*words)
-        words = *words == ' ' ? words + 1 : put_word(b, words);
-}
 
 struct place {
     char *folder, *path;
@@ -81,17 +30,10 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void write_bytes(const char *path, const struct bytes *b, size_t count)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(b->data, 1, count, f), count);
-    assert_int_equal(fclose(f), 0);
-}
-
 static struct para_gguf *open_words(const struct place *p, const char *words)
 {
-    struct bytes b;
+    static struct bytes b;
+    b.count = 0;
     para_error err = {0};
     struct para_gguf *f;
     put_words(&b, words);
@@ -284,7 +226,8 @@ static void elements_are_what_the_format_says(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
-        struct bytes b;
+        static struct bytes b;
+        b.count = 0;
         float x[256];
         const struct para_block_type *type = para_block_type(blocks[i].type);
         put_words(&b, blocks[i].block);
@@ -361,7 +304,8 @@ static void lies_are_refused(void **state)
 {
     const struct place *p = *state;
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
-        struct bytes b;
+        static struct bytes b;
+        b.count = 0;
         struct para_gguf *f = NULL;
         para_error err = {0};
         put_words(&b, lies[i].words);
@@ -380,7 +324,8 @@ static void lies_are_refused(void **state)
 static void every_beginning_is_refused(void **state)
 {
     const struct place *p = *state;
-    struct bytes b;
+    static struct bytes b;
+    b.count = 0;
     put_words(&b, sample);
     for (size_t n = 0; n < b.count; n++) {
         struct para_gguf *f = NULL;

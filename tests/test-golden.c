@@ -70,7 +70,7 @@ static bool is_weight(const para_tensor *t)
 
 static const char *file_name(const para_tensor *t, char buffer[NAME])
 {
-    if (!para_family_name(&para_family_gpt2, para_tensor_name(t), buffer, NAME))
+    if (!para_family_name(&para_family_gpt2, PARA_FOLDER, para_tensor_name(t), buffer, NAME))
         fail_msg("parameter \"%s\" has no name in Hugging Face files", para_tensor_name(t));
     return buffer;
 }

@@ -154,7 +154,7 @@ static void assert_parameter(const para_graph *g, const char *name, const char *
         snprintf(found + strlen(found), sizeof found - strlen(found), "%s%s %lld", i ? ", " : "",
                  para_tensor_dim(t, i).axis, (long long)para_tensor_dim(t, i).extent);
     assert_string_equal(found, axes);
-    assert_non_null(para_family_name(&para_family_gpt2, name, buffer, sizeof buffer));
+    assert_non_null(para_family_name(&para_family_gpt2, PARA_FOLDER, name, buffer, sizeof buffer));
     assert_string_equal(buffer, file_name);
 }
 
@@ -203,9 +203,9 @@ static void other_names_have_no_place_in_files(void **state)
                                         "optimizer.step"};
     char buffer[128];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        assert_null(para_family_name(&para_family_gpt2, names[i], buffer, sizeof buffer));
-    assert_null(para_family_name(&para_family_gpt2, "layer.0.ln_1.weight", buffer, 27));
-    assert_non_null(para_family_name(&para_family_gpt2, "layer.0.ln_1.weight", buffer, 28));
+        assert_null(para_family_name(&para_family_gpt2, PARA_FOLDER, names[i], buffer, sizeof buffer));
+    assert_null(para_family_name(&para_family_gpt2, PARA_FOLDER, "layer.0.ln_1.weight", buffer, 27));
+    assert_non_null(para_family_name(&para_family_gpt2, PARA_FOLDER, "layer.0.ln_1.weight", buffer, 28));
 }
 
 static int count_ops(const para_graph *g, const char *op)

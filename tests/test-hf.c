@@ -1,5 +1,6 @@
 /* Folders of transformers, of GPT-2, Llama, Mistral, Qwen2 and Qwen3: logits and 20 steps of training of those in
- * tests/golden, which tests/interop/make-golden.py made in float64; weights in half precision and in several files. */
+ * tests/golden, which tests/interop/make-golden.py made in float64; weights in half precision and in several files.
+ * GGUF files beside them are what llama.cpp's converter made of the folders (tests/interop/convert-hf.py). */
 #include "tests/checkpoint.h"
 
 #include <math.h>
@@ -9,12 +10,19 @@
 enum { SEQ = 12, WINDOWS = 7, BATCH = 3, STEPS = 20, VOCAB = 67 };
 static const double LOGITS = 1e-5, LOSSES = 1e-5;
 static const struct {
-    const char *name, *expected;
+    const char *name, *expected, *path;
 } golden_folders[] = {
-    {"f32", "hf-expected.safetensors"},       {"f16", "hf-expected.safetensors"},
-    {"bf16", "hf-expected.safetensors"},      {"sharded", "hf-expected.safetensors"},
-    {"llama", "hf-kin-expected.safetensors"}, {"mistral", "hf-kin-expected.safetensors"},
-    {"qwen2", "hf-kin-expected.safetensors"}, {"qwen3", "hf-kin-expected.safetensors"},
+    {"f32", "hf-expected.safetensors", "golden/hf-f32"},
+    {"f16", "hf-expected.safetensors", "golden/hf-f16"},
+    {"bf16", "hf-expected.safetensors", "golden/hf-bf16"},
+    {"sharded", "hf-expected.safetensors", "golden/hf-sharded"},
+    {"llama", "hf-kin-expected.safetensors", "golden/hf-llama"},
+    {"mistral", "hf-kin-expected.safetensors", "golden/hf-mistral"},
+    {"qwen2", "hf-kin-expected.safetensors", "golden/hf-qwen2"},
+    {"qwen3", "hf-kin-expected.safetensors", "golden/hf-qwen3"},
+    {"f32", "hf-expected.safetensors", "golden/hf-f32.gguf"},
+    {"llama", "hf-kin-expected.safetensors", "golden/hf-llama.gguf"},
+    {"qwen3", "hf-kin-expected.safetensors", "golden/hf-qwen3.gguf"},
 };
 enum { FOLDERS = sizeof golden_folders / sizeof golden_folders[0] };
 
@@ -40,11 +48,10 @@ static para_entry expected(const para_safetensors *f, const char *folder, const 
 }
 
 /* Build a graph by a golden folder's configuration and load its weights. */
-static para_session *load_golden(para_graph **g, const char *name, int64_t batch, bool training)
+static para_session *load_golden(para_graph **g, int which, int64_t batch, bool training)
 {
-    char relative[40];
-    snprintf(relative, sizeof relative, "golden/hf-%s", name);
-    char *folder = test_file(relative);
+    const char *name = golden_folders[which].name;
+    char *folder = test_file(golden_folders[which].path);
     para_error err = {0};
     para_model *model;
     must(para_model_open(&model, folder, &err), err);
@@ -89,7 +96,7 @@ static void logits_are_those_of_transformers(void **state)
         para_safetensors *f = open_file(golden, golden_folders[i].expected);
         para_entry ids = expected(f, "", "ids", (WINDOWS * SEQ + 1) * sizeof(int32_t));
         para_graph *g;
-        para_session *s = load_golden(&g, name, WINDOWS, false);
+        para_session *s = load_golden(&g, i, WINDOWS, false);
         set_windows(s, "tokens", &ids, 0, WINDOWS, 0);
         run_once(s);
         para_entry truth = expected(f, name, ".logits", WINDOWS * SEQ * VOCAB * sizeof(float));
@@ -113,7 +120,7 @@ static void losses_are_those_of_pytorch(void **state)
         para_safetensors *f = open_file(golden, golden_folders[i].expected);
         para_entry ids = expected(f, "", "ids", (WINDOWS * SEQ + 1) * sizeof(int32_t));
         para_graph *g;
-        para_session *s = load_golden(&g, name, BATCH, true);
+        para_session *s = load_golden(&g, i, BATCH, true);
         const float *losses = expected(f, name, ".losses", STEPS * sizeof(float)).data;
         for (int step = 0; step < STEPS; step++) {
             set_windows(s, "tokens", &ids, step * BATCH, BATCH, 0);

@@ -79,8 +79,8 @@ static void parameters_have_places_in_files(void **state)
             if (!is_parameter(t))
                 continue;
             assert_in_range(count, 0, MOST - 1);
-            assert_graph(g, para_family_name(*f, para_tensor_name(t), names[count], NAME), "a name in files of \"%s\"",
-                         para_tensor_name(t));
+            assert_graph(g, para_family_name(*f, PARA_FOLDER, para_tensor_name(t), names[count], NAME),
+                         "a name in files of \"%s\"", para_tensor_name(t));
             for (int k = 0; k < count; k++)
                 assert_string_not_equal(names[k], names[count]);
             count++;
@@ -96,7 +96,7 @@ static void rows_agree_with_each_other(void **state)
 {
     (void)state;
     for (const struct para_family *const *f = para_families; *f; f++) {
-        for (const struct para_evidence *e = (*f)->evidence; e->tensor; e++) {
+        for (const struct para_evidence *e = (*f)->forms[PARA_FOLDER].evidence; e->tensor; e++) {
             int found = 0;
             for (const struct para_field *field = (*f)->fields; field->name; field++)
                 found += field->size && (strcmp(field->name, e->rows) == 0 || strcmp(field->name, e->columns) == 0);

@@ -19,8 +19,8 @@ struct classify_options {
 #define FIELD(name) offsetof(struct classify_options, name)
 
 static const struct option classify_table[] = {
-    {"model", OPTION_FILES, FIELD(models), "DIR", "folders with config.json and model.safetensors, which vote", 0, 0,
-     true},
+    {"model", OPTION_FILES, FIELD(models), "DIR",
+     "folders with config.json and model.safetensors, or GGUF files, which vote", 0, 0, true},
     {"labels", OPTION_TEXT, FIELD(labels), "FILE", "the labels, one a line; -: standard input", 0, 0, true},
     {"data", OPTION_TEXT, FIELD(data), "FILE", "the texts, one a line; by default, and for -, standard input", 0, 0,
      false},

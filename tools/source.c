@@ -9,8 +9,8 @@ enum { DEFAULT_BATCH = 12 };
 const struct option source_option_table[] = {
     {"graph", OPTION_TEXT, offsetof(struct source_options, graph), "FILE", "a graph that dump --format json wrote", 0,
      0, false},
-    {"model", OPTION_TEXT, offsetof(struct source_options, folder), "DIR", "the model of a folder's config.json", 0, 0,
-     false},
+    {"model", OPTION_TEXT, offsetof(struct source_options, folder), "DIR",
+     "the model of a folder's config.json, or of a GGUF file", 0, 0, false},
     {"train", OPTION_FLAG, offsetof(struct source_options, train), NULL,
      "a whole training step: loss, backward, AdamW; else the forward pass", 0, 0, false},
     {"batch", OPTION_COUNT, offsetof(struct source_options, batch), "N", "windows of a run (default: 12)", 1, INT32_MAX,

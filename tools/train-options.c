@@ -34,7 +34,7 @@ static const struct option data_table[] = {
 };
 
 static const struct option start_table[] = {
-    {"init", OPTION_TEXT, FIELD(init), "DIR", "begin with this folder's model", 0, 0, false},
+    {"init", OPTION_TEXT, FIELD(init), "DIR", "begin with the model of this folder or GGUF file", 0, 0, false},
     {"resume", OPTION_TEXT, FIELD(resume), "DIR",
      "go on with the run saved here, given its data: the model is the folder's, and so are steps, batch, seq, order "
      "and "

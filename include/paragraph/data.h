@@ -135,21 +135,25 @@ PARA_API int para_checkpoint_save(const char *dir, const para_model *model, cons
 PARA_API int para_checkpoint_check(const char *dir, para_error *err);
 /** Read trainer.json of a folder. Returns 0, PARA_EIO (if there is none), PARA_EFORMAT or PARA_ENOMEM. */
 PARA_API int para_checkpoint_trainer(const char *dir, para_trainer *out, para_error *err);
-/** Make the model that config.json of a folder describes, and hold its sizes against the weights, if they are there.
- * Returns 0, PARA_EIO, PARA_EFORMAT, PARA_ESHAPE or PARA_ENOMEM; errors name the field or the tensor and what was
- * expected. The caller frees *out. */
+/** Make the model that config.json of a folder describes, or the metadata of a GGUF file of architecture gpt2, llama,
+ * qwen2 or qwen3, and hold its sizes against the weights, if they are there. In a GGUF file Llama 3's scaling of rotary
+ * embeddings is what gives the factors of rope_freqs.weight.
+ * Returns 0, PARA_EIO, PARA_EFORMAT, PARA_ESHAPE, PARA_ESUPPORT or PARA_ENOMEM; errors name the field or the tensor and
+ * what was expected. The caller frees *out. */
 PARA_API int para_model_open(para_model **out, const char *dir, para_error *err);
 /** List the tokens that end a text: eos_token_id of config.json and generation_config.json, a number or a list in
- * either. *ids, to be freed by para_tokens_free(), holds *count; NULL for none. Returns 0, PARA_EIO, PARA_EFORMAT or
+ * either, or, of a GGUF file, tokenizer.ggml.eos_token_id and eot_token_id. *ids, to be freed by para_tokens_free(), holds *count; NULL for none. Returns 0, PARA_EIO, PARA_EFORMAT or
  * PARA_ENOMEM. */
 PARA_API int para_checkpoint_ends(const char *dir, int32_t **ids, int64_t *count, para_error *err);
 /** Load a folder's parameters into a session and, if `trainer` isn't NULL, its optimizer states and trainer.json
  * (PARA_EIO if absent). Weights are in model.safetensors or in the files of model.safetensors.index.json, float32,
  * float16 or bfloat16, and become the graph's type as para_session_set_weight() has it; names may or may not begin with
- * the family's prefix, "transformer." of GPT-2. Returns 0; PARA_EIO; PARA_EFORMAT, which is also of a tensor
- * that is missing, of another type, or has no value in the graph; PARA_ESHAPE; PARA_ESUPPORT where the file means
- * another model; PARA_ENOMEM; errors name the file and the tensor. A failure before the first tensor is read leaves the
- * session as it was. Between runs only.
+ * the family's prefix, "transformer." of GPT-2. In place of a folder it may be a GGUF file, without `trainer`, whose
+ * tensors are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K: those of the graph's type are taken as
+ * they are, which q8_0 and q4_0 may be, and others go by way of float32. Returns 0; PARA_EIO; PARA_EFORMAT, which is
+ * also of a tensor that is missing, of another type, or has no value in the graph; PARA_ESHAPE; PARA_ESUPPORT where the
+ * file means another model; PARA_ENOMEM; errors name the file and the tensor. A failure before the first tensor is read
+ * leaves the session as it was. Between runs only.
  */
 PARA_API int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer,
                                   para_error *err);
