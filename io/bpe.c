@@ -49,15 +49,17 @@ static int grow(struct para_bpe *b)
 
 int para_bpe_reserve(struct para_bpe *b, para_error *err)
 {
-    return 2 * (b->merges + 1) > b->capacity && grow(b) < 0 ? para_fail_memory(err, "merges of a tokenizer") : 0;
+    return 2 * (b->pairs + 1) > b->capacity && grow(b) < 0 ? para_fail_memory(err, "merges of a tokenizer") : 0;
 }
 
-uint32_t para_bpe_add(struct para_bpe *b, int32_t left, int32_t right, int32_t made)
+uint32_t para_bpe_add(struct para_bpe *b, int32_t left, int32_t right, int32_t made, bool ties)
 {
     struct para_bpe_slot *slot = find(b->slots, b->capacity, left, right);
     if (slot->rank != 0)
         return slot->rank - 1;
-    b->made[b->merges++] = made;
+    if (!ties)
+        b->made[b->merges++] = made;
+    b->pairs++;
     *slot = (struct para_bpe_slot){left, right, (uint32_t)b->merges};
     return PARA_NO_RANK;
 }
@@ -178,14 +180,15 @@ static size_t merge_long(const struct para_bpe *b, int32_t *ids, uint32_t n, str
     return count;
 }
 
-int64_t para_bpe_word(const struct para_bpe *b, const unsigned char *word, size_t n, int32_t *ids, para_error *err)
+int64_t para_bpe_merge(const struct para_bpe *b, int32_t *ids, size_t n, para_error *err)
 {
-    for (size_t i = 0; i < n; i++)
-        ids[i] = b->of_byte[word[i]];
+    if (b->merges == 0)
+        return (int64_t)n;
     if (n <= SHORT)
         return (int64_t)merge_short(b, ids, n);
     if (n > INT32_MAX)
-        return para_fail(err, PARA_ERANGE, "a word of the text has %zu bytes, expected fewer than 2 GiB", n);
+        return para_fail(err, PARA_ERANGE, "a word of the text has %zu bytes or characters, expected fewer than 2^31",
+                         n);
     struct link *links = malloc(n * sizeof *links);
     struct heap heap = {malloc(2 * n * sizeof *heap.items), 0};
     int64_t count = links && heap.items ? (int64_t)merge_long(b, ids, (uint32_t)n, links, &heap)

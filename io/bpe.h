@@ -1,4 +1,4 @@
-/* Byte pair encoding of one word: pairs of tokens are merged, lowest rank first, leftmost first. */
+/* Byte pair encoding: pairs of tokens are merged, lowest rank first, leftmost first. */
 #ifndef PARA_IO_BPE_H
 #define PARA_IO_BPE_H
 
@@ -9,19 +9,20 @@ enum { PARA_NO_RANK = UINT32_MAX };
 struct para_bpe {
     struct para_bpe_slot *slots; /* from pairs to ranks, by open addressing */
     size_t capacity;             /* a power of 2, at least twice the pairs */
-    int32_t *made;               /* the token that the merge of each rank makes */
+    size_t pairs;
+    int32_t *made; /* the token that the merge of each rank makes */
     size_t merges;
-    int32_t of_byte[256]; /* the token of each single byte */
 };
 
-/* Append a merge: of the pair left, right into `made`, by the next rank. Returns the rank that the pair has already, as
- * an error; else PARA_NO_RANK. Room must have been reserved. */
-uint32_t para_bpe_add(struct para_bpe *b, int32_t left, int32_t right, int32_t made);
+/* Append a merge: of the pair left, right into `made`, by the next rank, or, where it `ties`, by the last one, which
+ * must make the same. Returns the rank that the pair has already, as an error; else PARA_NO_RANK. Room must have been
+ * reserved. */
+uint32_t para_bpe_add(struct para_bpe *b, int32_t left, int32_t right, int32_t made, bool ties);
 /* Make room for one merge more. */
 int para_bpe_reserve(struct para_bpe *b, para_error *err);
 void para_bpe_free(struct para_bpe *b);
 
-/* Encode a word of n bytes, at least 1, into ids[n]; returns the number of ids, or a status. */
-int64_t para_bpe_word(const struct para_bpe *b, const unsigned char *word, size_t n, int32_t *ids, para_error *err);
+/* Merge a word's n tokens, at least 1, in place; returns how many are left, or a status. */
+int64_t para_bpe_merge(const struct para_bpe *b, int32_t *ids, size_t n, para_error *err);
 
 #endif

@@ -28,16 +28,37 @@ struct word {
 
 _Static_assert(sizeof(struct key) == WORD_BYTES + 1 && sizeof(struct word) == 64, "a remembered word is a cache line");
 
+/* Text that is held back, since what follows may change its ids. */
+struct held {
+    struct para_bytes text;
+    size_t again; /* don't look at it before it has so many bytes */
+};
+
 struct para_encoder {
     const para_tokenizer *t;
     bool specials;
+    bool cuts; /* there is something to do before words are cut */
+    bool find_written, find_normalized, need_all;
     struct word *words;
+    struct para_regex_room *room;
     int32_t *ids; /* those of this call */
-    size_t count, room;
-    unsigned char *text; /* held back, since what follows may change its ids */
-    size_t held, text_room;
-    size_t again; /* don't look at the text held back before it has so many bytes */
+    size_t count, id_room;
+    struct held raw, piece; /* as it came; normalized, between added tokens */
+    struct para_bytes buffer[4];
+    struct para_whereabouts where; /* where what comes next stands between added tokens */
 };
+
+/* Which added tokens are looked for, and whether all of a text must be there for that. */
+static void find_out(struct para_encoder *e)
+{
+    const para_tokenizer *t = e->t;
+    e->find_written = para_added_counts(&t->as_written, e->specials);
+    e->find_normalized = para_added_counts(&t->normalized, e->specials);
+    e->cuts = e->find_written || e->find_normalized || t->normalizer.count > 0 || t->prefixer.count > 0;
+    e->need_all = e->find_normalized || para_added_looks_around(&t->as_written, e->specials) ||
+                  para_transforms_need_all(&t->normalizer) || para_transforms_need_all(&t->prefixer);
+    e->where = (struct para_whereabouts){true, true};
+}
 
 int para_encoder_new(para_encoder **out, const para_tokenizer *t, bool specials, para_error *err)
 {
@@ -45,36 +66,41 @@ int para_encoder_new(para_encoder **out, const para_tokenizer *t, bool specials,
     if (!e)
         return para_fail_memory(err, "an encoder");
     e->t = t;
-    e->specials = specials && t->vocabulary.special_count > 0;
+    e->specials = specials;
+    find_out(e);
     e->words = t->bytes ? NULL : calloc((size_t)1 << WORDS_LOG2, sizeof *e->words);
-    if (!t->bytes && !e->words) {
+    int status = t->bytes || e->words ? para_regex_room_new(&e->room, err) : para_fail_memory(err, "an encoder");
+    if (status < 0)
         para_encoder_free(e);
-        return para_fail_memory(err, "an encoder");
-    }
-    *out = e;
-    return 0;
+    else
+        *out = e;
+    return status;
 }
 
 void para_encoder_free(para_encoder *e)
 {
     if (!e)
         return;
+    para_regex_room_free(e->room);
     free(e->words);
     free(e->ids);
-    free(e->text);
+    free(e->raw.text.at);
+    free(e->piece.text.at);
+    for (size_t i = 0; i < sizeof e->buffer / sizeof e->buffer[0]; i++)
+        free(e->buffer[i].at);
     free(e);
 }
 
 static int reserve_ids(para_encoder *e, size_t more, para_error *err)
 {
-    if (e->count + more <= e->room)
+    if (e->count + more <= e->id_room)
         return 0;
-    size_t room = 2 * e->room > e->count + more ? 2 * e->room : e->count + more;
+    size_t room = 2 * e->id_room > e->count + more ? 2 * e->id_room : e->count + more;
     int32_t *ids = realloc(e->ids, room * sizeof *ids);
     if (!ids)
         return para_fail_memory(err, "token ids");
     e->ids = ids;
-    e->room = room;
+    e->id_room = room;
     return 0;
 }
 
@@ -87,7 +113,7 @@ static struct word *place_of(const para_encoder *e, struct key k)
 
 static int merge_word(para_encoder *e, const unsigned char *word, size_t bytes, para_error *err)
 {
-    int64_t count = para_bpe_word(&e->t->vocabulary.bpe, word, bytes, e->ids + e->count, err);
+    int64_t count = para_vocabulary_word(&e->t->vocabulary, word, bytes, e->ids + e->count, err);
     if (count < 0)
         return (int)count;
     e->count += (size_t)count;
@@ -121,68 +147,181 @@ static int encode_word(para_encoder *e, const unsigned char *word, size_t bytes,
     return 0;
 }
 
-/* Append the ids of text[*at] to text[end - 1], and move *at on to what isn't settled: if nothing is known of what
- * follows (`open`), the last words may be others. */
-static int encode_words(para_encoder *e, const unsigned char *text, size_t *at, size_t end, bool open, para_error *err)
+/* Append the ids of a whole piece, by the steps from `step` on. */
+static int encode_piece(para_encoder *e, int step, const unsigned char *text, size_t n, para_error *err)
 {
-    while (*at < end) {
-        size_t bytes = para_pretoken(&e->t->classes, text + *at, end - *at);
-        if (open && *at + bytes + PARA_PRETOKEN_AHEAD > end)
+    if (step == e->t->steps.count)
+        return encode_word(e, text, n, err);
+    struct para_pieces pieces;
+    struct para_span piece;
+    int found;
+    para_pieces_begin(&pieces, &e->t->steps, step, e->room, text, n, false);
+    while ((found = para_pieces_next(&pieces, &piece, err)) > 0)
+        PARA_TRY(encode_piece(e, step + 1, text + piece.begin, piece.end - piece.begin, err));
+    return found;
+}
+
+/* The same where GPT-2's pattern is the only step: then time is a hundred nanoseconds a word, and calls count. */
+static int scan_words(para_encoder *e, const unsigned char *text, size_t n, bool open, size_t *used, para_error *err)
+{
+    const struct para_classes *classes = &e->t->steps.classes;
+    for (*used = 0; *used < n;) {
+        size_t bytes = para_pretoken(classes, text + *used, n - *used);
+        if (open && *used + bytes + PARA_PRETOKEN_AHEAD > n)
             break;
-        PARA_TRY(encode_word(e, text + *at, bytes, err));
-        *at += bytes;
+        PARA_TRY(encode_word(e, text + *used, bytes, err));
+        *used += bytes;
     }
     return 0;
 }
 
-/* The longest special token that `text` begins with, or -1; its bytes. */
-static int32_t special_at(const struct para_vocabulary *v, const unsigned char *text, size_t left, size_t *bytes)
+/* Append the ids of a text between added tokens; *used gets the bytes that are settled: if nothing is known of what
+ * follows (`open`), the last words may be others. */
+static int encode_words(para_encoder *e, const unsigned char *text, size_t n, bool open, size_t *used, para_error *err)
 {
-    int32_t found = -1;
-    *bytes = 0;
-    for (int64_t i = 0; i < v->special_count; i++) {
-        size_t start = v->start[v->specials[i]], length = v->start[v->specials[i] + 1] - start;
-        if (length > *bytes && length <= left && memcmp(text, v->bytes + start, length) == 0) {
-            found = v->specials[i];
-            *bytes = length;
-        }
-    }
+    struct para_pieces pieces;
+    struct para_span piece;
+    int found;
+    const struct para_steps *steps = &e->t->steps;
+    if (steps->count == 1 && !steps->of[0].regex)
+        return scan_words(e, text, n, open, used, err);
+    *used = n;
+    if (n == 0)
+        return 0;
+    if (!open && steps->count == 0)
+        return encode_word(e, text, n, err);
+    *used = 0;
+    if (open && para_steps_need_all(steps))
+        return 0;
+    para_pieces_begin(&pieces, steps, 0, e->room, text, n, open);
+    while ((found = para_pieces_next(&pieces, &piece, err)) > 0)
+        PARA_TRY(encode_piece(e, 1, text + piece.begin, piece.end - piece.begin, err));
+    *used = pieces.at;
     return found;
 }
 
-/* The first special token that begins at `at` to end - 1 of a text; where in *place, which is `end` if there is none.
- */
-static int32_t next_special(const struct para_vocabulary *v, const unsigned char *text, size_t at, size_t end,
-                            size_t all, size_t *place, size_t *bytes)
+/* --- text that is held back --- */
+
+static int hold(struct held *h, const unsigned char *text, size_t bytes, para_error *err)
 {
-    int32_t id = -1;
-    for (; at < end; at++)
-        if (v->special_lead[text[at]] && (id = special_at(v, text + at, all - at, bytes)) >= 0)
-            break;
-    *place = at;
-    return id;
+    return para_bytes_append(&h->text, text, bytes, err);
 }
 
-/* Append the ids of a text; *used gets the bytes that are settled, all of them if the text ends here. Where special
- * tokens count, one may begin in the last bytes, all but the first of the longest one's. */
+typedef int (*looker)(para_encoder *e, const unsigned char *text, size_t n, bool ends, size_t *used, para_error *err);
+
+/* Text is looked at where it lies if nothing is held, else behind what is; what isn't used is held. What can't be used
+ * yet is looked at each time that it has doubled, so that short blocks cost no more than long ones. */
+static int feed(para_encoder *e, struct held *h, looker look, const unsigned char *text, size_t bytes, bool ends,
+                para_error *err)
+{
+    size_t used = 0;
+    if (h->text.count == 0) {
+        PARA_TRY(look(e, text, bytes, ends, &used, err));
+        PARA_TRY(hold(h, text + used, bytes - used, err));
+    } else {
+        PARA_TRY(hold(h, text, bytes, err));
+        if (!ends && h->text.count < h->again)
+            return 0;
+        PARA_TRY(look(e, h->text.at, h->text.count, ends, &used, err));
+        h->text.count -= used;
+        memmove(h->text.at, h->text.at + used, h->text.count);
+    }
+    h->again = 2 * h->text.count + HELD_AGAIN;
+    return 0;
+}
+
+static int look_for_words(para_encoder *e, const unsigned char *text, size_t n, bool ends, size_t *used,
+                          para_error *err)
+{
+    return encode_words(e, text, n, !ends, used, err);
+}
+
+static int feed_words(para_encoder *e, const unsigned char *text, size_t n, bool ends, para_error *err)
+{
+    return feed(e, &e->piece, look_for_words, text, n, ends, err);
+}
+
+/* --- before words --- */
+
+/* Normalize and prefix a text between added tokens, or a part of it, and encode it; *used gets the bytes that are
+ * settled. */
+static int encode_between(para_encoder *e, const unsigned char *text, size_t n, bool ends, size_t *used,
+                          para_error *err)
+{
+    const para_tokenizer *t = e->t;
+    size_t settled = ends ? n : para_transforms_settled(&t->normalizer, text, n);
+    *used = settled;
+    PARA_TRY(para_transforms_apply(&t->normalizer, e->where, text, settled, e->buffer, &text, &n, err));
+    PARA_TRY(para_transforms_apply(&t->prefixer, e->where, text, n, e->buffer + 2, &text, &n, err));
+    if (settled > 0)
+        e->where = (struct para_whereabouts){ends, false};
+    return feed_words(e, text, n, ends, err);
+}
+
+static int append_id(para_encoder *e, int32_t id, para_error *err)
+{
+    PARA_TRY(reserve_ids(e, 1, err));
+    e->ids[e->count++] = id;
+    e->where = (struct para_whereabouts){true, false};
+    return 0;
+}
+
+/* Where nothing is between added tokens, nothing is prefixed either. */
+static int prefix_and_encode(para_encoder *e, const unsigned char *text, size_t n, para_error *err)
+{
+    if (n == 0)
+        return 0;
+    PARA_TRY(para_transforms_apply(&e->t->prefixer, e->where, text, n, e->buffer + 2, &text, &n, err));
+    e->where.first = false;
+    return feed_words(e, text, n, true, err);
+}
+
+/* The same where added tokens stand in normalized text, all of which is there. */
+static int encode_normalized(para_encoder *e, const unsigned char *text, size_t n, para_error *err)
+{
+    const para_tokenizer *t = e->t;
+    struct para_found found = {0};
+    size_t at = 0;
+    PARA_TRY(para_transforms_apply(&t->normalizer, e->where, text, n, e->buffer, &text, &n, err));
+    while (para_added_find(&t->normalized, text, found.next, n, n, at, e->specials, &found)) {
+        PARA_TRY(prefix_and_encode(e, text + at, found.begin - at, err));
+        PARA_TRY(append_id(e, found.token->id, err));
+        at = found.end;
+    }
+    return prefix_and_encode(e, text + at, n - at, err);
+}
+
+static int encode_part(para_encoder *e, const unsigned char *text, size_t n, bool ends, size_t *used, para_error *err)
+{
+    *used = n;
+    return e->find_normalized ? encode_normalized(e, text, n, err) : encode_between(e, text, n, ends, used, err);
+}
+
+/* Append the ids of a text; *used gets the bytes that are settled, all of them if the text ends here. An added token
+ * may begin in the last bytes, all but the first of the longest one's. */
 static int encode_text(para_encoder *e, const unsigned char *text, size_t all, bool ends, size_t *used, para_error *err)
 {
-    const struct para_vocabulary *v = &e->t->vocabulary;
-    size_t unsure = e->specials && !ends ? v->special_bytes - 1 : 0;
-    size_t end = all > unsure ? all - unsure : 0, at = 0;
-    while (at < end) {
-        size_t stop = end, bytes = 0;
-        int32_t special = e->specials ? next_special(v, text, at, end, all, &stop, &bytes) : -1;
-        PARA_TRY(encode_words(e, text, &at, stop, special < 0 && !ends, err));
-        if (special < 0)
-            break;
-        PARA_TRY(reserve_ids(e, 1, err));
-        e->ids[e->count++] = special;
-        at = stop + bytes;
+    const struct para_added *a = &e->t->as_written;
+    size_t unsure = e->find_written && !ends ? a->longest - 1 : 0;
+    size_t end = all > unsure ? all - unsure : 0, at = 0, part;
+    struct para_found found = {0};
+    *used = 0;
+    if (e->need_all && !ends)
+        return 0;
+    while (e->find_written && para_added_find(a, text, found.next, end, all, at, e->specials, &found)) {
+        PARA_TRY(encode_part(e, text + at, found.begin - at, true, &part, err));
+        PARA_TRY(append_id(e, found.token->id, err));
+        at = found.end;
+    }
+    if (at < end || ends) {
+        PARA_TRY(encode_part(e, text + at, (at < end ? end : at) - at, ends, &part, err));
+        at += part;
     }
     *used = at;
     return 0;
 }
+
+/* --- the whole --- */
 
 static int encode_bytes(para_encoder *e, const unsigned char *text, size_t all, para_error *err)
 {
@@ -192,43 +331,11 @@ static int encode_bytes(para_encoder *e, const unsigned char *text, size_t all, 
     return 0;
 }
 
-static int hold(para_encoder *e, const unsigned char *text, size_t bytes, para_error *err)
+static int encode(para_encoder *e, const unsigned char *text, size_t bytes, bool ends, para_error *err)
 {
-    size_t need = e->held + bytes;
-    if (need > e->text_room) {
-        size_t room = 2 * e->text_room > need ? 2 * e->text_room : need;
-        unsigned char *larger = realloc(e->text, room);
-        if (!larger)
-            return para_fail_memory(err, "text to encode");
-        e->text = larger;
-        e->text_room = room;
-    }
-    if (bytes > 0)
-        memcpy(e->text + e->held, text, bytes);
-    e->held = need;
-    return 0;
-}
-
-/* A text is encoded where it lies if nothing is held, else behind what is. A word that doesn't end is looked at each
- * time that it has doubled, so that short blocks cost no more than long ones. */
-static int feed(para_encoder *e, const unsigned char *text, size_t bytes, para_error *err)
-{
-    size_t used = 0;
     if (e->t->bytes)
         return encode_bytes(e, text, bytes, err);
-    if (e->held == 0) {
-        PARA_TRY(encode_text(e, text, bytes, false, &used, err));
-        PARA_TRY(hold(e, text + used, bytes - used, err));
-    } else {
-        PARA_TRY(hold(e, text, bytes, err));
-        if (e->held < e->again)
-            return 0;
-        PARA_TRY(encode_text(e, e->text, e->held, false, &used, err));
-        e->held -= used;
-        memmove(e->text, e->text + used, e->held);
-    }
-    e->again = 2 * e->held + HELD_AGAIN;
-    return 0;
+    return e->cuts ? feed(e, &e->raw, encode_text, text, bytes, ends, err) : feed_words(e, text, bytes, ends, err);
 }
 
 int para_encoder_feed(para_encoder *e, const void *text, size_t bytes, const int32_t **ids, int64_t *count,
@@ -236,7 +343,7 @@ int para_encoder_feed(para_encoder *e, const void *text, size_t bytes, const int
 {
     e->count = 0;
     if (bytes > 0)
-        PARA_TRY(feed(e, text, bytes, err));
+        PARA_TRY(encode(e, text, bytes, false, err));
     *ids = e->ids;
     *count = (int64_t)e->count;
     return 0;
@@ -244,10 +351,9 @@ int para_encoder_feed(para_encoder *e, const void *text, size_t bytes, const int
 
 int para_encoder_finish(para_encoder *e, const int32_t **ids, int64_t *count, para_error *err)
 {
-    size_t used;
     e->count = 0;
-    PARA_TRY(encode_text(e, e->text, e->held, true, &used, err));
-    e->held = 0;
+    PARA_TRY(encode(e, (const unsigned char *)"", 0, true, err));
+    e->where = (struct para_whereabouts){true, true};
     *ids = e->ids;
     *count = (int64_t)e->count;
     return 0;
@@ -258,15 +364,45 @@ int para_tokenizer_encode(const para_tokenizer *t, const void *text, size_t byte
 {
     para_encoder *e;
     PARA_TRY(para_encoder_new(&e, t, specials, err));
-    size_t used;
-    int status = t->bytes ? encode_bytes(e, text, bytes, err) : encode_text(e, text, bytes, true, &used, err);
+    int status = encode(e, bytes > 0 ? text : "", bytes, true, err);
     if (status == 0) {
-        *ids = e->ids;
         *count = (int64_t)e->count;
-        e->ids = NULL;
+        *ids = e->count > 0 ? e->ids : NULL;
+        e->ids = e->count > 0 ? NULL : e->ids;
     }
     para_encoder_free(e);
     return status;
+}
+
+/* Put ids before others, unless they stand there. */
+static int put_before(int32_t **ids, int64_t *count, const int32_t *first, int64_t more, para_error *err)
+{
+    if (more == 0 || (*count >= more && memcmp(*ids, first, (size_t)more * sizeof *first) == 0))
+        return 0;
+    int32_t *all = realloc(*ids, (size_t)(*count + more) * sizeof *all);
+    if (!all)
+        return para_fail_memory(err, "token ids");
+    memmove(all + more, all, (size_t)*count * sizeof *all);
+    memcpy(all, first, (size_t)more * sizeof *all);
+    *ids = all;
+    *count += more;
+    return 0;
+}
+
+int para_tokenizer_prompt(const para_tokenizer *t, const void *text, size_t bytes, int32_t **ids, int64_t *count,
+                          para_error *err)
+{
+    int32_t *made;
+    int64_t length;
+    PARA_TRY(para_tokenizer_encode(t, text, bytes, true, &made, &length, err));
+    int status = put_before(&made, &length, t->before, t->before_count, err);
+    if (status < 0) {
+        para_tokens_free(made);
+        return status;
+    }
+    *ids = made;
+    *count = length;
+    return 0;
 }
 
 void para_tokens_free(int32_t *ids)

@@ -1,316 +1,35 @@
-/* Reading vocab.json and merges.txt. Both write each byte of a token as a letter, so that no token has spaces or
- * control characters: printable bytes of Latin-1 stand for themselves, the others for U+0100 and up, in order. */
+/* The tokens of a tokenizer. */
 #include "io/vocabulary.h"
 
-#include "base/fail.h"
 #include "base/utf8.h"
-#include "io/file.h"
+#include "io/letters.h"
 
-#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { LETTERS = 512 }; /* more than the last letter, U+0143 */
-
-/* What is known while files are read. */
-struct reading {
-    struct para_vocabulary *v;
-    char vocab_path[PARA_PATH_BYTES], added_path[PARA_PATH_BYTES], merges_path[PARA_PATH_BYTES];
-    json_t *entries;   /* from text to id, of both files */
-    json_t *added;     /* those of added_tokens.json; NULL: there is none */
-    const char **text; /* of each id, kept by `entries` */
-    bool *made;        /* the ids that are a byte or made by a merge */
-    int32_t *line;     /* of each merge */
-    size_t line_room;
-    uint32_t letter[256];  /* of each byte */
-    int16_t byte[LETTERS]; /* of each letter, or -1 */
-    char *joined;          /* room to join the two sides of a merge */
-    size_t joined_room;
-};
-
-static void make_letters(struct reading *r)
+void para_vocabulary_free(struct para_vocabulary *v)
 {
-    uint32_t next = 256;
-    memset(r->byte, -1, sizeof r->byte);
-    for (int b = 0; b < 256; b++) {
-        bool printable = (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
-        r->letter[b] = printable ? (uint32_t)b : next++;
-        r->byte[r->letter[b]] = (int16_t)b;
+    para_texts_free(&v->texts);
+    free(v->start);
+    free(v->bytes);
+    para_bpe_free(&v->bpe);
+    *v = (struct para_vocabulary){0};
+}
+
+int para_vocabulary_of_bytes(struct para_vocabulary *out, para_error *err)
+{
+    struct para_vocabulary v = {
+        .start = calloc(257, sizeof *v.start), .bytes = malloc(256), .all_bytes = true, .unknown = -1};
+    int status =
+        v.start && v.bytes ? para_texts_init(&v.texts, 256, err) : para_fail_memory(err, "the vocabulary of bytes");
+    for (int b = 0; b < 256 && status == 0; b++) {
+        v.bytes[b] = (unsigned char)b;
+        v.start[b + 1] = (size_t)b + 1;
+        v.of_byte[b] = b;
+        status = para_texts_put(&v.texts, b, v.bytes + b, 1, err);
     }
-}
-
-/* Ids in range, none twice: then none is missing either. */
-static int read_ids(struct reading *r, para_error *err)
-{
-    const char *key;
-    json_t *value;
-    int64_t count = r->v->count;
-    json_object_foreach(r->entries, key, value)
-    {
-        json_int_t id = json_integer_value(value);
-        const char *path = json_object_get(r->added, key) ? r->added_path : r->vocab_path;
-        if (!json_is_integer(value))
-            return para_fail(err, PARA_EFORMAT, "%s: entry \"%.100s\" has no whole number, expected an id", path, key);
-        if (id < 0 || id >= count)
-            return para_fail(err, PARA_EFORMAT,
-                             "%s: entry \"%.100s\" has id %lld; expected 0 to %lld, each once, for %lld entries", path,
-                             key, (long long)id, (long long)count - 1, (long long)count);
-        if (r->text[id])
-            return para_fail(err, PARA_EFORMAT, "%s: entries \"%.100s\" and \"%.100s\" both have id %lld", path,
-                             r->text[id], key, (long long)id);
-        if (!*key)
-            return para_fail(err, PARA_EFORMAT, "%s: the entry with id %lld is empty, expected text", path,
-                             (long long)id);
-        r->text[id] = key;
-    }
-    return 0;
-}
-
-static int64_t id_of(const struct reading *r, const char *text)
-{
-    const json_t *value = json_object_get(r->entries, text);
-    return value ? json_integer_value(value) : -1;
-}
-
-static int find_bytes(struct reading *r, para_error *err)
-{
-    for (int b = 0; b < 256; b++) {
-        char letter[5] = {0};
-        para_utf8_put((unsigned char *)letter, r->letter[b]);
-        int64_t id = id_of(r, letter);
-        if (id < 0)
-            return para_fail(err, PARA_EFORMAT,
-                             "%s: no entry \"%s\", which is byte %d; expected all 256, as GPT-2's vocabulary has",
-                             r->vocab_path, letter, b);
-        r->v->bpe.of_byte[b] = (int32_t)id;
-        r->made[id] = true;
-    }
-    return 0;
-}
-
-/* Tokens that were added to the vocabulary later have a file of their own, in the same form. What isn't made by a merge
- * is special, wherever it stands. */
-static int read_added(struct reading *r, const char *dir, para_error *err)
-{
-    const char *path = r->added_path, *key;
-    json_t *value;
-    PARA_TRY(para_path(r->added_path, err, "%s/" PARA_ADDED_TOKENS, dir));
-    if (access(path, F_OK) != 0)
-        return 0;
-    PARA_TRY(para_json_load(&r->added, path, err));
-    int status = 0;
-    json_object_foreach(r->added, key, value)
-    {
-        const json_t *had = json_object_get(r->entries, key);
-        if (status == 0 && had && !json_equal(had, value))
-            status = para_fail(err, PARA_EFORMAT, "%s: entry \"%.100s\" has another id in vocab.json", path, key);
-        if (status == 0 && json_object_set(r->entries, key, value) < 0)
-            status = para_fail_memory(err, path);
-    }
-    return status;
-}
-
-static int read_vocab(struct reading *r, const char *dir, para_error *err)
-{
-    PARA_TRY(para_json_load(&r->entries, r->vocab_path, err));
-    PARA_TRY(read_added(r, dir, err));
-    size_t count = json_object_size(r->entries);
-    if (count > INT32_MAX)
-        return para_fail(err, PARA_EFORMAT, "%s: %zu entries, expected fewer than 2^31", r->vocab_path, count);
-    r->v->count = (int64_t)count;
-    r->text = calloc(count + 1, sizeof *r->text);
-    r->made = calloc(count + 1, sizeof *r->made);
-    if (!r->text || !r->made)
-        return para_fail_memory(err, r->vocab_path);
-    PARA_TRY(read_ids(r, err));
-    return find_bytes(r, err);
-}
-
-static int join(struct reading *r, const char *left, const char *right, para_error *err)
-{
-    size_t bytes = strlen(left) + strlen(right) + 1;
-    if (bytes > r->joined_room) {
-        char *larger = realloc(r->joined, 2 * bytes);
-        if (!larger)
-            return para_fail_memory(err, r->merges_path);
-        r->joined = larger;
-        r->joined_room = 2 * bytes;
-    }
-    snprintf(r->joined, r->joined_room, "%s%s", left, right);
-    return 0;
-}
-
-static int find_token(const struct reading *r, const char *text, int line, int64_t *id, para_error *err)
-{
-    *id = id_of(r, text);
-    return *id < 0
-               ? para_fail(err, PARA_EFORMAT, "%s:%d: \"%.100s\" is no entry of vocab.json", r->merges_path, line, text)
-               : 0;
-}
-
-/* Remember in which line a merge stands. */
-static int keep_line(struct reading *r, size_t merge, int line, para_error *err)
-{
-    if (merge >= r->line_room) {
-        size_t room = 2 * merge + 1024;
-        int32_t *larger = realloc(r->line, room * sizeof *larger);
-        if (!larger)
-            return para_fail_memory(err, r->merges_path);
-        r->line = larger;
-        r->line_room = room;
-    }
-    r->line[merge] = line;
-    return 0;
-}
-
-/* A line's two tokens with one space between. `text` is changed. */
-static int read_merge(struct reading *r, char *text, int line, para_error *err)
-{
-    char *right = strchr(text, ' ');
-    if (!right || right == text || !right[1] || strchr(right + 1, ' '))
-        return para_fail(err, PARA_EFORMAT, "%s:%d: found \"%.100s\", expected two tokens with one space between",
-                         r->merges_path, line, text);
-    *right++ = '\0';
-    int64_t left_id, right_id, made;
-    PARA_TRY(find_token(r, text, line, &left_id, err));
-    PARA_TRY(find_token(r, right, line, &right_id, err));
-    PARA_TRY(join(r, text, right, err));
-    made = id_of(r, r->joined);
-    if (made < 0)
-        return para_fail(err, PARA_EFORMAT, "%s:%d: \"%.60s\" and \"%.60s\" make \"%.120s\", no entry of vocab.json",
-                         r->merges_path, line, text, right, r->joined);
-    PARA_TRY(para_bpe_reserve(&r->v->bpe, err));
-    PARA_TRY(keep_line(r, r->v->bpe.merges, line, err));
-    uint32_t first = para_bpe_add(&r->v->bpe, (int32_t)left_id, (int32_t)right_id, (int32_t)made);
-    if (first != PARA_NO_RANK)
-        return para_fail(err, PARA_EFORMAT, "%s:%d: the pair \"%.100s %.100s\" stands in line %d already",
-                         r->merges_path, line, text, right, (int)r->line[first]);
-    r->made[made] = true;
-    return 0;
-}
-
-static int read_lines(struct reading *r, FILE *file, para_error *err)
-{
-    static const char mark[] = "\xef\xbb\xbf"; /* that some editors put before a text */
-    char *text = NULL;
-    size_t room = 0;
-    ssize_t length;
-    int status = para_bpe_reserve(&r->v->bpe, err);
-    for (int line = 1; status == 0 && (length = getline(&text, &room, file)) >= 0; line++) {
-        while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
-            text[--length] = '\0';
-        char *begin = text + (line == 1 && strncmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0);
-        if (strlen(text) != (size_t)length)
-            status = para_fail(err, PARA_EFORMAT, "%s:%d: found a zero byte, expected text", r->merges_path, line);
-        else if (strncmp(begin, "#version", strlen("#version")) != 0)
-            status = read_merge(r, begin, line, err);
-    }
-    if (status == 0 && ferror(file))
-        status = para_fail_system(err, r->merges_path, "read");
-    free(text);
-    return status;
-}
-
-static int read_merges(struct reading *r, para_error *err)
-{
-    FILE *file = fopen(r->merges_path, "re");
-    if (!file)
-        return para_fail_system(err, r->merges_path, "open");
-    int status = read_lines(r, file, err);
-    fclose(file);
-    return status;
-}
-
-/* Write a token's bytes, from its letters, and return their number; 0 if it has characters that are no letters. */
-static size_t spell(const struct reading *r, const char *text, unsigned char *out)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    size_t left = strlen(text), n = 0;
-    while (left > 0) {
-        uint32_t c;
-        int bytes = para_utf8(at, left, &c);
-        if (bytes <= 0 || c >= LETTERS || r->byte[c] < 0)
-            return 0;
-        out[n++] = (unsigned char)r->byte[c];
-        at += bytes;
-        left -= (size_t)bytes;
-    }
-    return n;
-}
-
-static void add_special(struct para_vocabulary *v, int64_t id, const unsigned char *text, size_t bytes)
-{
-    v->specials[v->special_count++] = (int32_t)id;
-    v->special_bytes = bytes > v->special_bytes ? bytes : v->special_bytes;
-    v->special_lead[text[0]] = true;
-}
-
-/* A token of merges has the bytes that its letters spell, a special one is written as it is. */
-static int write_tokens(struct reading *r, para_error *err)
-{
-    struct para_vocabulary *v = r->v;
-    size_t total = 0, count = json_object_size(r->entries);
-    for (int64_t i = 0; i < v->count; i++)
-        total += strlen(r->text[i]);
-    v->start = calloc(count + 1, sizeof *v->start);
-    v->specials = calloc(count, sizeof *v->specials);
-    v->bytes = malloc(total);
-    if (!v->start || !v->specials || !v->bytes)
-        return para_fail_memory(err, r->vocab_path);
-    for (int64_t i = 0; i < v->count; i++) {
-        unsigned char *out = v->bytes + v->start[i];
-        size_t bytes = r->made[i] ? spell(r, r->text[i], out) : strlen(r->text[i]);
-        if (bytes == 0)
-            return para_fail(err, PARA_EFORMAT,
-                             "%s: entry \"%.100s\" is made by a merge, but not all its characters stand for bytes",
-                             r->vocab_path, r->text[i]);
-        if (!r->made[i]) {
-            memcpy(out, r->text[i], bytes);
-            add_special(v, i, out, bytes);
-        }
-        v->start[i + 1] = v->start[i] + bytes;
-    }
-    return 0;
-}
-
-/* One file has it all in other folders. */
-static int refuse_other(const struct reading *r, const char *dir, para_error *err)
-{
-    char other[PARA_PATH_BYTES];
-    PARA_TRY(para_path(other, err, "%s/tokenizer.json", dir));
-    if (access(r->vocab_path, F_OK) == 0 || access(other, F_OK) != 0)
-        return 0;
-    return para_fail(err, PARA_EIO, "%s: can't be read, expected a tokenizer as vocab.json and merges.txt", other);
-}
-
-static int read_folder(struct reading *r, const char *dir, para_error *err)
-{
-    make_letters(r);
-    PARA_TRY(para_path(r->vocab_path, err, "%s/vocab.json", dir));
-    PARA_TRY(para_path(r->merges_path, err, "%s/merges.txt", dir));
-    PARA_TRY(refuse_other(r, dir, err));
-    PARA_TRY(read_vocab(r, dir, err));
-    PARA_TRY(read_merges(r, err));
-    return write_tokens(r, err);
-}
-
-int para_vocabulary_load(struct para_vocabulary *out, const char *dir, para_error *err)
-{
-    struct para_vocabulary v = {0};
-    struct reading *r = calloc(1, sizeof *r);
-    if (!r)
-        return para_fail_memory(err, dir);
-    r->v = &v;
-    int status = read_folder(r, dir, err);
-    json_decref(r->entries);
-    json_decref(r->added);
-    free(r->text);
-    free(r->made);
-    free(r->line);
-    free(r->joined);
-    free(r);
     if (status < 0)
         para_vocabulary_free(&v);
     else
@@ -318,26 +37,211 @@ int para_vocabulary_load(struct para_vocabulary *out, const char *dir, para_erro
     return status;
 }
 
-int para_vocabulary_of_bytes(struct para_vocabulary *out, para_error *err)
+/* --- a word --- */
+
+/* The token that a whole word is, or -1. */
+static int32_t whole_word(const struct para_vocabulary *v, const unsigned char *word, size_t n)
 {
-    struct para_vocabulary v = {.count = 256, .start = calloc(257, sizeof *v.start), .bytes = malloc(256)};
-    if (!v.start || !v.bytes) {
-        para_vocabulary_free(&v);
-        return para_fail_memory(err, "the vocabulary of bytes");
+    enum { LETTERS_BYTES = 512 };
+    unsigned char letters[LETTERS_BYTES];
+    if (v->characters)
+        return para_texts_find(&v->texts, word, n);
+    return n <= LETTERS_BYTES / 2 ? para_texts_find(&v->texts, letters, para_letters_write(word, n, letters)) : -1;
+}
+
+/* Tokens of a word before merges. What is unknown waits for what is known: so does `tokenizers`. */
+struct symbols {
+    int32_t *ids;
+    size_t count;
+    bool waits;
+};
+
+static void add_symbol(struct symbols *s, int32_t id, int32_t unknown)
+{
+    if (s->waits)
+        s->ids[s->count++] = unknown;
+    s->waits = false;
+    s->ids[s->count++] = id;
+}
+
+static void add_unknown(const struct para_vocabulary *v, struct symbols *s)
+{
+    if (v->unknown < 0)
+        return;
+    if (s->waits && !v->fuse_unknown)
+        s->ids[s->count++] = v->unknown;
+    s->waits = true;
+}
+
+/* A character that is no token is those of its bytes, if all of them are. */
+static void add_character(const struct para_vocabulary *v, struct symbols *s, const unsigned char *text, size_t n)
+{
+    int32_t id = para_texts_find(&v->texts, text, n);
+    bool bytes = id < 0;
+    for (size_t i = 0; i < n; i++)
+        bytes = bytes && v->of_byte[text[i]] >= 0;
+    if (id >= 0)
+        add_symbol(s, id, v->unknown);
+    else if (!bytes)
+        add_unknown(v, s);
+    else
+        for (size_t i = 0; i < n; i++)
+            s->ids[s->count++] = v->of_byte[text[i]];
+}
+
+/* Bytes that are no character by themselves have no token but that of a byte. */
+static void add_ill_formed(const struct para_vocabulary *v, struct symbols *s, unsigned char byte)
+{
+    if (v->of_byte[byte] >= 0)
+        add_symbol(s, v->of_byte[byte], v->unknown);
+    else
+        add_unknown(v, s);
+}
+
+static size_t find_symbols(const struct para_vocabulary *v, const unsigned char *word, size_t n, int32_t *ids)
+{
+    struct symbols s = {.ids = ids};
+    for (size_t at = 0; at < n;) {
+        uint32_t c;
+        int bytes = v->characters ? para_utf8(word + at, n - at, &c) : 0;
+        if (bytes > 0)
+            add_character(v, &s, word + at, (size_t)bytes);
+        else
+            add_ill_formed(v, &s, word[at]);
+        at += bytes > 0 ? (size_t)bytes : 1;
     }
-    for (int b = 0; b < 256; b++) {
-        v.bytes[b] = (unsigned char)b;
-        v.start[b + 1] = (size_t)b + 1;
+    if (s.waits)
+        s.ids[s.count++] = v->unknown;
+    return s.count;
+}
+
+int64_t para_vocabulary_word(const struct para_vocabulary *v, const unsigned char *word, size_t n, int32_t *ids,
+                             para_error *err)
+{
+    int32_t whole = v->whole_words ? whole_word(v, word, n) : -1;
+    if (whole >= 0) {
+        ids[0] = whole;
+        return 1;
     }
-    *out = v;
+    size_t count = n;
+    if (v->all_bytes && !v->characters)
+        for (size_t i = 0; i < n; i++)
+            ids[i] = v->of_byte[word[i]];
+    else
+        count = find_symbols(v, word, n, ids);
+    return count > 0 ? para_bpe_merge(&v->bpe, ids, count, err) : 0;
+}
+
+/* --- entries --- */
+
+int para_vocabulary_entries(struct para_vocabulary *v, json_t *entries, const char *source, para_error *err)
+{
+    const char *key;
+    json_t *value;
+    struct para_texts *t = &v->texts;
+    json_object_foreach(entries, key, value)
+    {
+        json_int_t id = json_integer_value(value);
+        if (!json_is_integer(value))
+            return para_fail(err, PARA_EFORMAT, "%s: entry \"%.100s\" has no whole number, expected an id", source,
+                             key);
+        if (id < 0 || id >= t->count)
+            return para_fail(err, PARA_EFORMAT,
+                             "%s: entry \"%.100s\" has id %lld; expected 0 to %lld, each once, for %lld entries",
+                             source, key, (long long)id, (long long)t->count - 1, (long long)t->count);
+        if (t->of[id].count > 0)
+            return para_fail(err, PARA_EFORMAT, "%s: entries \"%.100s\" and \"%.100s\" both have id %lld", source,
+                             para_texts_get(t, id), key, (long long)id);
+        if (!*key)
+            return para_fail(err, PARA_EFORMAT, "%s: the entry with id %lld is empty, expected text", source,
+                             (long long)id);
+        PARA_TRY(para_texts_put(t, id, key, strlen(key), err));
+    }
     return 0;
 }
 
-void para_vocabulary_free(struct para_vocabulary *v)
+int para_vocabulary_find_letters(struct para_vocabulary *v, const char *source, para_error *err)
 {
-    free(v->start);
-    free(v->bytes);
-    free(v->specials);
-    para_bpe_free(&v->bpe);
-    *v = (struct para_vocabulary){0};
+    v->all_bytes = true;
+    for (int b = 0; b < 256; b++) {
+        unsigned char byte = (unsigned char)b, letter[4];
+        size_t bytes = para_letters_write(&byte, 1, letter);
+        v->of_byte[b] = para_texts_find(&v->texts, letter, bytes);
+        v->all_bytes = v->all_bytes && v->of_byte[b] >= 0;
+        if (source && v->of_byte[b] < 0)
+            return para_fail(err, PARA_EFORMAT,
+                             "%s: no entry \"%.*s\", which is byte %d; expected all 256, as GPT-2's vocabulary has",
+                             source, (int)bytes, (const char *)letter, b);
+    }
+    return 0;
+}
+
+/* --- merges --- */
+
+static int fail_at(para_error *err, struct para_place place, const char *format, ...) PARA_PRINTF(3, 4);
+
+static int fail_at(para_error *err, struct para_place place, const char *format, ...)
+{
+    char what[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    if (place.name)
+        return para_fail(err, PARA_EFORMAT, "%s: %s[%lld]: %s", place.path, place.name, (long long)place.number, what);
+    return para_fail(err, PARA_EFORMAT, "%s:%lld: %s", place.path, (long long)place.number, what);
+}
+
+static int find_token(struct para_merging *m, struct para_place place, const char *text, size_t bytes, int32_t *id,
+                      para_error *err)
+{
+    *id = para_texts_find(&m->v->texts, text, bytes);
+    return *id >= 0
+               ? 0
+               : fail_at(err, place, "\"%.*s\" is no entry of %s", (int)(bytes < 100 ? bytes : 100), text, m->source);
+}
+
+int para_merging_add(struct para_merging *m, struct para_place place, const char *left, size_t left_bytes,
+                     const char *right, size_t right_bytes, int32_t *made, para_error *err)
+{
+    struct para_bpe *b = &m->v->bpe;
+    int32_t left_id, right_id;
+    int left_shown = (int)(left_bytes < 100 ? left_bytes : 100),
+        right_shown = (int)(right_bytes < 100 ? right_bytes : 100);
+    PARA_TRY(find_token(m, place, left, left_bytes, &left_id, err));
+    PARA_TRY(find_token(m, place, right, right_bytes, &right_id, err));
+    m->joined.count = 0;
+    PARA_TRY(para_bytes_append(&m->joined, left, left_bytes, err));
+    PARA_TRY(para_bytes_append(&m->joined, right, right_bytes, err));
+    *made = para_texts_find(&m->v->texts, m->joined.at, m->joined.count);
+    if (*made < 0)
+        return fail_at(err, place, "\"%.*s\" and \"%.*s\" make \"%.*s%.*s\", no entry of %s", left_shown, left,
+                       right_shown, right, left_shown, left, right_shown, right, m->source);
+    PARA_TRY(para_bpe_reserve(b, err));
+    if (para_reserve(&m->number, (int64_t)b->merges + 1, &m->room, sizeof *m->number) < 0)
+        return para_fail_memory(err, "the merges of a tokenizer");
+    m->number[b->merges] = place.number;
+    uint32_t first = para_bpe_add(b, left_id, right_id, *made, false);
+    if (first == PARA_NO_RANK)
+        return 0;
+    return fail_at(err, place, "the pair \"%.*s %.*s\" stands in %s %lld already", left_shown, left, right_shown, right,
+                   place.name ? "number" : "line", (long long)m->number[first]);
+}
+
+int para_merging_add_line(struct para_merging *m, struct para_place place, const char *text, size_t bytes,
+                          int32_t *made, para_error *err)
+{
+    const char *space = memchr(text, ' ', bytes), *right = space ? space + 1 : NULL;
+    size_t left_bytes = space ? (size_t)(space - text) : 0, right_bytes = space ? bytes - left_bytes - 1 : 0;
+    if (left_bytes == 0 || right_bytes == 0 || memchr(right, ' ', right_bytes))
+        return fail_at(err, place, "found \"%.*s\", expected two tokens with one space between",
+                       (int)(bytes < 100 ? bytes : 100), text);
+    return para_merging_add(m, place, text, left_bytes, right, right_bytes, made, err);
+}
+
+void para_merging_end(struct para_merging *m)
+{
+    free(m->number);
+    free(m->joined.at);
+    *m = (struct para_merging){0};
 }

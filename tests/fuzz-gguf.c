@@ -3,6 +3,8 @@
 
 #include "io/gguf.h"
 
+#include <paragraph/tokenizer.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,11 +40,30 @@ static void use_tensor(const struct para_gguf *f, const struct para_gguf_tensor 
     free(x);
 }
 
+/* A tokenizer's keys, where they are there. */
+static void read_tokenizer(const char *path)
+{
+    para_tokenizer *t;
+    para_error err;
+    int32_t *ids = NULL;
+    int64_t count = 0;
+    if (para_tokenizer_open(&t, path, &err) < 0) {
+        fuzz_use(err.message, strlen(err.message));
+        return;
+    }
+    if (para_tokenizer_encode(t, path, strlen(path), true, &ids, &count, &err) == 0)
+        fuzz_use(ids, (size_t)count * sizeof *ids);
+    para_tokens_free(ids);
+    para_tokenizer_free(t);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct para_gguf *f;
     para_error err;
-    if (para_gguf_open(&f, fuzz_file("x.gguf", data, bytes), &err) < 0) {
+    const char *path = fuzz_file("x.gguf", data, bytes);
+    read_tokenizer(path);
+    if (para_gguf_open(&f, path, &err) < 0) {
         fuzz_use(err.message, strlen(err.message));
         return 0;
     }

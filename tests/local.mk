@@ -82,13 +82,16 @@ EXTRA_DIST += tests/golden/tokenizer-small-plain.bin
 EXTRA_DIST += tests/golden/tokenizer-small-special.bin
 EXTRA_DIST += tests/golden/tokenizer-small/merges.txt
 EXTRA_DIST += tests/golden/tokenizer-small/vocab.json
+EXTRA_DIST += tests/interop/compare-gguf-tokenizers.py
 EXTRA_DIST += tests/interop/compare-models.py
+EXTRA_DIST += tests/interop/compare-tokenizer-json.py
 EXTRA_DIST += tests/interop/compare-tokenizers.py
 EXTRA_DIST += tests/interop/convert-hf.py
 EXTRA_DIST += tests/interop/folders.py
 EXTRA_DIST += tests/interop/graph-schema.py
 EXTRA_DIST += tests/interop/llama.py
 EXTRA_DIST += tests/interop/make-golden.py
+EXTRA_DIST += tests/interop/paragraph_library.py
 EXTRA_DIST += tests/interop/run
 
 # make installcheck, after make install (with the same DESTDIR): a program built by pkg-config alone, and what else must
@@ -215,7 +218,7 @@ tests_fail_calls_la_CPPFLAGS =
 tests_fail_calls_la_LDFLAGS = -module -avoid-version -rpath /nowhere
 tests_fail_calls_la_LIBADD = -ldl
 check_PROGRAMS += tests/fuzz-config tests/fuzz-gguf tests/fuzz-graph tests/fuzz-profile tests/fuzz-safetensors \
-	tests/fuzz-tok16 tests/fuzz-tokenizer
+	tests/fuzz-tok16 tests/fuzz-tokenizer tests/fuzz-tokenizer-json
 fuzz_driver = tests/fuzz-replay.c tests/fuzz-support.c tests/fuzz.h
 tests_fuzz_config_SOURCES = tests/fuzz-config.c $(fuzz_driver)
 tests_fuzz_gguf_SOURCES = tests/fuzz-gguf.c $(fuzz_driver)
@@ -224,6 +227,7 @@ tests_fuzz_profile_SOURCES = tests/fuzz-profile.c $(fuzz_driver)
 tests_fuzz_safetensors_SOURCES = tests/fuzz-safetensors.c $(fuzz_driver)
 tests_fuzz_tok16_SOURCES = tests/fuzz-tok16.c $(fuzz_driver)
 tests_fuzz_tokenizer_SOURCES = tests/fuzz-tokenizer.c $(fuzz_driver)
+tests_fuzz_tokenizer_json_SOURCES = tests/fuzz-tokenizer-json.c $(fuzz_driver)
 check_PROGRAMS += tests/test-checkpoint
 check_PROGRAMS += tests/test-choices
 check_PROGRAMS += tests/test-config
@@ -244,6 +248,8 @@ check_PROGRAMS += tests/test-safetensors
 check_PROGRAMS += tests/test-sampler
 check_PROGRAMS += tests/test-scorer
 check_PROGRAMS += tests/test-tokenizer
+check_PROGRAMS += tests/test-tokenizer-gguf
+check_PROGRAMS += tests/test-tokenizer-json
 check_PROGRAMS += tests/test-vocabulary
 check_PROGRAMS += tests/test-writers
 endif

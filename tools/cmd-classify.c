@@ -27,8 +27,10 @@ static const struct option classify_table[] = {
     {"template", OPTION_FILES, FIELD(templates), "TEXT",
      "what a model reads, {text} and {label} in it being the text and a label; several vote", 0, 0, false},
     {"tokenizer", OPTION_TEXT, FIELD(tokenizer), "DIR",
-     "folder with vocab.json and merges.txt, or the word bytes; by default each model's, or bytes if it has none", 0, 0,
-     false},
+     "folder with tokenizer.json, or vocab.json and merges.txt, a GGUF file, or the word bytes; by default each "
+     "model's, or bytes "
+     "if it has none",
+     0, 0, false},
     {"weights", OPTION_CHOICE, FIELD(weights), WEIGHTS_WORDS,
      "the type that matrices are read as: f32 as trained; bf16 takes a half, int8 and q8_0 about a quarter, and q4_0 a "
      "seventh of the memory",

@@ -26,8 +26,10 @@ static const struct option eval_table[] = {
     {"choices", OPTION_TEXT, offsetof(struct eval_options, choices), "FILE",
      "in place of --data, questions of multiple choice as JSON lines", 0, 0, false},
     {"tokenizer", OPTION_TEXT, offsetof(struct eval_options, tokenizer), "DIR",
-     "folder with vocab.json and merges.txt, or the word bytes; by default the model's, or bytes if it has none", 0, 0,
-     false},
+     "folder with tokenizer.json, or vocab.json and merges.txt, a GGUF file, or the word bytes; by default the "
+     "model's, or bytes if "
+     "it has none",
+     0, 0, false},
     {"weights", OPTION_CHOICE, offsetof(struct eval_options, weights), WEIGHTS_WORDS,
      "the type that matrices are read as: f32 as trained; bf16 takes a half, int8 and q8_0 about a quarter, and q4_0 a "
      "seventh of the memory, and less time per token",

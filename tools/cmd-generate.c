@@ -18,8 +18,10 @@ static const struct option generate_table[] = {
      "each line that isn't blank, by \"n\" tokens if it says so, but no more than -n",
      0, 0, false},
     {"tokenizer", OPTION_TEXT, FIELD(tokenizer), "DIR",
-     "folder with vocab.json and merges.txt, or the word bytes; by default the model's, or bytes if it has none", 0, 0,
-     false},
+     "folder with tokenizer.json, or vocab.json and merges.txt, a GGUF file, or the word bytes; by default the "
+     "model's, or bytes if "
+     "it has none",
+     0, 0, false},
     {"weights", OPTION_CHOICE, FIELD(weights), WEIGHTS_WORDS,
      "the type that matrices are read as: f32 as trained; bf16 takes a half, int8 and q8_0 about a quarter, and q4_0 a "
      "seventh of the memory, and less time per token",
@@ -93,7 +95,7 @@ static int read_prompts(struct run *r)
         return prompts_read(&r->prompts, o->prompts, t);
     if (o->parts)
         return prompts_divide(&r->prompts, o->prompt, strlen(o->prompt), o->parts, t);
-    if (para_tokenizer_encode(t, o->prompt, strlen(o->prompt), true, &r->prompt, &r->texts.prompt_count, &err) < 0)
+    if (para_tokenizer_prompt(t, o->prompt, strlen(o->prompt), &r->prompt, &r->texts.prompt_count, &err) < 0)
         return failed("--prompt: %s", err.message);
     r->texts.prompt = r->prompt;
     return EXIT_DONE;

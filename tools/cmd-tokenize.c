@@ -11,7 +11,8 @@ struct tokenize_options {
 
 static const struct option tokenize_table[] = {
     {"tokenizer", OPTION_TEXT, offsetof(struct tokenize_options, tokenizer), "DIR",
-     "folder with vocab.json and merges.txt, or the word bytes, at most 65536 tokens", 0, 0, true},
+     "folder with tokenizer.json, or vocab.json and merges.txt, a GGUF file, or the word bytes, at most 65536 tokens",
+     0, 0, true},
     {"data", OPTION_FILES, offsetof(struct tokenize_options, data), "FILE", "text, encoded file by file", 0, 0, true},
     {"o", OPTION_TEXT, offsetof(struct tokenize_options, output), "OUT.tok16",
      "the file to write: little-endian uint16 ids", 0, 0, true},

@@ -46,7 +46,7 @@ int prompts_add(struct prompts *p, int64_t number, const char *text, size_t byte
         return out_of_memory("prompts", (double)bytes);
     memcpy(one->text, text, bytes);
     one->bytes = bytes;
-    int status = para_tokenizer_encode(t, text, bytes, true, &one->tokens, &one->count, &err);
+    int status = para_tokenizer_prompt(t, text, bytes, &one->tokens, &one->count, &err);
     if (status < 0 && !(one->refused = strdup(err.message)))
         return out_of_memory("prompts", (double)bytes);
     p->longest = one->count > p->longest ? one->count : p->longest;

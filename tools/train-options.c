@@ -12,9 +12,10 @@ enum { PATH = 4096 };
 static const struct option data_table[] = {
     {"data", OPTION_FILES, FIELD(data), "FILE", "text, or little-endian uint16 token ids if named *.tok16", 0, 0, true},
     {"tokenizer", OPTION_TEXT, FIELD(tokenizer), "DIR",
-     "folder with vocab.json and merges.txt, or the word bytes, which go along with the model (default: those of "
-     "--init or --resume, or "
-     "bytes if there are none)",
+     "folder with tokenizer.json, or vocab.json and merges.txt, a GGUF file, or the word bytes, which go along with "
+     "the model "
+     "(default: "
+     "those of --init or --resume, or bytes if there are none)",
      0, 0, false},
     {"val", OPTION_TEXT, FIELD(val), "FILE", "text held out for validation", 0, 0, false},
     {"val-fraction", OPTION_REAL, FIELD(val_fraction), "F", "in its place, hold out the last part F of the data", 0,

@@ -10,11 +10,11 @@
 
 enum { BYTES_VOCAB = 256, IDS_OF_16_BITS = 65536, READ_BYTES = 1 << 20 };
 
-/* A tokenizer's files. The first two it must have; the others go along if they are there. */
+/* A tokenizer's files, of which a folder has some. */
 static const char *const FILES[] = {
-    "vocab.json",    "merges.txt", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json",
-    "tokenizer.json"};
-enum { NEEDED_FILES = 2, FILE_COUNT = sizeof FILES / sizeof FILES[0] };
+    "tokenizer.json",        "vocab.json",         "merges.txt", "added_tokens.json", "special_tokens_map.json",
+    "tokenizer_config.json", "chat_template.jinja"};
+enum { FILE_COUNT = sizeof FILES / sizeof FILES[0] };
 
 /* FOLDER/NAME, to be freed; NULL when memory runs out. */
 static char *join(const char *folder, const char *name)
@@ -26,23 +26,14 @@ static char *join(const char *folder, const char *name)
     return path;
 }
 
-/* Whether the folder has one of a tokenizer's files at least. */
-static bool has_tokenizer(const char *folder)
-{
-    bool found = false;
-    for (int i = 0; i < NEEDED_FILES && !found; i++) {
-        char *path = join(folder, FILES[i]);
-        found = path && access(path, F_OK) == 0;
-        free(path);
-    }
-    return found;
-}
-
 int vocabulary_open(struct vocabulary *v, const char *given, const char *folder)
 {
     para_error err;
     bool bytes = given && strcmp(given, "bytes") == 0 && access(given, F_OK) != 0;
-    *v = (struct vocabulary){.folder = bytes ? NULL : given ? given : folder && has_tokenizer(folder) ? folder : NULL};
+    *v = (struct vocabulary){.folder = bytes                                     ? NULL
+                                       : given                                   ? given
+                                       : folder && para_tokenizer_exists(folder) ? folder
+                                                                                 : NULL};
     return para_tokenizer_open(&v->tokenizer, v->folder, &err) < 0 ? broken(&err) : EXIT_DONE;
 }
 
@@ -59,8 +50,8 @@ int vocabulary_check(const struct vocabulary *v, const para_model *model, const 
         return failed("%s: the tokenizer has %lld tokens, the model a vocabulary of %lld; expected no more than that",
                       v->folder, has, vocab);
     if (!v->folder && vocab != BYTES_VOCAB)
-        return failed("%s: the model's vocabulary is %lld and there is no tokenizer (vocab.json, merges.txt); expected "
-                      "one, or a vocabulary of %d for bytes",
+        return failed("%s: the model's vocabulary is %lld and there is no tokenizer (tokenizer.json, or vocab.json and "
+                      "merges.txt); expected one, or a vocabulary of %d for bytes",
                       folder, vocab, BYTES_VOCAB);
     return EXIT_DONE;
 }
@@ -97,15 +88,19 @@ static int drop_file(const char *path)
 
 int vocabulary_copy(const struct vocabulary *v, const char *folder)
 {
+    struct stat about;
     int code = EXIT_DONE;
     if (v->folder && same_folder(v->folder, folder))
         return EXIT_DONE;
+    if (v->folder && stat(v->folder, &about) == 0 && S_ISREG(about.st_mode))
+        message("%s: its tokenizer stays there: --tokenizer %s says so to the model in %s", v->folder, v->folder,
+                folder);
     for (int i = 0; i < FILE_COUNT && code == EXIT_DONE; i++) {
         char *from = v->folder ? join(v->folder, FILES[i]) : NULL, *to = join(folder, FILES[i]);
         if (!to || (v->folder && !from))
             code = out_of_memory("a file's name", 0);
         else
-            code = from && (i < NEEDED_FILES || access(from, F_OK) == 0) ? copy_file(from, to) : drop_file(to);
+            code = from && access(from, F_OK) == 0 ? copy_file(from, to) : drop_file(to);
         free(from);
         free(to);
     }

@@ -18,8 +18,8 @@ int vocabulary_open(struct vocabulary *v, const char *given, const char *folder)
 void vocabulary_close(struct vocabulary *v);
 /* Check that the model, which was read from `folder`, has all of the tokenizer's ids. */
 int vocabulary_check(const struct vocabulary *v, const para_model *model, const char *folder);
-/* Put copies of vocab.json, merges.txt and what else a tokenizer has into a folder, unless they came from there;
- * without a tokenizer, remove those that are there. */
+/* Put copies of tokenizer.json, vocab.json, merges.txt and what else a tokenizer has into a folder, unless they came
+ * from there; without a tokenizer, remove those that are there. */
 int vocabulary_copy(const struct vocabulary *v, const char *folder);
 
 /* How much text became how many ids. */

@@ -1,8 +1,10 @@
 /** @file
- * Text to token ids and back: bytes, and GPT-2's byte-level BPE. Not in builds configured --without-io.
+ * Text to token ids and back: bytes, byte-level BPE as GPT-2, Llama 3 and Qwen have it, and BPE over characters as
+ * SentencePiece has it. Not in builds configured --without-io.
  *
  * A tokenizer is constant once open and may be shared by threads; an encoder or a decoder serves one thread at a time.
- * Text is any bytes, and decoding what was encoded gives the same bytes back, whatever they are. */
+ * Text is any bytes. Decoding what was encoded gives the same bytes back, whatever they are, where the tokenizer
+ * normalizes nothing and has a token for each byte, as GPT-2's does. */
 #ifndef PARAGRAPH_TOKENIZER_H
 #define PARAGRAPH_TOKENIZER_H
 
@@ -18,44 +20,66 @@ extern "C" {
 /** A tokenizer: text to token ids and back. */
 typedef struct para_tokenizer para_tokenizer;
 
-/** Open the tokenizer of a Hugging Face folder, from vocab.json and merges.txt, or, where `dir` is NULL, the tokenizer
- * whose ids are the 256 bytes.
+/** Open the tokenizer of a Hugging Face folder, from tokenizer.json or, without that, vocab.json and merges.txt; that of
+ * a GGUF file, where `path` is a file; or, where it is NULL, the tokenizer whose ids are the 256 bytes.
+ *
+ * tokenizer.json: a model BPE; normalizers NFC, NFD, NFKC, NFKD, Prepend, Replace; pre-tokenizers ByteLevel, Digits,
+ * Metaspace, Split; post-processors ByteLevel, TemplateProcessing; decoders ByteFallback, ByteLevel, Fuse, Metaspace,
+ * Replace, Strip; Sequence of each; added tokens with all that they say. Truncation and padding are left to whoever
+ * makes batches. Patterns are PCRE2's to match, normal forms are utf8proc's.
+ *
+ * GGUF: models "gpt2", with the pre-tokenizers of GPT-2, Llama 3, Qwen2 and StarCoder, and "llama".
  *
  * Entries of vocab.json, and of added_tokens.json if it is there, that are neither a byte nor made by a merge are
- * special tokens, such as <|endoftext|>. Which characters are letters and numbers is what Unicode says in the version
- * that the PCRE2 at hand knows.
+ * special tokens, such as <|endoftext|>.
  *
- * Returns 0, PARA_EIO, PARA_EFORMAT, PARA_ESUPPORT (a PCRE2 without Unicode) or PARA_ENOMEM; errors name the file, the
- * line or the entry, and what was expected.
+ * Which characters are letters and numbers is what Unicode says in the version that the PCRE2 at hand knows.
  *
- * Source: Radford et al., "Language models are unsupervised multitask learners", 2019, section 2.2. */
-PARA_API int para_tokenizer_open(para_tokenizer **out, const char *dir, para_error *err);
+ * Returns 0, PARA_EIO, PARA_EFORMAT, PARA_ESUPPORT (a part that isn't listed above; a PCRE2 without Unicode) or
+ * PARA_ENOMEM; errors name the file, the line or the entry, and what was expected.
+ *
+ * Source: Radford et al., "Language models are unsupervised multitask learners", 2019, section 2.2; Kudo and
+ * Richardson, "SentencePiece", 2018; the format of the `tokenizers` package. */
+PARA_API int para_tokenizer_open(para_tokenizer **out, const char *path, para_error *err);
+/** Whether a folder has one of the files that para_tokenizer_open() reads, or a GGUF file names a tokenizer. */
+PARA_API bool para_tokenizer_exists(const char *path);
 /** Free it, after its encoders and decoders. */
 PARA_API void para_tokenizer_free(para_tokenizer *t);
 /** Return the number of tokens: ids are 0 to that less one. */
 PARA_API int64_t para_tokenizer_vocab(const para_tokenizer *t);
-/** Return the bytes that a token stands for, which live as long as `t`, their number in *bytes; NULL if no token has
+/** Return the ids that stand before a text which is all that a model is given, such as that of <s>, by the
+ * post-processor of tokenizer.json; their number in *count, and NULL or ids that live as long as `t`. */
+PARA_API const int32_t *para_tokenizer_before(const para_tokenizer *t, int64_t *count);
+/** The same of those that stand after such a text. */
+PARA_API const int32_t *para_tokenizer_after(const para_tokenizer *t, int64_t *count);
+/** Return the bytes that a token stands for, within a text, which live as long as `t`, their number in *bytes; NULL if no token has
  * that id. They need not be whole UTF-8 characters, and no zero byte follows them. */
 PARA_API const void *para_tokenizer_token(const para_tokenizer *t, int64_t id, size_t *bytes);
 /** Return the id of a special token by its text, for example "<|endoftext|>", or -1. */
 PARA_API int32_t para_tokenizer_special(const para_tokenizer *t, const char *text);
 
-/** Encode a whole text.
+/** Encode a whole text, without what para_tokenizer_before() and para_tokenizer_after() give.
  *
- * With `specials`, the texts of special tokens become their ids, the leftmost first and of those the longest; without,
- * they are text as any other. Text is cut into words by GPT-2's pattern, and words are merged by rank. A byte that
- * isn't part of a well-formed UTF-8 character counts as a character of its own, neither letter, number nor space.
- * *ids, to be freed by para_tokens_free(), holds *count ids, never more than there are bytes; NULL for an empty text.
- * Returns 0, PARA_ENOMEM, or PARA_ERANGE for a word of 2 GiB or more. Time is that of sorting at worst, n log n for a
- * word of n bytes. */
+ * With `specials`, the texts of special tokens become their ids; without, they are text as any other. Added tokens that
+ * aren't special become their ids either way, the leftmost first and of those the longest. Text between is normalized
+ * and cut into words, and words are merged by rank. A byte that isn't part of a well-formed UTF-8 character counts as a
+ * character of its own, neither letter, number nor space.
+ * *ids, to be freed by para_tokens_free(), holds *count ids; NULL where there are none, as of an empty text.
+ * Returns 0, PARA_ENOMEM, or PARA_ERANGE for a word of 2^31 characters or more, or a text that a pattern takes too
+ * long to cut. Time is that of sorting at worst, n log n for a word of n bytes. */
 PARA_API int para_tokenizer_encode(const para_tokenizer *t, const void *text, size_t bytes, bool specials,
                                    int32_t **ids, int64_t *count, para_error *err);
-/** Free the ids of para_tokenizer_encode(); NULL is welcome. */
+/** Encode a text that a model is to continue: the ids of para_tokenizer_before(), unless the text begins with them, and
+ * those of the text with its special tokens. Otherwise as para_tokenizer_encode(). */
+PARA_API int para_tokenizer_prompt(const para_tokenizer *t, const void *text, size_t bytes, int32_t **ids,
+                                   int64_t *count, para_error *err);
+/** Free ids that encoding gave; NULL is welcome. */
 PARA_API void para_tokens_free(int32_t *ids);
 
 /** An encoder takes a text block by block, for texts larger than memory. It remembers the words it met, so one that
  * is kept is faster than a new one for each text. It needs memory in proportion to its largest block and the text's
- * longest word, and 2 MiB. */
+ * longest word, and 2 MiB; in proportion to the text if nothing is settled before its end: where added tokens take
+ * spaces, are single words or stand in normalized text, patterns look back, or no pattern cuts words. */
 typedef struct para_encoder para_encoder;
 
 /** Make an encoder; `t` must outlive it, and `specials` is as in para_tokenizer_encode(). Returns 0 or PARA_ENOMEM. */
@@ -70,7 +94,8 @@ PARA_API int para_encoder_feed(para_encoder *e, const void *text, size_t bytes, 
 /** End the text: give the ids of what was held back. The encoder is then ready for another text. */
 PARA_API int para_encoder_finish(para_encoder *e, const int32_t **ids, int64_t *count, para_error *err);
 
-/** A decoder turns ids into text one by one and gives whole characters only, so that each piece can be shown. */
+/** A decoder turns ids into text one by one and gives whole characters only, so that each piece can be shown. Where the
+ * tokenizer puts a space before a text, it leaves that out again. */
 typedef struct para_decoder para_decoder;
 
 /** Make a decoder; `t` must outlive it. Returns 0 or PARA_ENOMEM. */
