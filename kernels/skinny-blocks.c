@@ -3,6 +3,7 @@
 #include "base/quantize.h"
 #include "base/simd.h"
 #include "kernels/lanes.h"
+#include "kernels/skinny-lines.h"
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -29,11 +30,13 @@ static int64_t padded_blocks(int64_t k)
 
 size_t para_skinny_blocks_scratch(int64_t m, int64_t k)
 {
-    return (size_t)m * ((size_t)k * sizeof(int16_t) + 2 * (size_t)padded_blocks(k) * sizeof(float));
+    size_t pieces = (size_t)m * ((size_t)k * sizeof(int16_t) + 2 * (size_t)padded_blocks(k) * sizeof(float));
+    size_t lines = para_skinny_lines_scratch(m, k);
+    return pieces > lines ? pieces : lines;
 }
 
-PARA_SIMD static void to_pieces(int64_t blocks, const float *restrict x, int16_t *restrict whole, float *restrict scale,
-                                float *restrict zero)
+PARA_SIMD void para_round_blocks(int64_t blocks, const float *restrict x, int16_t *restrict whole,
+                                 float *restrict scale, float *restrict zero)
 {
     for (int64_t b = 0; b < blocks; b++, x += PARA_BLOCK, whole += PARA_BLOCK) {
         float most = LEAST, nothing = 0;
@@ -64,7 +67,7 @@ static struct pieces pieces_of(int64_t m, int64_t k, const float *x, int64_t ldx
     p.whole = (int16_t *)(void *)(p.zero + m * p.padded);
     memset(p.scale, 0, (size_t)(2 * m * p.padded) * sizeof *p.scale);
     for (int64_t i = 0; i < m; i++)
-        to_pieces(p.blocks, x + i * ldx, p.whole + i * k, p.scale + i * p.padded, p.zero + i * p.padded);
+        para_round_blocks(p.blocks, x + i * ldx, p.whole + i * k, p.scale + i * p.padded, p.zero + i * p.padded);
     return p;
 }
 
@@ -104,25 +107,26 @@ static void dot_anywhere(para_dtype dtype, int rows, const char *w, const struct
 
 /* --- AVX2: 8 sums of 4 products --- */
 
-#define V 8
 #define TARGET __attribute__((target("avx2,fma,f16c")))
-#define NAME(x) x##_8
 
-typedef __m256 vec_8;
-typedef struct pair_8 {
+enum { V = 8 };
+
+/* The numbers of a block as they are multiplied, those of Q4_0 with their zero. */
+struct pair {
     __m256i low, high;
-} pair_8;
+};
 
-TARGET PARA_INLINE pair_8 load_8(para_dtype dtype, const char *block)
+TARGET PARA_INLINE struct pair load(para_dtype dtype, const char *block)
 {
     const __m128i *q = (const void *)(block + sizeof(uint16_t));
     if (dtype == PARA_Q8_0)
-        return (pair_8){_mm256_cvtepi8_epi16(_mm_loadu_si128(q)), _mm256_cvtepi8_epi16(_mm_loadu_si128(q + 1))};
+        return (struct pair){_mm256_cvtepi8_epi16(_mm_loadu_si128(q)), _mm256_cvtepi8_epi16(_mm_loadu_si128(q + 1))};
     __m256i both = _mm256_cvtepu8_epi16(_mm_loadu_si128(q));
-    return (pair_8){_mm256_and_si256(both, _mm256_set1_epi16(15)), _mm256_srli_epi16(both, 4)};
+    return (struct pair){_mm256_and_si256(both, _mm256_set1_epi16(15)), _mm256_srli_epi16(both, 4)};
 }
 
-TARGET PARA_INLINE vec_8 products_8(pair_8 w, const int16_t *x)
+/* Their products with x's, added up to V sums. */
+TARGET PARA_INLINE __m256 products(struct pair w, const int16_t *x)
 {
     const __m256i *half = (const void *)x;
     __m256i low = _mm256_madd_epi16(w.low, _mm256_loadu_si256(half)),
@@ -130,95 +134,139 @@ TARGET PARA_INLINE vec_8 products_8(pair_8 w, const int16_t *x)
     return _mm256_cvtepi32_ps(_mm256_add_epi32(low, high));
 }
 
-TARGET PARA_INLINE vec_8 halves_8(const uint16_t *half)
+TARGET PARA_INLINE __m256 halves(const uint16_t *half)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const void *)half));
 }
 
-TARGET PARA_INLINE vec_8 all_8(float x)
-{
-    return _mm256_set1_ps(x);
-}
-
-TARGET PARA_INLINE float sum_8(vec_8 v)
+TARGET PARA_INLINE float sum_of(__m256 v)
 {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-#include "kernels/skinny-blocks-rows.h"
-
-/* --- AVX-512: 16 sums of 2 products --- */
-
-#define V 16
-#define TARGET __attribute__((target("avx512f,avx512bw")))
-#define NAME(x) x##_16
-
-typedef __m512 vec_16;
-typedef __m512i pair_16;
-
-TARGET PARA_INLINE pair_16 load_16(para_dtype dtype, const char *block)
+/* `count` blocks from x's number b on are added to sum. */
+TARGET PARA_INLINE void add_chunk(para_dtype dtype, int rows, const char *w, int64_t count, const struct pieces *x,
+                                  int64_t row, int64_t b, __m256 sum[TOGETHER])
 {
-    const void *q = block + sizeof(uint16_t);
+    const size_t bytes = para_dtype_bytes(dtype);
+    const int64_t stride = x->blocks * PARA_BLOCK;
+    const int16_t *whole = x->whole + row * stride + b * PARA_BLOCK;
+    uint16_t half[CHUNK] = {0};
+    _Alignas(64) float scale[TOGETHER][CHUNK];
+    for (int64_t c = 0; c < count; c++)
+        memcpy(&half[c], w + (size_t)c * bytes, sizeof half[c]);
+    for (int64_t c = 0; c < count; c += V) {
+        __m256 of_w = halves(half + c);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            int64_t at = (row + i) * x->padded + b + c;
+            __m256 of_both = of_w * *(const __m256 *)(const void *)(x->scale + at);
+            memcpy(&scale[i][c], &of_both, sizeof of_both);
+            if (dtype == PARA_Q4_0)
+                sum[i] += of_both * *(const __m256 *)(const void *)(x->zero + at);
+        }
+    }
+    int64_t c = 0;
+    for (; c + 2 <= count; c += 2, w += 2 * bytes, whole += 2 * PARA_BLOCK) {
+        if (row == 0)
+            __builtin_prefetch(w + AHEAD);
+        struct pair first = load(dtype, w), second = load(dtype, w + bytes);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            const int16_t *of_x = whole + i * stride;
+            sum[i] += products(first, of_x) * _mm256_set1_ps(scale[i][c]) +
+                      products(second, of_x + PARA_BLOCK) * _mm256_set1_ps(scale[i][c + 1]);
+        }
+    }
+    if (c == count)
+        return;
+    struct pair last = load(dtype, w);
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++)
+        sum[i] += products(last, whole + i * stride) * _mm256_set1_ps(scale[i][c]);
+}
+
+TARGET PARA_INLINE void dot_rows(para_dtype dtype, int rows, const char *w, const struct pieces *x, int64_t row,
+                                 float *y, int64_t ldy)
+{
+    __m256 sum[TOGETHER];
+    for (int i = 0; i < rows; i++)
+        sum[i] = _mm256_set1_ps(0);
+    for (int64_t b = 0; b < x->blocks; b += CHUNK) {
+        int64_t count = x->blocks - b < CHUNK ? x->blocks - b : CHUNK;
+        add_chunk(dtype, rows, w + para_dtype_span(dtype, b * PARA_BLOCK), count, x, row, b, sum);
+    }
+    for (int i = 0; i < rows; i++)
+        y[i * ldy] = sum_of(sum[i]);
+}
+
+TARGET PARA_INLINE void dot_some(para_dtype dtype, int rows, const char *w, const struct pieces *x, int64_t row,
+                                 float *y, int64_t ldy)
+{
+    if (rows == 8)
+        dot_rows(dtype, 8, w, x, row, y, ldy);
+    else if (rows == 4)
+        dot_rows(dtype, 4, w, x, row, y, ldy);
+    else if (rows == 2)
+        dot_rows(dtype, 2, w, x, row, y, ldy);
+    else
+        dot_rows(dtype, 1, w, x, row, y, ldy);
+}
+
+TARGET static void dot_avx2(para_dtype dtype, int rows, const char *w, const struct pieces *x, int64_t row, float *y,
+                            int64_t ldy)
+{
     if (dtype == PARA_Q8_0)
-        return _mm512_cvtepi8_epi16(_mm256_loadu_si256(q));
-    __m256i both = _mm256_cvtepu8_epi16(_mm_loadu_si128(q)), low = _mm256_and_si256(both, _mm256_set1_epi16(15));
-    return _mm512_inserti64x4(_mm512_castsi256_si512(low), _mm256_srli_epi16(both, 4), 1);
+        dot_some(PARA_Q8_0, rows, w, x, row, y, ldy);
+    else
+        dot_some(PARA_Q4_0, rows, w, x, row, y, ldy);
 }
 
-TARGET PARA_INLINE vec_16 products_16(pair_16 w, const int16_t *x)
+static dot *const dots[] = {dot_anywhere, dot_avx2};
+
+/* Those of rows of pieces; kernels/skinny-lines.h has one more. */
+static int dot_versions(void)
 {
-    return _mm512_cvtepi32_ps(_mm512_madd_epi16(w, _mm512_loadu_si512(x)));
-}
-
-TARGET PARA_INLINE vec_16 halves_16(const uint16_t *half)
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)half));
-}
-
-TARGET PARA_INLINE vec_16 all_16(float x)
-{
-    return _mm512_set1_ps(x);
-}
-
-TARGET PARA_INLINE float sum_16(vec_16 v)
-{
-    return _mm512_reduce_add_ps(v);
-}
-
-#include "kernels/skinny-blocks-rows.h"
-
-static dot *const versions[] = {dot_anywhere, dot_8, dot_16};
-
-int para_skinny_blocks_versions(void)
-{
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-        return 1; /* who has these has F16C */
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") ? 3 : 2;
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 2 : 1; /* who has these has F16C */
 }
 
 #else
 
-static dot *const versions[] = {dot_anywhere};
+static dot *const dots[] = {dot_anywhere};
 
-int para_skinny_blocks_versions(void)
+static int dot_versions(void)
 {
     return 1;
 }
 
 #endif
 
-void para_skinny_blocks_version(int version, const struct para_weights_matrix *w, int64_t m, const float *x,
-                                int64_t ldx, float *y, int64_t ldy, void *scratch)
+int para_skinny_blocks_versions(void)
+{
+    return dot_versions() + para_skinny_lines_known();
+}
+
+static void multiply_pieces(dot *d, const struct para_weights_matrix *w, int64_t m, const float *x, int64_t ldx,
+                            float *y, int64_t ldy, void *scratch)
 {
     struct pieces pieces = pieces_of(m, w->k, x, ldx, scratch);
     const char *row = w->data;
     for (int64_t j = 0; j < w->n; j++, row += para_dtype_span(w->dtype, w->ld))
         for (int64_t i = 0, rows; i < m; i += rows) {
             rows = m - i >= 8 ? 8 : m - i >= 4 ? 4 : m - i >= 2 ? 2 : 1;
-            versions[version](w->dtype, (int)rows, row, &pieces, i, y + i * ldy + j, ldy);
+            d(w->dtype, (int)rows, row, &pieces, i, y + i * ldy + j, ldy);
         }
+}
+
+void para_skinny_blocks_version(int version, const struct para_weights_matrix *w, int64_t m, const float *x,
+                                int64_t ldx, float *y, int64_t ldy, void *scratch)
+{
+    if (version == dot_versions())
+        para_skinny_lines(w, m, x, ldx, y, ldy, scratch);
+    else
+        multiply_pieces(dots[version], w, m, x, ldx, y, ldy, scratch);
 }
 
 void para_skinny_blocks(const struct para_weights_matrix *w, int64_t m, const float *x, int64_t ldx, float *y,
