@@ -50,7 +50,7 @@ addEventListener('load', () => requestAnimationFrame(() => requestAnimationFrame
 """
 FOLDS = """
 [...Array(40).keys()].map((k) => {
-  const folding = [...viewer.rows.subarray(0, viewer.nRows)].filter((box) => viewer.canOpen(box));
+  const folding = [...viewer.rows].filter((box) => viewer.canOpen(box));
   const box = folding[Math.floor(k * folding.length / 40)];
   return present(() => viewer.toggle(box))[0];
 })
@@ -60,7 +60,7 @@ PANS = """
   const all = [], l = viewer.layout;
   for (const scale of [1, 0.5, 0.25, 0.1, 0.05]) {
     camera.scale = scale;
-    const leaf = [...viewer.rows.subarray(0, viewer.nRows)].filter((box) => !viewer.canOpen(box));
+    const leaf = [...viewer.rows].filter((box) => !viewer.canOpen(box));
     for (let k = 0; k < 8; k++) {
       const box = leaf[Math.floor((k + 0.5) * leaf.length / 8)];
       [camera.x, camera.y] = [l.x[box] - 300 / scale, l.y[box] - 300 / scale];

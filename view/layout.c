@@ -29,6 +29,7 @@ struct pass {
     const struct para_outline *o;
     int *exit;                /* by box: x of what goes out of it, from its own */
     int *lane;                /* by wire: x at which it goes on in an open box, from that box's */
+    int *rows, n_rows;        /* the boxes that are shown, but the first, in order */
     int *row;                 /* by rank: x that is free from there on */
     int *height;              /* by rank */
     struct channel *channels; /* by the rank above it */
@@ -332,14 +333,24 @@ static void close_box(struct pass *p, int box)
     p->l->title[box] = PARA_GRID;
 }
 
-/* From places within the box around to places in all. */
-static void make_absolute(struct para_layout *l)
+/* List the boxes that are shown, but the first, in order: what is in a closed box is passed over. */
+static void list_shown(struct pass *p)
 {
-    const struct para_outline *o = l->outline;
-    for (int b = 1; b < o->n_boxes; b++) {
-        int x = l->x[o->boxes[b].parent], y = l->y[o->boxes[b].parent];
-        if (!l->shown[b])
-            continue;
+    const struct para_outline *o = p->o;
+    p->l->shown[0] = true;
+    for (int b = 1; b < o->n_boxes; b = is_open(p, b) ? b + 1 : o->boxes[b].end) {
+        p->l->shown[b] = true;
+        p->rows[p->n_rows++] = b;
+    }
+}
+
+/* From places within the box around to places in all. */
+static void make_absolute(const struct pass *p)
+{
+    const struct para_outline *o = p->o;
+    struct para_layout *l = p->l;
+    for (int i = 0; i < p->n_rows; i++) {
+        int b = p->rows[i], x = l->x[o->boxes[b].parent], y = l->y[o->boxes[b].parent];
         l->x[b] += x;
         l->y[b] += y;
         l->title[b] += l->x[b];
@@ -368,7 +379,7 @@ int para_layout_new(struct para_layout *out, const struct para_outline *o, const
     most += 3;
     struct para_layout l = {.outline = o, .open = open};
     struct pass p = {.l = &l, .o = o};
-    l.memory = calloc(6 * n + 2 * most + (size_t)o->n_wires, sizeof *l.memory);
+    l.memory = calloc(7 * n + 2 * most + (size_t)o->n_wires, sizeof *l.memory);
     l.shown = calloc(n, sizeof *l.shown);
     l.runs = calloc((size_t)o->n_wires + 1, sizeof *l.runs);
     l.ways_out = calloc(n, sizeof *l.ways_out);
@@ -383,20 +394,21 @@ int para_layout_new(struct para_layout *out, const struct para_outline *o, const
         l.h = l.w + n;
         l.title = l.h + n;
         p.exit = l.title + n;
-        p.row = p.exit + n;
+        p.rows = p.exit + n;
+        p.row = p.rows + n;
         p.height = p.row + most;
         p.lane = p.height + most;
-        l.shown[0] = true;
-        for (int b = 1; b < o->n_boxes; b++)
-            l.shown[b] = l.shown[o->boxes[b].parent] && (o->boxes[b].parent == 0 || open[o->boxes[b].parent]);
-        for (int b = o->n_boxes - 1; b >= 0; b--) {
-            p.exit[b] = PARA_GRID;
-            if (l.shown[b] && (b == 0 || is_open(&p, b)))
-                lay_out(&p, b, sources);
-            else if (l.shown[b])
-                close_box(&p, b);
+        list_shown(&p);
+        for (int i = p.n_rows - 1; i >= 0; i--) {
+            int box = p.rows[i];
+            p.exit[box] = PARA_GRID;
+            if (is_open(&p, box))
+                lay_out(&p, box, sources);
+            else
+                close_box(&p, box);
         }
-        make_absolute(&l);
+        lay_out(&p, 0, sources);
+        make_absolute(&p);
     } else {
         status = para_fail_memory(err, "laying out a graph");
     }

@@ -522,6 +522,9 @@ void para_svg_open(const struct para_outline *o, int fold, bool *open)
         case PARA_BOX_REST:
             open[b] = fold == 0;
             break;
+        case PARA_BOX_RUN:
+            open[b] = open[box->parent];
+            break;
         default:
             open[b] = true;
         }

@@ -7,7 +7,8 @@
 #include <stdio.h>
 
 /* Say which boxes of an outline are open when scopes are folded to a depth: all of them with 0; else scopes above that
- * depth, and of equal ones the first. `open` has n_boxes elements. */
+ * depth, and of equal ones the first,
+ * and runs of neighbours as what they are in. `open` has n_boxes elements. */
 void para_svg_open(const struct para_outline *o, int fold, bool *open);
 
 /* Draw an outline, its scopes folded to a depth, its wires alone. Returns 0 or PARA_ENOMEM. */

@@ -61,6 +61,7 @@ class Pages(unittest.TestCase):
             "training": dump(cls.folder.name, "training.html", "--preset", "tiny", "--train", "--split", "batch=2,ff=2",
                              "--format", "html"),
             "norms": dump(cls.folder.name, "norms.html", "--preset", "tiny", "--split", "embd=2", "--format", "html"),
+            "deep": dump(cls.folder.name, "deep.html", "--preset", "tiny", "--layers", "250", "--format", "html"),
             "hostile": hostile_page(cls.folder.name),
         }
         cls.profile = profile(cls.folder.name)
@@ -172,6 +173,14 @@ class Pages(unittest.TestCase):
         self.assertLess(page.evaluate("viewer.units"), 30)
         page.press("r")
         self.assertEqual(page.evaluate("viewer.units"), before)
+
+    def test_one_of_many_equal_layers_is_revealed_with_its_neighbours_alone(self):
+        page = self.open("deep")
+        page.evaluate("viewer.goToNode(data.nNodes >> 1)")
+        shown = page.evaluate("viewer.rows.filter((box) => /^layer[.][0-9]+$/.test(viewer.name(box))).length")
+        self.assertGreater(shown, 1)
+        self.assertLessEqual(shown, 101)
+        self.assertTrue(page.evaluate("viewer.layout.shown[viewer.selected]"))
 
     def test_the_mouse_selects_opens_and_pans(self):
         page = self.open()
@@ -344,7 +353,7 @@ class Pages(unittest.TestCase):
             pale, expected = page.evaluate(
                 "((path, boxes) => [boxes.map((b) => viewer.isPale(b)), boxes.map((b) => "
                 "!nodesIn(viewer.outline, b).some((node) => path.has(node)))])(new Set(data.criticalPath), "
-                "[...viewer.rows.subarray(0, viewer.nRows)].filter((b) => !viewer.isOpen(b)))")
+                "[...viewer.rows].filter((b) => !viewer.isOpen(b)))")
             self.assertEqual(pale, expected)
             self.assertIn(True, pale)
             self.assertIn(False, pale)
@@ -474,7 +483,7 @@ class Pages(unittest.TestCase):
         differ = set(page.evaluate("[...data.compare.sign.keys()].filter((node) => data.compare.sign[node] > 0)"))
         self.assertEqual(self.marked(page), differ)
         self.assertIn(f"{len(differ)} nodes that differ", page.evaluate("document.getElementById('status').textContent"))
-        self.assertFalse(page.evaluate("[...viewer.rows.subarray(0, viewer.nRows)].some((box) => viewer.canOpen(box) && "
+        self.assertFalse(page.evaluate("[...viewer.rows].some((box) => viewer.canOpen(box) && "
                                        "viewer.isOpen(box) && viewer.isPale(box))"))
         page.press("x")
         self.assertEqual(self.marked(page), set())
@@ -548,7 +557,7 @@ class Pages(unittest.TestCase):
         self.assertEqual(self.selected(page), "embed")
         self.assertFalse(page.evaluate("viewer.isOpen(viewer.selected)"))
         page.press("ArrowRight", "End")
-        last = page.evaluate("viewer.rows[viewer.nRows - 1]")
+        last = page.evaluate("viewer.rows[viewer.rows.length - 1]")
         self.assertEqual(page.evaluate("viewer.selected"), last)
         self.assertEqual(page.evaluate("Number(document.activeElement.dataset.box)"), last)
         for name in ("layer.1.mlp.fc[batch=0,ff=1]", "layer.1.mlp.proj.matmul[batch=0,ff=1]",

@@ -53,20 +53,22 @@ function itemsOf(index, key) {
   return index.items.subarray(index.begin[key], index.begin[key + 1]);
 }
 
-/* Boxes know what they are in, how many boxes and nodes are in them, and their wires. */
+/* Boxes know what they are in, as which of it, how many boxes and nodes are in them, and their wires. */
 function decodeOutline(json) {
   const boxes = decodeGroup(json.boxes), wires = decodeGroup(json.wires);
   const count = boxes.end.length, parent = new Int32Array(count).fill(-1);
-  const members = new Int32Array(count), nodes = new Int32Array(count);
+  const members = new Int32Array(count), place = new Int32Array(count), nodes = new Int32Array(count);
   const depth = new Int32Array(count), scopes = new Int32Array(count); /* boxes, and scopes, that it stands in */
   for (let b = 0; b < count; b++)
     for (let c = b + 1; c < boxes.end[b]; c = boxes.end[c]) {
       parent[c] = b;
       depth[c] = depth[b] + 1;
       scopes[c] = scopes[b] + (boxes.kind[b] === Kind.SCOPE ? 1 : 0);
-      members[b]++;
+      place[c] = ++members[b];
     }
+  let most = 0;
   for (let b = count - 1; b >= 0; b--) {
+    most = Math.max(most, members[b]);
     nodes[b] += boxes.kind[b] === Kind.NODE ? 1 : 0;
     if (b > 0)
       nodes[parent[b]] += nodes[b];
@@ -74,7 +76,9 @@ function decodeOutline(json) {
   const wiresIn = indexBy(wires.to, count), wiresOut = indexBy(wires.from, count + wires.from.length);
   for (let i = 0; i < wires.to.length; i++)
     wiresIn.items[wiresIn.begin[wires.to[i]] + wires.slot[i]] = i;
-  return { ...boxes, parent, members, nodes, depth, scopes, count, wires, nWires: wires.to.length, wiresIn, wiresOut };
+  const folding = Int32Array.from(members.keys()).filter((b) => b > 0 && members[b] > 0);
+  return { ...boxes, parent, members, most, place, nodes, depth, scopes, folding, count, wires, nWires: wires.to.length,
+    wiresIn, wiresOut };
 }
 
 /* What each worker did, in the order of time: nodes by number, gaps as -1 - number. */

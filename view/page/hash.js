@@ -8,8 +8,9 @@ function writeOpen(viewer) {
   let shortest = null;
   for (const [name, base] of Object.entries(bases)) {
     const steps = [];
-    for (let b = 1, last = 0; b < o.count; b++)
-      if (o.end[b] > b + 1 && (open[b] !== 0) !== (base(b) !== 0)) {
+    let last = 0;
+    for (const b of o.folding)
+      if ((open[b] !== 0) !== (base(b) !== 0)) {
         steps.push((b - last).toString(36));
         last = b;
       }

@@ -20,10 +20,7 @@ function makeRuns(count) {
 class Layout {
   /* Lay out what is shown if the boxes that `open` says, by number, are open; box 0 always is. */
   constructor(outline, open) {
-    const n = outline.count;
-    let most = 3;
-    for (let b = 0; b < n; b++)
-      most = Math.max(most, outline.members[b] + 3);
+    const n = outline.count, most = outline.most + 3;
     this.o = outline;
     this.open = open;
     this.shown = new Uint8Array(n);
@@ -45,17 +42,29 @@ class Layout {
   }
 
   #run() {
-    const o = this.o;
-    this.shown[0] = 1;
-    for (let b = 1; b < o.count; b++)
-      this.shown[b] = this.shown[o.parent[b]] && (o.parent[b] === 0 || this.open[o.parent[b]]) ? 1 : 0;
-    this.exit.fill(GRID);
-    for (let b = o.count - 1; b >= 0; b--)
-      if (this.shown[b] && (b === 0 || this.isOpen(b)))
-        this.#layOut(b);
-      else if (this.shown[b])
-        this.#closeBox(b);
+    this.rows = this.#listShown();
+    for (let k = this.rows.length - 1; k >= 0; k--) {
+      const box = this.rows[k];
+      this.exit[box] = GRID;
+      if (this.isOpen(box))
+        this.#layOut(box);
+      else
+        this.#closeBox(box);
+    }
+    this.#layOut(0);
     this.#makeAbsolute();
+  }
+
+  /* What is in a closed box is passed over. */
+  #listShown() {
+    const o = this.o, rows = new Int32Array(o.count);
+    let count = 0;
+    this.shown[0] = 1;
+    for (let b = 1; b < o.count; b = this.isOpen(b) ? b + 1 : o.end[b]) {
+      this.shown[b] = 1;
+      rows[count++] = b;
+    }
+    return rows.subarray(0, count);
   }
 
   #sourceX(source) {
@@ -307,9 +316,7 @@ class Layout {
 
   #makeAbsolute() {
     const o = this.o;
-    for (let b = 1; b < o.count; b++) {
-      if (!this.shown[b])
-        continue;
+    for (const b of this.rows) {
       const x = this.x[o.parent[b]], y = this.y[o.parent[b]];
       this.x[b] += x;
       this.y[b] += y;

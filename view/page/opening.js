@@ -4,7 +4,8 @@
 
 const UNITS_AT_FIRST = 300;
 
-/* As para_svg_open() has it: scopes above a depth, and of equal ones the first; parts and the rest are closed. */
+/* As para_svg_open() has it: scopes above a depth, and of equal ones the first; parts and the rest are
+ * closed, and runs of what is in those. */
 function openToDepth(outline, fold) {
   const open = new Uint8Array(outline.count);
   for (let b = 0; b < outline.count; b++)
@@ -16,6 +17,9 @@ function openToDepth(outline, fold) {
       case Kind.PARTS:
       case Kind.REST:
         break;
+      case Kind.RUN:
+        open[b] = open[outline.parent[b]];
+        break;
       default:
         open[b] = 1;
     }
@@ -24,13 +28,10 @@ function openToDepth(outline, fold) {
 
 /* How many closed boxes are shown. */
 function countUnits(outline, open) {
-  const shown = new Uint8Array(outline.count);
   let units = 0;
-  shown[0] = 1;
-  for (let b = 1; b < outline.count; b++) {
-    const parent = outline.parent[b];
-    shown[b] = shown[parent] && (parent === 0 || open[parent]) ? 1 : 0;
-    units += shown[b] && !(open[b] && outline.end[b] > b + 1) ? 1 : 0;
+  for (let b = 1, opens; b < outline.count; b = opens ? b + 1 : outline.end[b]) {
+    opens = open[b] !== 0 && outline.end[b] > b + 1;
+    units += opens ? 0 : 1;
   }
   return units;
 }

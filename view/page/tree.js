@@ -59,14 +59,14 @@ class Tree {
       row.remove();
     this.rows.clear();
     this.stale = false;
-    this.list.style.height = `${this.viewer.nRows * ROW_HEIGHT}px`;
+    this.list.style.height = `${this.viewer.rows.length * ROW_HEIGHT}px`;
   }
 
   /* Have rows for what is in view, and for the one with the focus. */
   #fill() {
     const { viewer, element } = this;
     const first = Math.max(0, Math.floor(element.scrollTop / ROW_HEIGHT) - ROWS_BEYOND);
-    const last = Math.min(viewer.nRows, Math.ceil((element.scrollTop + element.clientHeight) / ROW_HEIGHT) + ROWS_BEYOND);
+    const last = Math.min(viewer.rows.length, Math.ceil((element.scrollTop + element.clientHeight) / ROW_HEIGHT) + ROWS_BEYOND);
     const wanted = new Set(viewer.rows.subarray(first, last));
     if (this.current)
       wanted.add(this.current);
@@ -94,7 +94,7 @@ class Tree {
     const { viewer } = this, o = viewer.outline, folds = viewer.canOpen(box), name = viewer.className(box);
     const row = make('div', {
       role: 'treeitem', class: viewer.isMarked(box) ? 'row marked' : viewer.isPale(box) ? 'row pale' : 'row', 'data-box': box,
-      'aria-level': o.depth[box], 'aria-setsize': o.members[o.parent[box]], 'aria-posinset': this.#place(box),
+      'aria-level': o.depth[box], 'aria-setsize': o.members[o.parent[box]], 'aria-posinset': o.place[box],
       'aria-expanded': folds ? String(viewer.isOpen(box)) : null,
       'aria-label': `${viewer.name(box)}, ${CLASS_WORDS[name]}, ${viewer.detail(box)}`,
     },
@@ -107,15 +107,6 @@ class Tree {
     row.addEventListener('click', (event) => this.#click(box, event));
     row.addEventListener('dblclick', () => viewer.toggle(box));
     return row;
-  }
-
-  /* Which of its parent's boxes it is, from 1 on. */
-  #place(box) {
-    const o = this.viewer.outline;
-    let place = 1;
-    for (let c = o.parent[box] + 1; c < box; c = o.end[c])
-      place++;
-    return place;
   }
 
   #click(box, event) {
@@ -145,10 +136,10 @@ class Tree {
       return;
     const { viewer } = this, box = this.current, row = viewer.rowOf[box];
     const to = {
-      ArrowDown: () => viewer.rows[Math.min(row + 1, viewer.nRows - 1)],
+      ArrowDown: () => viewer.rows[Math.min(row + 1, viewer.rows.length - 1)],
       ArrowUp: () => viewer.rows[Math.max(row - 1, 0)],
       Home: () => viewer.rows[0],
-      End: () => viewer.rows[viewer.nRows - 1],
+      End: () => viewer.rows[viewer.rows.length - 1],
       ArrowRight: () => this.#inward(box),
       ArrowLeft: () => this.#outward(box),
     }[event.key];

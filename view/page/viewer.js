@@ -30,21 +30,18 @@ class Viewer {
   }
 
   #layOut() {
-    const o = this.outline;
-    this.layout = new Layout(o, this.open);
-    this.rows = new Int32Array(o.count);
-    this.rowOf = new Int32Array(o.count).fill(-1);
-    this.nRows = 0;
-    for (let b = 1; b < o.count; b++)
-      if (this.layout.shown[b]) {
-        this.rowOf[b] = this.nRows;
-        this.rows[this.nRows++] = b;
+    this.layout = new Layout(this.outline, this.open);
+    this.rows = this.layout.rows;
+    this.rowOf = new Int32Array(this.outline.count); /* of what is shown */
+    this.units = 0; /* closed boxes, */
+    this.hottest = 1; /* and the nanoseconds of that which took longest */
+    this.rows.forEach((box, row) => {
+      this.rowOf[box] = row;
+      if (!this.layout.isOpen(box)) {
+        this.units++;
+        this.hottest = Math.max(this.hottest, this.timeOf(box));
       }
-    this.units = countUnits(o, this.open);
-    this.hottest = 1; /* nanoseconds of the closed box that took longest */
-    for (let k = 0; k < this.nRows; k++)
-      if (!this.layout.isOpen(this.rows[k]))
-        this.hottest = Math.max(this.hottest, this.timeOf(this.rows[k]));
+    });
   }
 
   canOpen(box) {
