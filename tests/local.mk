@@ -1,6 +1,6 @@
-# Tests: a program per module, and scripts for what no program can see.
+# Tests: a program per module, and scripts for what no program can see; those take longest, and so begin first.
 LDADD = libsupport.la libinternal.la $(CMOCKA_LIBS)
-TESTS = $(check_PROGRAMS) $(dist_check_SCRIPTS)
+TESTS = $(dist_check_SCRIPTS) $(check_PROGRAMS)
 dist_check_SCRIPTS += scripts/check-includes
 dist_check_SCRIPTS += tests/check-symbols
 if IO
