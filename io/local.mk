@@ -46,6 +46,7 @@ libinternal_la_SOURCES += io/tokenizer-gguf.c
 libinternal_la_SOURCES += io/tokenizer-gpt2.c
 libinternal_la_SOURCES += io/tokenizer-json.c
 libinternal_la_SOURCES += io/tokenizer-steps.c
+libinternal_la_SOURCES += io/tokenizer-train.c
 libinternal_la_SOURCES += io/tokenizer.c
 libinternal_la_SOURCES += io/transform.c
 libinternal_la_SOURCES += io/transform.h

@@ -86,6 +86,7 @@ EXTRA_DIST += tests/interop/compare-gguf-tokenizers.py
 EXTRA_DIST += tests/interop/compare-models.py
 EXTRA_DIST += tests/interop/compare-tokenizer-json.py
 EXTRA_DIST += tests/interop/compare-tokenizers.py
+EXTRA_DIST += tests/interop/compare-trainers.py
 EXTRA_DIST += tests/interop/convert-hf.py
 EXTRA_DIST += tests/interop/folders.py
 EXTRA_DIST += tests/interop/graph-schema.py
@@ -250,6 +251,7 @@ check_PROGRAMS += tests/test-scorer
 check_PROGRAMS += tests/test-tokenizer
 check_PROGRAMS += tests/test-tokenizer-gguf
 check_PROGRAMS += tests/test-tokenizer-json
+check_PROGRAMS += tests/test-tokenizer-train
 check_PROGRAMS += tests/test-vocabulary
 check_PROGRAMS += tests/test-writers
 endif

@@ -145,7 +145,7 @@ check_help() {
     check "--version" grep -qE '^paragraph [0-9]+\.[0-9]+' <<VERSION
 $("$paragraph" --version)
 VERSION
-    commands=$(sed -nE 's/^  ([a-z]+) .*/\1/p' out)
+    commands=$(sed -nE 's/^  ([a-z-]+) .*/\1/p' out)
     check "eleven commands are listed" [ "$(echo "$commands" | wc -l)" -eq 11 ]
     for command in $commands; do
         "$paragraph" "$command" --help >out 2>err
@@ -583,6 +583,14 @@ check_tokenizer() {
     check "all bytes are read" [ "$(values bytes counts)" -eq $((2 * $(wc -c <text))) ]
     check "two bytes for a token" [ "$(wc -c <text.tok16)" -eq $((2 * $(values tokens counts))) ]
     check "fewer tokens than bytes" [ "$(values tokens counts)" -lt "$(values bytes counts)" ]
+    "$paragraph" train-tokenizer --data text --out trained --vocab 300 --json >counts 2>err
+    check "train-tokenizer" [ $? -eq 0 ]
+    check "its line is JSON" json_lines counts "tokens seconds"
+    check "as many tokens as asked for" [ "$(values tokens counts)" -eq 300 ]
+    check "a tokenizer that was trained is read" \
+        ends 0 "" tokenize --tokenizer trained --data text -o trained.tok16
+    check "training by it" train encoded $sizes --tokenizer trained --steps 1 --out by-trained
+    check "tokenizer.json goes along" cmp trained/tokenizer.json by-trained/tokenizer.json
     printf '<|endoftext|>' >special
     "$paragraph" tokenize --tokenizer "$tokens" --data special -o special.tok16 --specials >out 2>err
     check "a special token is one" [ "$(wc -c <special.tok16)" -eq 2 ]

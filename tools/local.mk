@@ -12,6 +12,7 @@ man_pages += doc/man/paragraph-info.1
 man_pages += doc/man/paragraph-plan.1
 man_pages += doc/man/paragraph-tokenize.1
 man_pages += doc/man/paragraph-train.1
+man_pages += doc/man/paragraph-train-tokenizer.1
 man_pages += doc/man/paragraph-view.1
 EXTRA_DIST += $(man_pages) doc/completion/paragraph
 if IO
@@ -36,6 +37,7 @@ paragraph_SOURCES += tools/cmd-generate.c
 paragraph_SOURCES += tools/cmd-info.c
 paragraph_SOURCES += tools/cmd-plan.c
 paragraph_SOURCES += tools/cmd-tokenize.c
+paragraph_SOURCES += tools/cmd-train-tokenizer.c
 paragraph_SOURCES += tools/cmd-train.c
 paragraph_SOURCES += tools/cmd-view.c
 paragraph_SOURCES += tools/commands.h

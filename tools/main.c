@@ -14,8 +14,10 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {
-    &command_info, &command_tokenize, &command_train, &command_eval,  &command_classify, &command_generate,
-    &command_dump, &command_view,     &command_plan,  &command_bench, &command_compare,  NULL,
+    &command_info, &command_tokenize, &command_train_tokenizer, &command_train,
+    &command_eval, &command_classify, &command_generate,        &command_dump,
+    &command_view, &command_plan,     &command_bench,           &command_compare,
+    NULL,
 };
 
 static const struct command *find_command(const char *name)

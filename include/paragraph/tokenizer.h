@@ -109,6 +109,28 @@ PARA_API int para_decoder_feed(para_decoder *d, int64_t id, const char **text, s
 /** End the text: give the bytes held back, an unfinished character. The decoder is then ready for another text. */
 PARA_API void para_decoder_finish(para_decoder *d, const char **text, size_t *bytes);
 
+/** How a tokenizer is trained. */
+typedef struct {
+    int64_t vocab;                /**< its tokens: special ones, the 256 bytes, and as many merges as there is room for */
+    int64_t least;                /**< how often a pair must stand in the text to be merged */
+    const char *const *specials;  /**< texts of special tokens, which get the first ids; borrowed */
+    int special_count;            /**< how many */
+} para_tokenizer_training;
+
+/** Return the default: 8192 tokens, of pairs that occur twice, with the special token <|endoftext|>. */
+PARA_API para_tokenizer_training para_tokenizer_training_default(void);
+/** Train a byte-level BPE on files of text, and write it to the folder `dir`, which is made if it isn't there:
+ * tokenizer.json, and the same as vocab.json and merges.txt; tokenizer_config.json, in which the first special token ends
+ * texts. Each file is a text by itself, cut by GPT-2's pattern. Fewer tokens are made where the text has no more pairs;
+ * their number is in *made. The merges are those of the `tokenizers` package's trainer.
+ *
+ * Memory is in proportion to the different words of the text; time, after they are counted, to the merges and the words
+ * that each changes. Returns 0, PARA_EIO, PARA_EINVAL, PARA_ERANGE or PARA_ENOMEM.
+ *
+ * Source: Sennrich et al., "Neural machine translation of rare words with subword units", 2016, algorithm 1. */
+PARA_API int para_tokenizer_train(const char *dir, const char *const paths[], int count,
+                                  const para_tokenizer_training *training, int64_t *made, para_error *err);
+
 /** @} */
 
 #ifdef __cplusplus
