@@ -10,23 +10,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_BYTES = 1 << 16, MOST_IDS = 1 << 16 };
+enum { READ_BYTES = 1 << 16, SHORT_IDS = 1 << 16 };
 
 /* Keeps the draws of windows apart from those of initial values and dropout under the same seed. */
 static const uint64_t WINDOW_KEY = 0x77696e646f777321u;
 
+/* Ids of a vocabulary of up to SHORT_IDS take two bytes each, others four. */
 struct para_dataset {
-    uint16_t *owned; /* NULL in a view */
-    const uint16_t *ids;
+    void *owned; /* NULL in a view */
+    const void *ids;
+    size_t id_bytes;
     int64_t count, capacity;
 };
+
+static int32_t id_at(const para_dataset *d, int64_t i)
+{
+    return d->id_bytes == sizeof(uint16_t) ? ((const uint16_t *)d->ids)[i] : ((const int32_t *)d->ids)[i];
+}
 
 static int reserve(para_dataset *d, int64_t more, para_error *err)
 {
     if (d->count + more <= d->capacity)
         return 0;
     int64_t capacity = 2 * d->capacity > d->count + more ? 2 * d->capacity : d->count + more;
-    uint16_t *ids = realloc(d->owned, (size_t)capacity * sizeof *ids);
+    void *ids = realloc(d->owned, (size_t)capacity * d->id_bytes);
     if (!ids)
         return para_fail_memory(err, "token data");
     d->owned = ids;
@@ -48,7 +55,10 @@ static int append(const struct reading *r, int64_t id, para_error *err)
     if (id >= r->vocab)
         return para_fail(err, PARA_ERANGE, "%s: token %lld is %lld, expected less than the vocabulary's %lld", r->path,
                          (long long)(d->count - r->first), (long long)id, (long long)r->vocab);
-    d->owned[d->count++] = (uint16_t)id;
+    if (d->id_bytes == sizeof(uint16_t))
+        ((uint16_t *)d->owned)[d->count++] = (uint16_t)id;
+    else
+        ((int32_t *)d->owned)[d->count++] = (int32_t)id;
     return 0;
 }
 
@@ -113,6 +123,8 @@ static int read_files(para_dataset **out, const char *const paths[], int count, 
                          count, (long long)vocab);
     para_dataset *d = calloc(1, sizeof *d);
     int status = d ? 0 : para_fail_memory(err, "token data");
+    if (d)
+        d->id_bytes = vocab > SHORT_IDS ? sizeof(int32_t) : sizeof(uint16_t);
     for (int i = 0; i < count && status == 0; i++)
         status = read_file(&(struct reading){d, paths[i], vocab, d->count}, e, err);
     if (status < 0)
@@ -131,9 +143,6 @@ int para_dataset_encode(para_dataset **out, const char *const paths[], int count
                         int64_t vocab, para_error *err)
 {
     para_encoder *e;
-    if (para_tokenizer_vocab(t) > MOST_IDS)
-        return para_fail(err, PARA_ERANGE, "the tokenizer has %lld tokens, expected at most %d, ids of 16 bits",
-                         (long long)para_tokenizer_vocab(t), MOST_IDS);
     PARA_TRY(para_encoder_new(&e, t, false, err));
     int status = read_files(out, paths, count, e, vocab, err);
     para_encoder_free(e);
@@ -160,7 +169,8 @@ int para_dataset_part(para_dataset **out, const para_dataset *d, int64_t begin, 
     para_dataset *part = calloc(1, sizeof *part);
     if (!part)
         return para_fail_memory(err, "a part of token data");
-    part->ids = d->count ? d->ids + begin : NULL;
+    part->id_bytes = d->id_bytes;
+    part->ids = d->count ? (const char *)d->ids + (size_t)begin * d->id_bytes : NULL;
     part->count = end - begin;
     *out = part;
     return 0;
@@ -172,7 +182,7 @@ int para_dataset_read(const para_dataset *d, int64_t begin, int64_t count, int32
         return para_fail(err, PARA_ERANGE, "token data: %lld tokens from number %lld on, of %lld that there are",
                          (long long)count, (long long)begin, (long long)d->count);
     for (int64_t i = 0; i < count; i++)
-        ids[i] = d->ids[begin + i];
+        ids[i] = id_at(d, begin + i);
     return 0;
 }
 
@@ -203,8 +213,8 @@ int para_dataset_batch(const para_dataset *d, int64_t batch, int64_t seq, int64_
     for (int64_t row = 0; row < batch; row++) {
         int64_t start = sequential ? sequential_start(d, batch, seq, step, row) : random_start(d, seq, step, row, seed);
         for (int64_t i = 0; i < seq; i++) {
-            tokens[row * seq + i] = d->ids[start + i];
-            targets[row * seq + i] = d->ids[start + i + 1];
+            tokens[row * seq + i] = id_at(d, start + i);
+            targets[row * seq + i] = id_at(d, start + i + 1);
         }
     }
     return 0;

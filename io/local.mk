@@ -7,6 +7,7 @@ libinternal_la_SOURCES += io/blocks.h
 libinternal_la_SOURCES += io/bpe.c
 libinternal_la_SOURCES += io/bpe.h
 libinternal_la_SOURCES += io/bytes.h
+libinternal_la_SOURCES += io/chat-template.c
 libinternal_la_SOURCES += io/checkpoint.c
 libinternal_la_SOURCES += io/choices.c
 libinternal_la_SOURCES += io/config.c

@@ -146,7 +146,7 @@ check_help() {
 $("$paragraph" --version)
 VERSION
     commands=$(sed -nE 's/^  ([a-z-]+) .*/\1/p' out)
-    check "eleven commands are listed" [ "$(echo "$commands" | wc -l)" -eq 11 ]
+    check "twelve commands are listed" [ "$(echo "$commands" | wc -l)" -eq 12 ]
     for command in $commands; do
         "$paragraph" "$command" --help >out 2>err
         check "$command --help succeeds" [ $? -eq 0 ]
@@ -189,7 +189,7 @@ check_completion() {
         echo "skipped: no bash to check completion with"
         return
     fi
-    check "commands" completes "tokenize train" paragraph t
+    check "commands" completes "tokenize train-tokenizer train" paragraph t
     check "all commands" completes "$(echo $commands) help --help --version" paragraph ""
     check "commands after help" completes "dump" paragraph help d
     check "options" completes "--schedule --scheduler" paragraph train --sch
@@ -575,6 +575,36 @@ check_continuations() {
     check "each has its number" [ "$(grep -ac -- "--- continuation [01] ---" two)" -eq 2 ]
 }
 
+# Conversations: what is said becomes a prompt, as a family has it, and the answer alone is told.
+check_chat() {
+    cat >talk.jsonl <<'LINES'
+{"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]}
+{"prompt": "d"}
+{"messages": [{"role": "assistant", "content": "a"}]}
+LINES
+    "$paragraph" generate --model model --chat zephyr --prompts talk.jsonl -n 3 --json 2>err |
+        sed 's/\\u000a/@/g' >talk
+    check "a conversation that begins with an answer is refused" grep -q "talk.jsonl:3: expected \"messages\" of a" err
+    check "turns are written as the family has them" \
+        grep -qF '"prompt":"<|system|>@S</s>@<|user|>@a</s>@<|assistant|>@b</s>@<|user|>@c</s>@<|assistant|>@"' talk
+    check "a prompt is what a user says" grep -qF '"prompt":"<|user|>@d</s>@<|assistant|>@"' talk
+    "$paragraph" generate --model model --chat chatml --system Short --prompt ab --greedy -n 5 >one 2>err
+    check "an answer" [ $? -eq 0 ]
+    check "a question isn't repeated" [ "$(wc -c <one)" -eq 6 ]
+    printf 'ab\n\ncd\n' | "$paragraph" generate --model model --chat chatml --greedy -n 5 >lines 2>err
+    check "lines are answered" [ $? -eq 0 ]
+    check "as many answers as lines that say something" [ "$(wc -c <lines)" -eq 12 ]
+    mkdir own && cp model/* own
+    echo '{"chat_template": "{{ [INST] <<SYS>> }}"}' >own/tokenizer_config.json
+    "$paragraph" generate --model own --chat chatml --prompt a -n 1 >out 2>err
+    check "another family's template is told" grep -q "own: its own chat template looks like llama2's; chatml's is used" err
+    "$paragraph" generate --model own --chat auto --prompt a -n 1 >out 2>err
+    check "a template that may say something else is told" grep -q "of llama2's kind, but isn't known to say the same" err
+    refuses 1 "it has no chat template of its own; expected one of auto|chatml" generate --model model --chat auto --prompt a
+    refuses 2 "expected --chat beside it" generate --model model --system a --prompt b
+    refuses 2 "doesn't go with it" generate --model model --chat chatml --divide 2 --prompt b
+}
+
 # A model that reads by a tokenizer, which stays beside it.
 check_tokenizer() {
     "$paragraph" tokenize --tokenizer "$tokens" --data text text -o text.tok16 --json >counts 2>err
@@ -589,7 +619,7 @@ check_tokenizer() {
     check "as many tokens as asked for" [ "$(values tokens counts)" -eq 300 ]
     check "a tokenizer that was trained is read" \
         ends 0 "" tokenize --tokenizer trained --data text -o trained.tok16
-    check "training by it" train encoded $sizes --tokenizer trained --steps 1 --out by-trained
+    check "training by it" train encoded $sizes --tokenizer trained --steps 4 --out by-trained
     check "tokenizer.json goes along" cmp trained/tokenizer.json by-trained/tokenizer.json
     printf '<|endoftext|>' >special
     "$paragraph" tokenize --tokenizer "$tokens" --data special -o special.tok16 --specials >out 2>err
@@ -936,6 +966,7 @@ check_generate
 check_likelihoods
 check_continuations
 check_weights
+check_chat
 check_tokenizer
 check_keeping
 check_resuming

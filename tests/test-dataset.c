@@ -271,6 +271,38 @@ static void a_real_text(void **state)
     free(path);
 }
 
+/* A tokenizer of more tokens than 16 bits can tell apart: "a" is token 70000. */
+static void ids_may_be_large(void **state)
+{
+    struct place *p = *state;
+    enum { TOKENS = 70000 };
+    char *path = path_join(p->folder, "tokenizer.json");
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    fputs("{\"model\": {\"type\": \"BPE\", \"merges\": [], \"vocab\": {", f);
+    for (int i = 0; i < TOKENS; i++)
+        fprintf(f, "\"t%d\": %d, ", i, i);
+    fprintf(f, "\"a\": %d}}}", TOKENS);
+    assert_int_equal(fclose(f), 0);
+    para_error err = {0};
+    para_tokenizer *t;
+    para_dataset *d, *part;
+    int32_t ids[3];
+    must(para_tokenizer_open(&t, p->folder, &err), err);
+    write_bytes(p->text, "aaaa", 4);
+    const char *const paths[] = {p->text};
+    must(para_dataset_encode(&d, paths, 1, t, TOKENS + 1, &err), err);
+    must(para_dataset_part(&part, d, 1, 4, &err), err);
+    assert_int_equal(para_dataset_tokens(part), 3);
+    must(para_dataset_read(part, 0, 3, ids, &err), err);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ids[i], TOKENS);
+    para_dataset_free(part);
+    para_dataset_free(d);
+    para_tokenizer_free(t);
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(parts_are_views, set_up, tear_down),
         cmocka_unit_test_setup_teardown(short_sequences_are_refused, set_up, tear_down),
         cmocka_unit_test(a_real_text),
+        cmocka_unit_test_setup_teardown(ids_may_be_large, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FIELD(name) offsetof(struct generate_options, name)
 
@@ -17,6 +18,12 @@ static const struct option generate_table[] = {
      "continue each line of FILE, - being standard input, or, of one named *.jsonl, the \"prompt\" of the object on "
      "each line that isn't blank, by \"n\" tokens if it says so, but no more than -n",
      0, 0, false},
+    {"chat", OPTION_CHOICE, FIELD(chat), CHAT_WORDS,
+     "prompts are what a user says, and are answered: write them as this family of models has it, or, with auto, the "
+     "one "
+     "that the model's own template tells; without --prompt and --prompts lines are read and answered one by one",
+     0, 0, false},
+    {"system", OPTION_TEXT, FIELD(system), "TEXT", "with --chat, what the system says first", 0, 0, false},
     {"tokenizer", OPTION_TEXT, FIELD(tokenizer), "DIR",
      "folder with tokenizer.json, or vocab.json and merges.txt, a GGUF file, or the word bytes; by default the "
      "model's, or bytes if "
@@ -86,11 +93,45 @@ struct run {
     int32_t *prompt;
 };
 
+enum { LONG_TALK = 1 << 20 }; /* tokens of a conversation; of more than the context the last are read */
+
+/* Lines are read and answered one by one. */
+static bool is_conversation(const struct generate_options *o)
+{
+    return o->chat && !o->prompt && !o->prompts;
+}
+
+/* The prompt of the option, as the family has it. */
+static int read_question(struct run *r)
+{
+    struct prompts one = {.chat = r->prompts.chat, .system = r->prompts.system};
+    int code = prompts_add(&one, 0, r->o->prompt, strlen(r->o->prompt), r->vocabulary.tokenizer);
+    if (code == EXIT_DONE && one.of[0].refused)
+        code = failed("--prompt: %s", one.of[0].refused);
+    if (code == EXIT_DONE) {
+        r->prompt = one.of[0].tokens;
+        r->texts.prompt = r->prompt;
+        r->texts.prompt_count = one.of[0].count;
+        one.of[0].tokens = NULL;
+    }
+    prompts_free(&one);
+    return code;
+}
+
 static int read_prompts(struct run *r)
 {
     para_error err;
     const struct generate_options *o = r->o;
     const para_tokenizer *t = r->vocabulary.tokenizer;
+    r->prompts.system = o->system;
+    if (o->chat) {
+        TRY(chat_choose(&r->prompts.chat, o->chat, o->model));
+        r->texts.end = chat_end(r->prompts.chat);
+    }
+    if (is_conversation(o))
+        return EXIT_DONE;
+    if (o->chat && o->prompt)
+        return read_question(r);
     if (o->prompts)
         return prompts_read(&r->prompts, o->prompts, t);
     if (o->parts)
@@ -120,11 +161,13 @@ static para_generator_options generator_options(const struct run *r)
     const struct generate_options *o = r->o;
     int64_t texts = r->prompts.count ? r->prompts.count : o->continuations;
     int64_t longest = r->prompts.count ? r->prompts.longest : r->texts.prompt_count;
+    if (is_conversation(o))
+        longest = LONG_TALK;
     para_generator_options g = para_generator_default();
     g.rows = (int)smaller(texts, o->rows);
     g.prompt = longest ? longest : 1;
     g.count = o->count;
-    g.shared = r->prompts.count == 0;
+    g.shared = r->prompts.count == 0 && !is_conversation(o);
     g.split = split_is_none(o->split.split) ? "" : o->split.split;
     g.stages = (int)o->split.stages;
     g.spread = o->split.spread;
@@ -133,6 +176,43 @@ static para_generator_options generator_options(const struct run *r)
     g.profile = o->profile != NULL;
     g.tokenizer = r->vocabulary.tokenizer;
     return g;
+}
+
+/* Answer what a line says, after all that was said. */
+static int answer(struct run *r, struct chat *c, int64_t number, para_generator *g, const para_model *model)
+{
+    struct prompts one = {.chat = r->prompts.chat};
+    int code = prompts_add_chat(&one, number, c, r->vocabulary.tokenizer);
+    r->texts.prompts = &one;
+    r->texts.chat = c;
+    code = code ? code : texts_make(&r->texts, g, model);
+    prompts_free(&one);
+    return code;
+}
+
+/* Answer lines of standard input until they end. */
+static int converse(struct run *r, para_generator *g, const para_model *model)
+{
+    struct chat c = {0};
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t length = 0;
+    int code = r->o->system ? chat_add(&c, "system", r->o->system, strlen(r->o->system)) : EXIT_DONE;
+    for (int64_t number = 1; code == EXIT_DONE; number++) {
+        if (isatty(STDIN_FILENO))
+            fputs("> ", stderr);
+        if ((length = getline(&line, &room, stdin)) < 0)
+            break;
+        while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
+            length--;
+        if (length == 0)
+            continue;
+        code = chat_add(&c, "user", line, (size_t)length);
+        code = code ? code : answer(r, &c, number, g, model);
+    }
+    free(line);
+    chat_free(&c);
+    return code;
 }
 
 static int run_on(struct run *r, const para_model *model, para_machine *machine)
@@ -149,7 +229,7 @@ static int run_on(struct run *r, const para_model *model, para_machine *machine)
     r->texts.o = o;
     r->texts.vocabulary = &r->vocabulary;
     r->texts.prompts = &r->prompts;
-    int code = texts_make(&r->texts, g, model);
+    int code = is_conversation(o) ? converse(r, g, model) : texts_make(&r->texts, g, model);
     if (code == EXIT_DONE && r->texts.vote)
         code = vote_close(r->texts.vote, o->json);
     if (code == EXIT_DONE)
@@ -169,8 +249,8 @@ static void close_run(struct run *r)
 
 static int check_source(const struct generate_options *o)
 {
-    if (!o->prompt == !o->prompts)
-        return misused("expected one of --prompt TEXT and --prompts FILE");
+    if (!o->prompt == !o->prompts && !is_conversation(o))
+        return misused("expected one of --prompt TEXT and --prompts FILE, or --chat");
     if (o->prompt && !o->prompt[0])
         return misused("--prompt is empty, expected at least one byte to continue");
     if (o->prompts && o->continuations > 1)
@@ -178,6 +258,19 @@ static int check_source(const struct generate_options *o)
     for (int i = 0; i < o->stops.count; i++)
         if (!o->stops.paths[i][0])
             return misused("--stop is empty, expected at least one byte to end at");
+    return EXIT_DONE;
+}
+
+static int check_chat(const struct generate_options *o)
+{
+    if (o->system && !o->chat)
+        return misused("--system says what a conversation begins with, expected --chat beside it");
+    if (o->chat && o->parts)
+        return misused("--divide continues each part of --prompt; --chat doesn't go with it");
+    if (is_conversation(o) && (o->continuations > 1 || o->vote || o->profile))
+        return misused(
+            "--chat without a prompt answers one line after another; --continuations, --vote and --profile don't "
+            "go with it");
     return EXIT_DONE;
 }
 
@@ -199,6 +292,7 @@ static int check(const struct generate_options *o)
     const para_sampling *s = &o->sampling;
     TRY(check_source(o));
     TRY(check_together(o));
+    TRY(check_chat(o));
     if (s->temperature == 0)
         return misused("--temperature is 0, expected more than that; --greedy takes the likeliest token");
     if (s->greedy && (s->temperature != 1 || s->top_k || s->top_p != 1 || s->min_p))
@@ -271,6 +365,14 @@ const struct command command_generate = {
         "--divide has the draws of that number.\n\n"
         "Continuations share what is kept of their prompt; so does no line. Lines that can't be continued are told by "
         "their numbers, the others are continued, and the exit status is 1.\n\n"
+        "--chat: what is printed is the answer alone, which ends with the family's end of a turn. A line of a file "
+        "named "
+        "*.jsonl may have \"messages\", a list of objects with \"role\" (system, user or assistant) and \"content\", "
+        "which "
+        "ends with what a user says. Where the model's own chat template isn't known to say what the family's does, "
+        "that is "
+        "told. Families: chatml; llama2; llama3; llama3.1 (to 3.3); mistral (7B); mistral-nemo; phi3 (3.5); qwen (2.5: "
+        "chatml with a system's text of its own); zephyr.\n\n"
         "--divide: the parts, one after another, are the prompt, byte for byte. Where it has fewer ends there are "
         "fewer, "
         "which is told. A sentence ends behind . ! ? or 。 and what closes them.\n\n"
@@ -283,7 +385,8 @@ const struct command command_generate = {
         "A token is chosen in this order: the repetition penalty (Keskar et al., CTRL, 2019) on tokens that the prompt "
         "or the text has, each once; then the likeliest with --greedy, else temperature, top-k, top-p of what is left, "
         "min-p of what is left, and a draw.\n\n"
-        "JSON keys: continuation (its number), line (from 1 on) or part (from 0 on, with prompt), text (without the "
+        "JSON keys: continuation (its number), line (from 1 on; in a chat with prompt) or part (from 0 on, with "
+        "prompt), text (without the "
         "prompt; bytes that aren't UTF-8 "
         "as U+FFFD), tokens (their ids, those of a stop included and that of an end not), finish (length, stop or "
         "end), tokens_per_s (after the first token); of a line that can't be continued line and error; with --logprobs "

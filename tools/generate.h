@@ -4,6 +4,7 @@
 
 #include <paragraph/generate.h>
 
+#include "tools/chat.h"
 #include "tools/common.h"
 #include "tools/vocabulary.h"
 
@@ -17,6 +18,7 @@ struct generate_options {
     const char *join;
     bool vote;
     const char *vote_on;
+    const char *chat, *system; /* NULL: prompts are continued as they are; no system's text */
     para_sampling sampling;
     struct split_options split;
     struct machine_options machine;
@@ -38,17 +40,21 @@ struct prompt {
 struct prompts {
     struct prompt *of;
     int64_t count, room;
-    int64_t longest; /* in tokens */
+    int64_t longest;                /* in tokens */
+    const struct chat_family *chat; /* prompts are what users say, and read as this family has it; NULL: they aren't */
+    const char *system;             /* what the system says before; NULL: nothing */
 };
 
-/* Read a file's lines, or, of one named *.jsonl, the "prompt" of the object on each. A line that is none is kept with
- * the reason. Release them with prompts_free(), also after a failure. */
+/* Read a file's lines, or, of one named *.jsonl, the "prompt", or in a chat the "messages", of the object on each. A
+ * line that is none is kept with the reason. Release them with prompts_free(), also after a failure. */
 int prompts_read(struct prompts *p, const char *path, const para_tokenizer *t);
 /* Divide a text into `parts`, fewer where it has fewer ends: as equal in tokens as the ends of lines allow, or else
  * those of sentences, or else of words. */
 int prompts_divide(struct prompts *p, const char *text, size_t bytes, int64_t parts, const para_tokenizer *t);
 void prompts_free(struct prompts *p);
 
+/* Add a conversation that an answer is to follow. */
+int prompts_add_chat(struct prompts *p, int64_t number, const struct chat *c, const para_tokenizer *t);
 /* Add a prompt with its tokens, of a copy of `text`. */
 int prompts_add(struct prompts *p, int64_t number, const char *text, size_t bytes, const para_tokenizer *t);
 
@@ -79,6 +85,8 @@ struct texts {
     const int32_t *prompt; /* the option's, which all continue */
     int64_t prompt_count;
     struct vote *vote; /* NULL: texts are told */
+    struct chat *chat; /* the only text is shown as it grows, and becomes its next turn; NULL: there is none */
+    const char *end;   /* a token that ends texts beside the model's own; NULL: none */
 };
 
 /* Make all texts and tell each, in order or as it is done. Prompts that were refused are told in their place, and make

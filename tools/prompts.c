@@ -36,11 +36,10 @@ static int refuse(struct prompts *p, int64_t number, const char *why)
     return EXIT_DONE;
 }
 
-int prompts_add(struct prompts *p, int64_t number, const char *text, size_t bytes, const para_tokenizer *t)
+/* Add a text as it is. */
+static int add_text(struct prompts *p, int64_t number, const char *text, size_t bytes, const para_tokenizer *t)
 {
     para_error err;
-    if (bytes == 0)
-        return refuse(p, number, "an empty prompt, expected at least one byte to continue");
     struct prompt *one = append(p, number);
     if (!one || !(one->text = malloc(bytes)))
         return out_of_memory("prompts", (double)bytes);
@@ -53,6 +52,44 @@ int prompts_add(struct prompts *p, int64_t number, const char *text, size_t byte
     return EXIT_DONE;
 }
 
+int prompts_add_chat(struct prompts *p, int64_t number, const struct chat *c, const para_tokenizer *t)
+{
+    char *text;
+    size_t bytes;
+    TRY(chat_write(p->chat, c, &text, &bytes));
+    int code = add_text(p, number, text, bytes, t);
+    free(text);
+    return code;
+}
+
+int prompts_add(struct prompts *p, int64_t number, const char *text, size_t bytes, const para_tokenizer *t)
+{
+    if (bytes == 0)
+        return refuse(p, number, "an empty prompt, expected at least one byte to continue");
+    if (!p->chat)
+        return add_text(p, number, text, bytes, t);
+    struct chat c = {0};
+    int code = p->system ? chat_add(&c, "system", p->system, strlen(p->system)) : EXIT_DONE;
+    code = code ? code : chat_add(&c, "user", text, bytes);
+    code = code ? code : prompts_add_chat(p, number, &c, t);
+    chat_free(&c);
+    return code;
+}
+
+/* The turns of an object's "messages", behind what the system says if they don't begin with that. */
+static int add_messages(struct prompts *p, int64_t number, const json_t *messages, const para_tokenizer *t)
+{
+    struct chat c = {0};
+    const char *why, *first = json_string_value(json_object_get(json_array_get(messages, 0), "role"));
+    bool system = p->system && !(first && strcmp(first, "system") == 0);
+    int code = system ? chat_add(&c, "system", p->system, strlen(p->system)) : EXIT_DONE;
+    code = code ? code : chat_add_json(&c, messages, &why);
+    if (code == EXIT_DONE)
+        code = why ? refuse(p, number, why) : prompts_add_chat(p, number, &c, t);
+    chat_free(&c);
+    return code;
+}
+
 /* The "n" of an object, how many tokens its text takes at most, in *most: a number from 1 on, or absent. */
 static bool read_most(const json_t *object, int64_t *most)
 {
@@ -61,7 +98,7 @@ static bool read_most(const json_t *object, int64_t *most)
     return !n || (json_is_integer(n) && *most >= 1);
 }
 
-/* The "prompt" of a JSON object on a line. */
+/* The "prompt", or the "messages", of a JSON object on a line. */
 static int add_json(struct prompts *p, int64_t number, const char *line, size_t bytes, const para_tokenizer *t)
 {
     json_error_t why;
@@ -72,6 +109,8 @@ static int add_json(struct prompts *p, int64_t number, const char *line, size_t 
         code = refuse(p, number, why.text);
     else if (!read_most(object, &most))
         code = refuse(p, number, "\"n\" is no whole number from 1 on");
+    else if (p->chat && json_object_get(object, "messages"))
+        code = add_messages(p, number, json_object_get(object, "messages"), t);
     else if (!json_is_string(prompt))
         code = refuse(p, number, "expected an object with a string \"prompt\"");
     else

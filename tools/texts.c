@@ -80,7 +80,7 @@ static const char *label(const struct telling *t)
 static void print_json(const struct telling *t, const struct answer *a)
 {
     printf("{\"%s\":%lld", label(t), (long long)a->number);
-    if (t->o->parts) {
+    if (t->o->parts || (t->o->chat && a->given)) {
         fputs(",\"prompt\":", stdout);
         write_json_bytes(stdout, a->given->text, a->given->bytes);
     }
@@ -101,9 +101,9 @@ static void print_text(const struct telling *t, const struct answer *a)
 {
     if (!t->concat)
         printf("--- %s %lld ---\n", label(t), (long long)a->number);
-    if (a->given)
+    if (a->given && !t->o->chat)
         fwrite(a->given->text, 1, a->given->bytes, stdout);
-    else
+    else if (!t->o->chat)
         fputs(t->o->prompt, stdout);
     fwrite(a->text, 1, a->bytes, stdout);
     if (!t->concat)
@@ -131,7 +131,7 @@ static int tell(struct telling *t, const struct answer *a)
     else if (!t->show)
         print_text(t, a);
     fflush(stdout);
-    return EXIT_DONE;
+    return t->t->chat ? chat_add(t->t->chat, "assistant", a->text, a->bytes) : EXIT_DONE;
 }
 
 static void free_answer(struct answer *a)
@@ -279,7 +279,7 @@ static int make(struct telling *t)
     int ahead = 2 * PARA_GENERATOR_ROWS;
     for (int i = 0; i < ahead; i++)
         TRY(submit_next(t));
-    if (t->show)
+    if (t->show && !t->o->chat)
         fputs(t->o->prompt, stdout);
     int status = para_generator_run(t->generator, on_token, t, &err);
     int code = status < 0 ? EXIT_DONE : tell_done(t);
@@ -291,11 +291,28 @@ static int make(struct telling *t)
     return t->refused ? EXIT_FAILED : EXIT_DONE;
 }
 
+/* The ends that the model's files have, and the token that ends a turn. */
+static int find_ends(struct telling *t)
+{
+    para_error err;
+    int32_t id = t->t->end ? para_tokenizer_special(t->t->vocabulary->tokenizer, t->t->end) : -1;
+    if (para_checkpoint_ends(t->o->model, &t->ends, &t->end_count, &err) < 0)
+        return broken(&err);
+    if (id < 0)
+        return EXIT_DONE;
+    int32_t *more = realloc(t->ends, (size_t)(t->end_count + 1) * sizeof *more);
+    if (!more)
+        return out_of_memory("the ends of a text", (double)sizeof *more);
+    t->ends = more;
+    t->ends[t->end_count++] = id;
+    return EXIT_DONE;
+}
+
 int texts_make(const struct texts *texts, para_generator *g, const para_model *model)
 {
     para_error err;
     struct telling t = {.t = texts, .o = texts->o, .generator = g, .vocab = para_model_measure(model).vocab};
-    bool alone = !texts->prompts->count && t.o->continuations == 1;
+    bool alone = texts->chat || (!texts->prompts->count && t.o->continuations == 1);
     t.total = texts->prompts->count ? texts->prompts->count : t.o->continuations;
     t.json = t.o->json || (t.o->parts && strcmp(t.o->join, "list") == 0);
     t.concat = t.o->parts && !t.json;
@@ -303,7 +320,8 @@ int texts_make(const struct texts *texts, para_generator *g, const para_model *m
     t.end = &t.first;
     if (!texts->prompts->count && para_generator_share(g, texts->prompt, texts->prompt_count, &err) < 0)
         return refused("", &err);
-    int code = para_checkpoint_ends(t.o->model, &t.ends, &t.end_count, &err) < 0 ? broken(&err) : make(&t);
+    int code = find_ends(&t);
+    code = code ? code : make(&t);
     for (struct answer *a = t.first, *next; a; a = next) {
         next = a->next;
         free_answer(a);

@@ -57,7 +57,8 @@ typedef struct para_dataset para_dataset;
  * isn't below `vocab`, or PARA_ENOMEM. The caller frees *out. A sequence may be read by several threads. */
 PARA_API int para_dataset_open(para_dataset **out, const char *const paths[], int count, int64_t vocab,
                                para_error *err);
-/** The same, but texts become the ids of a tokenizer of at most 65536 tokens, special ones read as text. */
+/** The same, but texts become the ids of a tokenizer, special tokens being read as text. Of a `vocab` of at most
+ * 65536 an id takes two bytes of memory, of a larger one four. */
 PARA_API int para_dataset_encode(para_dataset **out, const char *const paths[], int count, const para_tokenizer *t,
                                  int64_t vocab, para_error *err);
 /** Free a sequence or a view; NULL is welcome. */

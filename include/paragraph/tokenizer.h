@@ -109,6 +109,11 @@ PARA_API int para_decoder_feed(para_decoder *d, int64_t id, const char **text, s
 /** End the text: give the bytes held back, an unfinished character. The decoder is then ready for another text. */
 PARA_API void para_decoder_finish(para_decoder *d, const char **text, size_t *bytes);
 
+/** Read the chat template that a model has of its own, a text in Jinja's language: chat_template.jinja of its folder, the
+ * "chat_template" of tokenizer_config.json, of several that called "default", or tokenizer.chat_template of a GGUF file.
+ * *out is to be freed by free(); NULL: it has none. Returns 0, PARA_EIO, PARA_EFORMAT or PARA_ENOMEM. */
+PARA_API int para_chat_template(char **out, const char *path, para_error *err);
+
 /** How a tokenizer is trained. */
 typedef struct {
     int64_t vocab;                /**< its tokens: special ones, the 256 bytes, and as many merges as there is room for */
