@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { SIDE = 1536, ROUNDS = 5, LINE = 16 /* floats */, AHEAD = 4096 };
+enum { SIDE = 1536, ROUNDS = 5, LINE = 16 /* floats */, LINES = 8, AHEAD = 4096 };
 
 static const size_t TRAFFIC_BYTES = (size_t)256 << 20;
 
@@ -40,31 +40,45 @@ static void multiply(float *a, float *b, float *c, size_t elements)
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, SIDE, SIDE, SIDE, 1.0f, a, SIDE, b, SIDE, 0.0f, c, SIDE);
 }
 
-PARA_SIMD static void read_all(float *a, float *b, float *c, size_t elements)
+/* The sum of all, LINES lines at a time, which are of so many streams side by side; asking for what each stream reads
+ * some bytes ahead, if any. Streams and bytes are constant. */
+static inline __attribute__((always_inline)) void read_streams(float *a, size_t elements, size_t streams, size_t ahead)
 {
-    float sum = 0;
-    (void)b;
-    (void)c;
-#pragma omp simd reduction(+ : sum)
-    for (size_t e = 0; e < elements; e++)
-        sum += a[e];
-    a[0] = sum;
+    float sum[LINES][LINE] = {{0}};
+    size_t part = elements / streams, step = LINES / streams * LINE;
+    for (size_t e = 0; e + step <= part; e += step)
+#pragma GCC unroll 8
+        for (size_t l = 0; l < LINES; l++) {
+            const float *line = a + l % streams * part + e + l / streams * LINE;
+            if (ahead)
+                __builtin_prefetch((const char *)line + ahead, 0, 2);
+#pragma omp simd
+            for (size_t i = 0; i < LINE; i++)
+                sum[l][i] += line[i];
+        }
+    for (size_t i = 1; i < (size_t)LINES * LINE; i++)
+        sum[0][0] += sum[i / LINE][i % LINE];
+    a[0] = sum[0][0];
 }
 
-/* The same, asking for each line AHEAD bytes before it is read: better where the processor alone asks for too little.
- */
+PARA_SIMD static void read_all(float *a, float *b, float *c, size_t elements)
+{
+    (void)b, (void)c;
+    read_streams(a, elements, 1, 0);
+}
+
+/* Better where the processor alone asks for too little. */
 PARA_SIMD static void read_asking(float *a, float *b, float *c, size_t elements)
 {
-    float sum = 0;
-    (void)b;
-    (void)c;
-    for (size_t e = 0; e + LINE <= elements; e += LINE) {
-        __builtin_prefetch((const char *)(a + e) + AHEAD, 0, 2);
-#pragma omp simd reduction(+ : sum)
-        for (size_t i = 0; i < LINE; i++)
-            sum += a[e + i];
-    }
-    a[0] = sum;
+    (void)b, (void)c;
+    read_streams(a, elements, 1, AHEAD);
+}
+
+/* Better where it asks for so much of each page. */
+PARA_SIMD static void read_side_by_side(float *a, float *b, float *c, size_t elements)
+{
+    (void)b, (void)c;
+    read_streams(a, elements, LINES, 0);
 }
 
 PARA_SIMD static void triad(float *a, float *b, float *c, size_t elements)
@@ -118,8 +132,12 @@ int para_machine_floor(para_machine *m, para_floor *out, para_error *err)
     size_t floats = TRAFFIC_BYTES / sizeof(float);
     PARA_TRY(para_check_blas_room(m->workers, 3 * (size_t)SIDE * SIDE * sizeof(float), err));
     double multiply_s = measure(m, multiply, 3, (size_t)SIDE * SIDE);
-    double plain_s = measure(m, read_all, 1, floats), asking_s = measure(m, read_asking, 1, floats);
-    double read_s = plain_s < asking_s ? plain_s : asking_s;
+    void (*const reads[])(float *, float *, float *, size_t) = {read_all, read_asking, read_side_by_side};
+    double read_s = 0;
+    for (size_t i = 0; i < sizeof reads / sizeof reads[0] && read_s >= 0; i++) {
+        double took_s = measure(m, reads[i], 1, floats);
+        read_s = took_s < 0 || read_s == 0 || took_s < read_s ? took_s : read_s;
+    }
     double triad_s = measure(m, triad, 3, floats / 3);
     if (multiply_s <= 0 || read_s <= 0 || triad_s <= 0)
         return para_fail_memory(err, "measuring the floors");
