@@ -9,6 +9,7 @@
 #include "io/gguf-model.h"
 #include "io/match.h"
 #include "io/safetensors.h"
+#include "io/source.h"
 #include "io/values.h"
 #include "models/family.h"
 
@@ -231,37 +232,22 @@ static int check_weights(const para_model *model, const char *folder, para_error
     return status;
 }
 
-/* Open the one file that a model is, with its model, which the caller frees, and its weights, to be closed in any case.
- */
-static int open_gguf(para_model **out, struct para_part *p, const char *path, para_error *err)
-{
-    struct para_gguf *file;
-    PARA_TRY(para_gguf_open(&file, path, err));
-    p->form = PARA_GGUF;
-    PARA_TRY(para_weights_take_gguf(&p->weights, file, err));
-    PARA_TRY(para_gguf_model(out, file, err));
-    int status = para_weights_check(&p->weights, PARA_GGUF, *out, err);
-    if (status < 0)
-        para_model_free(*out);
-    return status;
-}
-
-static int model_from_gguf(para_model **out, const char *path, para_error *err)
+static int model_from_file(para_model **out, const char *path, para_error *err)
 {
     struct para_part p = {0};
     para_model *model;
-    int status = open_gguf(&model, &p, path, err);
+    int status = para_source_open(&model, &p, path, err);
     para_part_close(&p);
     if (status == 0)
         *out = model;
     return status;
 }
 
-static int load_gguf(const char *path, const para_graph *g, para_session *s, para_error *err)
+static int load_file(const char *path, const para_graph *g, para_session *s, para_error *err)
 {
     struct para_part p = {0};
     para_model *model = NULL;
-    int status = open_gguf(&model, &p, path, err);
+    int status = para_source_open(&model, &p, path, err);
     if (status == 0) {
         status = check_graph(path, model, g, err);
         if (status == 0)
@@ -278,8 +264,8 @@ int para_model_open(para_model **out, const char *dir, para_error *err)
 {
     char folder[PARA_PATH_BYTES], path[PARA_PATH_BYTES];
     para_model *model;
-    if (para_gguf_is(dir))
-        return model_from_gguf(out, dir, err);
+    if (para_source_is_file(dir))
+        return model_from_file(out, dir, err);
     PARA_TRY(para_folder_find(folder, dir, err));
     PARA_TRY(para_path(path, err, "%s/config.json", folder));
     PARA_TRY(para_config_load(path, &model, err));
@@ -306,6 +292,11 @@ int para_checkpoint_ends(const char *dir, int32_t **ids, int64_t *count, para_er
     int64_t n = 0;
     if (para_gguf_is(dir))
         return para_gguf_ends(dir, ids, count, err);
+    if (para_source_is_file(dir)) {
+        *ids = NULL;
+        *count = 0;
+        return 0;
+    }
     PARA_TRY(para_folder_find(folder, dir, err));
     PARA_TRY(para_path(config, err, "%s/config.json", folder));
     PARA_TRY(para_path(generation, err, "%s/generation_config.json", folder));
@@ -323,8 +314,8 @@ int para_checkpoint_ends(const char *dir, int32_t **ids, int64_t *count, para_er
 int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer, para_error *err)
 {
     char folder[PARA_PATH_BYTES];
-    if (para_gguf_is(dir) && !trainer)
-        return load_gguf(dir, g, s, err);
+    if (para_source_is_file(dir) && !trainer)
+        return load_file(dir, g, s, err);
     PARA_TRY(para_folder_find(folder, dir, err));
     struct para_part model = {0}, optimizer = {0};
     int status = load_parts(&model, &optimizer, folder, g, s, trainer, err);

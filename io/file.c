@@ -147,6 +147,32 @@ int para_folder_sync(const char *path, para_error *err)
     return status;
 }
 
+int para_file_copy(const char *from, const char *to, para_error *err)
+{
+    FILE *in = fopen(from, "rbe");
+    if (!in)
+        return para_fail_system(err, from, "open");
+    struct para_new_file out;
+    struct stat about;
+    int status = para_new_file_begin(&out, to, err);
+    if (status == 0) {
+        char block[1 << 16];
+        size_t bytes;
+        if (fstat(fileno(in), &about) == 0)
+            para_keep_mode(out.fd, &about);
+        while (status == 0 && (bytes = fread(block, 1, sizeof block, in)) > 0)
+            status = para_new_file_append(&out, block, bytes, err);
+        if (status == 0 && ferror(in))
+            status = para_fail_system(err, from, "read");
+        if (status == 0)
+            status = para_new_file_commit(&out, err);
+        else
+            para_new_file_abandon(&out);
+    }
+    fclose(in);
+    return status;
+}
+
 int para_json_save(const char *path, const json_t *value, para_error *err)
 {
     char *text = value ? json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;

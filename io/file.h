@@ -40,6 +40,9 @@ int para_new_file_append(struct para_new_file *f, const void *data, size_t bytes
 int para_new_file_commit(struct para_new_file *f, para_error *err);
 void para_new_file_abandon(struct para_new_file *f);
 
+/* Copy a file, its mode and owner too, as a new file that is put in its place. */
+int para_file_copy(const char *from, const char *to, para_error *err);
+
 /* Sync a folder, so that names made in it survive a crash. */
 int para_folder_sync(const char *path, para_error *err);
 /* Sync the folder that holds `path`. */

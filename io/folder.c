@@ -121,39 +121,13 @@ static int check_parent(const char *path, para_error *err)
 
 /* --- replacing file by file --- */
 
-static int copy_file(const char *from, const char *to, para_error *err)
-{
-    FILE *in = fopen(from, "rbe");
-    if (!in)
-        return para_fail_system(err, from, "open");
-    struct para_new_file out;
-    struct stat about;
-    int status = para_new_file_begin(&out, to, err);
-    if (status == 0) {
-        char block[1 << 16];
-        size_t bytes;
-        if (fstat(fileno(in), &about) == 0)
-            para_keep_mode(out.fd, &about);
-        while (status == 0 && (bytes = fread(block, 1, sizeof block, in)) > 0)
-            status = para_new_file_append(&out, block, bytes, err);
-        if (status == 0 && ferror(in))
-            status = para_fail_system(err, from, "read");
-        if (status == 0)
-            status = para_new_file_commit(&out, err);
-        else
-            para_new_file_abandon(&out);
-    }
-    fclose(in);
-    return status;
-}
-
 /* Put a file of `folder` into the folder `user` too, in place of one of that name. */
 static int fill_name(void *user, const char *folder, const char *name, para_error *err)
 {
     char from[PARA_PATH_BYTES], to[PARA_PATH_BYTES];
     PARA_TRY(para_path(from, err, "%s/%s", folder, name));
     PARA_TRY(para_path(to, err, "%s/%s", (const char *)user, name));
-    return copy_file(from, to, err);
+    return para_file_copy(from, to, err);
 }
 
 /* Remove what the folder `user` lacks. */
@@ -276,7 +250,7 @@ static int carry_name(void *user, const char *folder, const char *name, para_err
     for (const char *const *r = c->replaced; *r; r++)
         if (fnmatch(*r, name, 0) == 0)
             return keep_mode(from, to, err);
-    return link(from, to) == 0 ? 0 : copy_file(from, to, err);
+    return link(from, to) == 0 ? 0 : para_file_copy(from, to, err);
 }
 
 /* Exchange two names in one step; false where the system or the file system can't. */

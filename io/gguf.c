@@ -490,3 +490,13 @@ bool para_gguf_text_is(struct para_gguf_text text, const char *string)
 {
     return text.bytes == strlen(string) && memcmp(text.data, string, text.bytes) == 0;
 }
+
+size_t para_gguf_value_bytes(const struct para_gguf_value *v)
+{
+    if (v->type != PARA_GGUF_TEXT)
+        return (size_t)v->count * (size_t)value_types[v->type].bytes;
+    if (v->count == 0)
+        return 0;
+    struct para_gguf_text last = para_gguf_text(v, v->count - 1);
+    return (size_t)((const unsigned char *)last.data + last.bytes - v->data);
+}

@@ -84,6 +84,8 @@ int64_t para_gguf_whole(const struct para_gguf_value *v, int64_t i);
 double para_gguf_real(const struct para_gguf_value *v, int64_t i);
 bool para_gguf_flag(const struct para_gguf_value *v, int64_t i);
 struct para_gguf_text para_gguf_text(const struct para_gguf_value *v, int64_t i);
+/* Bytes of a value, or of all elements of a list, from its data on. */
+size_t para_gguf_value_bytes(const struct para_gguf_value *v);
 /* Whether a text is this. */
 bool para_gguf_text_is(struct para_gguf_text text, const char *string);
 

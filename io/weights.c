@@ -28,7 +28,7 @@ static int open_shard(struct shard **out, struct para_weights *w, const char *pa
     return 0;
 }
 
-static int make_room(struct para_weights *w, size_t count, para_error *err)
+int para_weights_reserve(struct para_weights *w, size_t count, para_error *err)
 {
     w->items = calloc(count + 1, sizeof *w->items);
     return w->items ? 0 : para_fail_memory(err, w->path);
@@ -62,7 +62,7 @@ int para_weights_open_file(struct para_weights *w, const char *path, const char 
     PARA_TRY(para_path(w->path, err, "%s", path));
     PARA_TRY(open_shard(&s, w, path, err));
     int count = para_safetensors_count(s->file);
-    PARA_TRY(make_room(w, (size_t)count, err));
+    PARA_TRY(para_weights_reserve(w, (size_t)count, err));
     for (int i = 0; i < count; i++)
         PARA_TRY(add(w, s, i, err));
     return 0;
@@ -101,7 +101,7 @@ static int open_index(struct para_weights *w, const char *folder, para_error *er
     json_t *map = json_object_get(index, "weight_map");
     int status =
         json_is_object(map)
-            ? make_room(w, json_object_size(map), err)
+            ? para_weights_reserve(w, json_object_size(map), err)
             : para_fail(err, PARA_EFORMAT, "%s: expected \"weight_map\", an object from tensors to files", w->path);
     for (void *i = json_object_iter(map); i && status == 0; i = json_object_iter_next(map, i))
         status = add_named(w, folder, json_object_iter_key(i), json_object_iter_value(i), err);
@@ -152,10 +152,19 @@ int para_weights_take_gguf(struct para_weights *w, struct para_gguf *file, para_
     int64_t count = para_gguf_tensor_count(file);
     w->gguf = file;
     PARA_TRY(para_path(w->path, err, "%s", para_gguf_path(file)));
-    PARA_TRY(make_room(w, (size_t)count, err));
+    PARA_TRY(para_weights_reserve(w, (size_t)count, err));
     for (int64_t i = 0; i < count; i++)
         PARA_TRY(add_gguf(w, para_gguf_tensor(file, i), err));
     return 0;
+}
+
+int para_weights_add(struct para_weights *w, const char *name, const para_entry *entry, para_error *err)
+{
+    struct para_weight *item = &w->items[w->count++];
+    *item = (struct para_weight){.entry = *entry, .path = w->path};
+    item->entry.name = para_arena_string(&w->arena, name);
+    bool added = item->entry.name && para_strmap_set(&w->names, item->entry.name, item) == 0;
+    return added ? 0 : para_fail_memory(err, w->path);
 }
 
 void para_weights_close(struct para_weights *w)
@@ -166,6 +175,8 @@ void para_weights_close(struct para_weights *w)
         free(s);
     }
     para_gguf_close(w->gguf);
+    para_map_close(&w->map);
+    para_arena_free(&w->arena);
     para_strmap_free(&w->names);
     para_strmap_free(&w->shards);
     free(w->items);

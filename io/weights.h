@@ -2,6 +2,7 @@
 #ifndef PARA_IO_WEIGHTS_H
 #define PARA_IO_WEIGHTS_H
 
+#include "base/arena.h"
 #include "base/strmap.h"
 #include "io/file.h"
 #include "io/gguf.h"
@@ -30,6 +31,8 @@ struct para_weights {
     struct para_strmap shards; /* name in the index -> shard */
     struct shard *last;        /* all files, the last opened first */
     struct para_gguf *gguf;    /* the file, if it is one */
+    struct para_map map;       /* of another single file */
+    struct para_arena arena;   /* of names that no file has as they are */
 };
 
 /* Open FOLDER/model.safetensors or else all files of FOLDER/model.safetensors.index.json; `prefix` is borrowed. After a
@@ -39,6 +42,9 @@ int para_weights_open(struct para_weights *w, const char *folder, const char *pr
 int para_weights_open_file(struct para_weights *w, const char *path, const char *prefix, para_error *err);
 /* Take the tensors of a GGUF file, and the file, which is closed with them. */
 int para_weights_take_gguf(struct para_weights *w, struct para_gguf *file, para_error *err);
+/* Make room for so many tensors, and add one of a file that w->path names and w->map holds; the name is copied. */
+int para_weights_reserve(struct para_weights *w, size_t count, para_error *err);
+int para_weights_add(struct para_weights *w, const char *name, const para_entry *entry, para_error *err);
 void para_weights_close(struct para_weights *w);
 
 /* Find a tensor by name, or by the name without the prefix; NULL if there is none. */

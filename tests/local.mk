@@ -233,6 +233,7 @@ tests_fuzz_tokenizer_json_SOURCES = tests/fuzz-tokenizer-json.c $(fuzz_driver)
 check_PROGRAMS += tests/test-checkpoint
 check_PROGRAMS += tests/test-choices
 check_PROGRAMS += tests/test-config
+check_PROGRAMS += tests/test-convert
 check_PROGRAMS += tests/test-dataset
 check_PROGRAMS += tests/test-dump
 check_PROGRAMS += tests/test-folder

@@ -146,7 +146,7 @@ check_help() {
 $("$paragraph" --version)
 VERSION
     commands=$(sed -nE 's/^  ([a-z-]+) .*/\1/p' out)
-    check "twelve commands are listed" [ "$(echo "$commands" | wc -l)" -eq 12 ]
+    check "thirteen commands are listed" [ "$(echo "$commands" | wc -l)" -eq 13 ]
     for command in $commands; do
         "$paragraph" "$command" --help >out 2>err
         check "$command --help succeeds" [ $? -eq 0 ]
@@ -197,7 +197,8 @@ check_completion() {
     check "words of a choice" completes "random sequential" paragraph train --order ""
     check "words of a choice after =" completes "linear" paragraph train --schedule = li
     check "nothing for a number" completes "" paragraph train --steps ""
-    check "folders" completes ":dirnames" paragraph eval --model ""
+    check "folders" completes ":dirnames" paragraph train --resume ""
+    check "folders and files" completes ":default" paragraph eval --model ""
     check "files" completes ":default" paragraph plan --graph ""
     check "many files" completes ":default" paragraph train --data a b ""
     check "an option after many files" completes "--order" paragraph train --data a b --or
@@ -645,6 +646,37 @@ check_tokenizer() {
         "the tokenizer has 600 tokens, the model a vocabulary of 256" eval --model model --data text --tokenizer "$tokens"
 }
 
+# A model that goes from form to form says the same in each.
+check_convert() {
+    "$paragraph" eval --model model --data text --json >of_folder 2>err
+    check "to a GGUF file" ends 0 "" convert --model model --out model.gguf
+    "$paragraph" eval --model model.gguf --data text --json >of_gguf 2>err
+    check "which is as good" cmp of_folder of_gguf
+    check "to a file of llm.c" ends 0 "" convert --model model.gguf --out model.bin
+    check "back to a folder" ends 0 "" convert --model model.bin --out unpacked
+    check "with the same weights" [ "$("$paragraph" eval --model unpacked --data text --json 2>err)" = "$(cat of_folder)" ]
+    check "a file there stays" ends 2 "model.gguf is there already; --overwrite replaces it" \
+        convert --model model --out model.gguf
+    check "so does a model" ends 2 "unpacked holds a model; --overwrite replaces it" convert --model model --out unpacked
+    check "unless told otherwise" ends 0 "" convert --model model --out model.gguf --overwrite --weights f16
+    check "nothing half-written is left" [ -z "$(ls | grep paragraph-new)" ]
+    check "smaller" [ "$(wc -c <model.gguf)" -lt "$(wc -c <model.bin)" ]
+    check "text from a GGUF file" ends 0 "" generate --model model.gguf --prompt "The" -n 4
+    check "going on from one" train begun --init model.gguf --steps 4
+    check "its graph" ends 0 "" dump --model model.gguf
+    check "the same place" ends 2 "expected another place" convert --model model --out model --overwrite
+    check "no model" ends 1 "none: is no folder" convert --model none --out none.gguf
+    check "no GGUF file" ends 1 "isn't a GGUF file" convert --model text.gguf --out none.gguf
+    check "no place" ends 1 "none/x.gguf" convert --model model --out none/x.gguf
+    check "a word that is no type" ends 2 "expected one of f32|f16|bf16|q8_0|q4_0" \
+        convert --model model --out none.gguf --weights q5
+    check "blocks for a folder" ends 1 "weights of q8_0, expected f32, f16, bf16" \
+        convert --model model --out none --weights q8_0
+    check "a tokenizer goes along" ends 0 "" convert --model bpe --out bpe.gguf
+    check "and back" ends 0 "" convert --model bpe.gguf --out unpacked --overwrite
+    check "as tokenizer.json" [ -s unpacked/tokenizer.json ]
+}
+
 check_dump() {
     "$paragraph" dump $sizes --seq 8 --train --split batch=2 --format json -o graph.json 2>err
     check "dump as JSON" [ -s graph.json ]
@@ -947,6 +979,7 @@ check_keeping() {
 cat "$top/LICENSE" "$top/LICENSE" >text
 tail -c +$((8 * $(wc -c <text) / 10 + 1)) text >held
 printf abc >short
+cp text text.gguf
 tokens=$top/tests/golden/tokenizer-small
 mkdir wide
 cat >wide/config.json <<'CONFIG'
@@ -968,6 +1001,7 @@ check_continuations
 check_weights
 check_chat
 check_tokenizer
+check_convert
 check_keeping
 check_resuming
 check_dump

@@ -19,7 +19,7 @@ struct eval_options {
 };
 
 static const struct option eval_table[] = {
-    {"model", OPTION_TEXT, offsetof(struct eval_options, model), "DIR",
+    {"model", OPTION_TEXT, offsetof(struct eval_options, model), "DIR|FILE",
      "folder with config.json and model.safetensors, or a GGUF file", 0, 0, true},
     {"data", OPTION_FILES, offsetof(struct eval_options, data), "FILE",
      "text, or little-endian uint16 token ids if named *.tok16", 0, 0, false},

@@ -10,8 +10,8 @@
 #define FIELD(name) offsetof(struct generate_options, name)
 
 static const struct option generate_table[] = {
-    {"model", OPTION_TEXT, FIELD(model), "DIR", "folder with config.json and model.safetensors, or a GGUF file", 0, 0,
-     true},
+    {"model", OPTION_TEXT, FIELD(model), "DIR|FILE", "folder with config.json and model.safetensors, or a GGUF file", 0,
+     0, true},
     {"prompt", OPTION_TEXT, FIELD(prompt), "TEXT",
      "what to continue; special tokens such as <|endoftext|> in it are read as such", 0, 0, false},
     {"prompts", OPTION_TEXT, FIELD(prompts), "FILE",

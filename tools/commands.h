@@ -7,6 +7,7 @@
 extern const struct command command_info;
 extern const struct command command_tokenize;
 extern const struct command command_train_tokenizer;
+extern const struct command command_convert;
 extern const struct command command_train;
 extern const struct command command_classify;
 extern const struct command command_eval;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Copy a text with its control characters, by which a terminal could be told something, as \x1b; NULL without memory.
  */
@@ -269,6 +270,19 @@ int model_from_folder(para_model **out, const char *folder)
 {
     para_error err;
     return para_model_open(out, folder, &err) < 0 ? broken(&err) : EXIT_DONE;
+}
+
+bool holds_model(const char *folder)
+{
+    static const char *const names[] = {"/model.safetensors", "/model.safetensors.index.json",
+                                        ".paragraph-next/model.safetensors"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !found; i++) {
+        char path[4096];
+        int used = snprintf(path, sizeof path, "%s%s", folder, names[i]);
+        found = used < (int)sizeof path && access(path, F_OK) == 0;
+    }
+    return found;
 }
 
 para_dtype weights_type(const char *word)

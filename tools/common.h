@@ -71,6 +71,8 @@ int model_from_options(para_model **out, const struct model_options *options);
 int model_is_described(bool *out, const para_model *model, const struct model_options *options);
 /* "tiny, layers 2, embd 16": the preset and what changes it. */
 void model_name(const struct model_options *options, char name[MODEL_NAME]);
+/* Whether a folder, or what a crash left of it under another name, has a model. */
+bool holds_model(const char *folder);
 /* Read the model of a checkpoint folder; the caller frees it. */
 int model_from_folder(para_model **out, const char *folder);
 /* The same for reading alone, with weights of the type that an option's word names. */

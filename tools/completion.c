@@ -52,7 +52,7 @@ static void complete_value(FILE *out, const struct command *c, const struct opti
         return;
     }
     bool text = o->kind == OPTION_TEXT;
-    bool file = text && (strcmp(o->value, "FILE") == 0 || ends_with(o->value, ".npy") || ends_with(o->value, ".tok16"));
+    bool file = text && (ends_with(o->value, "FILE") || ends_with(o->value, ".npy") || ends_with(o->value, ".tok16"));
     bool folder = text && strcmp(o->value, "DIR") == 0;
     fprintf(out, "%s ;;\n", file ? FILE_VALUE : folder ? FOLDER_VALUE : "return 0");
 }

@@ -14,9 +14,19 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {
-    &command_info, &command_tokenize, &command_train_tokenizer, &command_train,
-    &command_eval, &command_classify, &command_generate,        &command_dump,
-    &command_view, &command_plan,     &command_bench,           &command_compare,
+    &command_info,
+    &command_tokenize,
+    &command_train_tokenizer,
+    &command_train,
+    &command_eval,
+    &command_classify,
+    &command_generate,
+    &command_dump,
+    &command_view,
+    &command_plan,
+    &command_bench,
+    &command_compare,
+    &command_convert,
     NULL,
 };
 

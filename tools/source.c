@@ -9,7 +9,7 @@ enum { DEFAULT_BATCH = 12 };
 const struct option source_option_table[] = {
     {"graph", OPTION_TEXT, offsetof(struct source_options, graph), "FILE", "a graph that dump --format json wrote", 0,
      0, false},
-    {"model", OPTION_TEXT, offsetof(struct source_options, folder), "DIR",
+    {"model", OPTION_TEXT, offsetof(struct source_options, folder), "DIR|FILE",
      "the model of a folder's config.json, or of a GGUF file", 0, 0, false},
     {"train", OPTION_FLAG, offsetof(struct source_options, train), NULL,
      "a whole training step: loss, backward, AdamW; else the forward pass", 0, 0, false},

@@ -35,7 +35,7 @@ static const struct option data_table[] = {
 };
 
 static const struct option start_table[] = {
-    {"init", OPTION_TEXT, FIELD(init), "DIR", "begin with the model of this folder or GGUF file", 0, 0, false},
+    {"init", OPTION_TEXT, FIELD(init), "DIR|FILE", "begin with the model of this folder or GGUF file", 0, 0, false},
     {"resume", OPTION_TEXT, FIELD(resume), "DIR",
      "go on with the run saved here, given its data: the model is the folder's, and so are steps, batch, seq, order "
      "and "
@@ -102,20 +102,6 @@ static bool is_best_of(const char *folder, const char *run)
     para_trainer here, there;
     return para_checkpoint_trainer(folder, &here, NULL) == 0 && para_checkpoint_trainer(run, &there, NULL) == 0 &&
            here.best_loss >= 0 && here.best_loss == there.best_loss;
-}
-
-/* Whether a folder, or what a crash left of it under another name, has a model. */
-static bool holds_model(const char *folder)
-{
-    static const char *const names[] = {"/model.safetensors", "/model.safetensors.index.json",
-                                        ".paragraph-next/model.safetensors"};
-    bool found = false;
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && !found; i++) {
-        char path[PATH];
-        int used = snprintf(path, sizeof path, "%s%s", folder, names[i]);
-        found = used < (int)sizeof path && access(path, F_OK) == 0;
-    }
-    return found;
 }
 
 /* Find out now, not after hours, that a folder can't be written, or holds what it would be a pity to lose. */

@@ -14,6 +14,16 @@ import numpy as np
 F32 = 0  # a type of caches
 
 
+default_params = llama_cpp.llama_model_default_params
+
+
+def plain_params():
+    """Weights stay as they lie in the file: builds for processors with AMX repack them where systems don't allow it."""
+    params = default_params()
+    params.use_extra_bufts = False
+    return params
+
+
 def quantize(source, out, kind):
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = getattr(llama_cpp, "LLAMA_FTYPE_MOSTLY_" + kind)
@@ -24,6 +34,7 @@ def quantize(source, out, kind):
 def logits(path, ids_path, seq, out):
     seq = int(seq)
     ids = np.fromfile(ids_path, "<u2").astype(int)
+    llama_cpp.llama_cpp.llama_model_default_params = plain_params
     model = llama_cpp.Llama(path, n_ctx=seq, n_batch=seq, logits_all=True, type_k=F32, type_v=F32, verbose=False,
                             flash_attn=False, n_threads=2)
     rows = []
