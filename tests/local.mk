@@ -84,6 +84,7 @@ EXTRA_DIST += tests/golden/tokenizer-small/merges.txt
 EXTRA_DIST += tests/golden/tokenizer-small/vocab.json
 EXTRA_DIST += tests/interop/compare-chat.py
 EXTRA_DIST += tests/interop/compare-gguf-tokenizers.py
+EXTRA_DIST += tests/interop/compare-gguf.py
 EXTRA_DIST += tests/interop/compare-models.py
 EXTRA_DIST += tests/interop/compare-tokenizer-json.py
 EXTRA_DIST += tests/interop/compare-tokenizers.py
