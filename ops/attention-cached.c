@@ -121,7 +121,18 @@ static void clear_row(const struct para_call *c, int64_t b)
     memset((char *)c->out[0] + (size_t)b * bytes, 0, bytes);
 }
 
-/* Rows of one head run one after another, while its prefix is in the core's cache. */
+/* Head h of row b. */
+struct head {
+    int64_t h, b;
+};
+
+/* The i-th to be done. Heads of one row lie beside each other in its caches, and the core's own fetching ahead brings
+ * the next one's; rows of one head read one prefix, which is in the core's cache meanwhile. */
+static struct head head_at(const para_node *n, const struct para_heads *s, int64_t i)
+{
+    return has_prefix(n) ? (struct head){i / s->batch, i % s->batch} : (struct head){i % s->heads, i / s->heads};
+}
+
 static int attend(const struct para_call *c, bool by_reference)
 {
     const para_node *n = c->node;
@@ -129,19 +140,19 @@ static int attend(const struct para_call *c, bool by_reference)
     struct para_rows rows = para_cached_rows(c);
     struct para_rows_bounds bounds = para_cached_bounds(n);
     PARA_TRY(para_rows_check(&rows, &bounds, n->in[POSITION], c->err));
-    for (int64_t h = 0; h < s.heads; h++)
-        for (int64_t b = 0; b < s.batch; b++) {
-            int64_t row = para_rows_at(&rows, &bounds, b);
-            if (row < 0) {
-                clear_row(c, b);
-                continue;
-            }
-            struct para_attend a = plane_of(c, &rows, b, row, h);
-            if (by_reference)
-                para_heads_reference(&a, c->scratch);
-            else
-                para_attend(&a, c->scratch);
+    for (int64_t i = 0; i < s.heads * s.batch; i++) {
+        struct head at = head_at(n, &s, i);
+        int64_t row = para_rows_at(&rows, &bounds, at.b);
+        if (row < 0) {
+            clear_row(c, at.b);
+            continue;
         }
+        struct para_attend a = plane_of(c, &rows, at.b, row, at.h);
+        if (by_reference)
+            para_heads_reference(&a, c->scratch);
+        else
+            para_attend(&a, c->scratch);
+    }
     return 0;
 }
 
