@@ -143,18 +143,18 @@ PARA_API int para_checkpoint_trainer(const char *dir, para_trainer *out, para_er
  * what was expected. The caller frees *out. */
 PARA_API int para_model_open(para_model **out, const char *dir, para_error *err);
 /** List the tokens that end a text: eos_token_id of config.json and generation_config.json, a number or a list in
- * either, or, of a GGUF file, tokenizer.ggml.eos_token_id and eot_token_id. *ids, to be freed by para_tokens_free(), holds *count; NULL for none. Returns 0, PARA_EIO, PARA_EFORMAT or
- * PARA_ENOMEM. */
+ * either, or, of a GGUF file, tokenizer.ggml.eos_token_id and eot_token_id. *ids, to be freed by para_tokens_free(),
+ * holds *count; NULL for none. Returns 0, PARA_EIO, PARA_EFORMAT or PARA_ENOMEM. */
 PARA_API int para_checkpoint_ends(const char *dir, int32_t **ids, int64_t *count, para_error *err);
 /** Write a model in another form: a GGUF file if `to` ends in ".gguf", a model file of llm.c if in ".bin", else a
- * folder. `from` is a folder, a GGUF file or a model file of llm.c. Matrices become of type `weights`, PARA_F32, PARA_F16
- * or PARA_BF16, in GGUF also PARA_Q8_0 or PARA_Q4_0, all else stays float32 (of llm.c all is of one type, float32 or
- * bfloat16); blocks of the same type are taken as they are. The tokenizer goes along: that of the folder `tokenizer`, or,
- * where that is NULL, the model's own, if it has one that the form can have; a GGUF file of 256 tokens without one gets
- * the bytes. What is replaced is the old one or the new one at any instant; other files of a folder stay. Returns 0;
- * PARA_EIO, PARA_EFORMAT, PARA_ESHAPE; PARA_ESUPPORT for what the form can't say; PARA_ERANGE for elements that the type
- * can't hold, or sizes that aren't multiples of its blocks; PARA_ENOMEM. It takes memory for some copies of the largest
- * matrix. */
+ * folder. `from` is a folder, a GGUF file or a model file of llm.c. Matrices become of type `weights`, PARA_F32,
+ * PARA_F16 or PARA_BF16, in GGUF also PARA_Q8_0 or PARA_Q4_0, all else stays float32 (of llm.c all is of one type,
+ * float32 or bfloat16); blocks of the same type are taken as they are. The tokenizer goes along: that of the folder
+ * `tokenizer`, or, where that is NULL, the model's own, if it has one that the form can have; a GGUF file of 256 tokens
+ * without one gets the bytes. What is replaced is the old one or the new one at any instant; other files of a folder
+ * stay. Returns 0; PARA_EIO, PARA_EFORMAT, PARA_ESHAPE; PARA_ESUPPORT for what the form can't say; PARA_ERANGE for
+ * elements that the type can't hold, or sizes that aren't multiples of its blocks; PARA_ENOMEM. It takes memory for
+ * some copies of the largest matrix. */
 PARA_API int para_model_convert(const char *from, const char *to, para_dtype weights, const char *tokenizer,
                                 para_error *err);
 /** Load a folder's parameters into a session and, if `trainer` isn't NULL, its optimizer states and trainer.json

@@ -20,8 +20,8 @@ extern "C" {
 /** A tokenizer: text to token ids and back. */
 typedef struct para_tokenizer para_tokenizer;
 
-/** Open the tokenizer of a Hugging Face folder, from tokenizer.json or, without that, vocab.json and merges.txt; that of
- * a GGUF file, where `path` is a file; or, where it is NULL, the tokenizer whose ids are the 256 bytes.
+/** Open the tokenizer of a Hugging Face folder, from tokenizer.json or, without that, vocab.json and merges.txt; that
+ * of a GGUF file, where `path` is a file; or, where it is NULL, the tokenizer whose ids are the 256 bytes.
  *
  * tokenizer.json: a model BPE; normalizers NFC, NFD, NFKC, NFKD, Prepend, Replace; pre-tokenizers ByteLevel, Digits,
  * Metaspace, Split; post-processors ByteLevel, TemplateProcessing; decoders ByteFallback, ByteLevel, Fuse, Metaspace,
@@ -47,13 +47,13 @@ PARA_API bool para_tokenizer_exists(const char *path);
 PARA_API void para_tokenizer_free(para_tokenizer *t);
 /** Return the number of tokens: ids are 0 to that less one. */
 PARA_API int64_t para_tokenizer_vocab(const para_tokenizer *t);
-/** Return the ids that stand before a text which is all that a model is given, such as that of <s>, by the
+/** Return the ids that stand before a text which is all that a model is given, such as that of "<s>", by the
  * post-processor of tokenizer.json; their number in *count, and NULL or ids that live as long as `t`. */
 PARA_API const int32_t *para_tokenizer_before(const para_tokenizer *t, int64_t *count);
 /** The same of those that stand after such a text. */
 PARA_API const int32_t *para_tokenizer_after(const para_tokenizer *t, int64_t *count);
-/** Return the bytes that a token stands for, within a text, which live as long as `t`, their number in *bytes; NULL if no token has
- * that id. They need not be whole UTF-8 characters, and no zero byte follows them. */
+/** Return the bytes that a token stands for, within a text, which live as long as `t`, their number in *bytes; NULL if
+ * no token has that id. They need not be whole UTF-8 characters, and no zero byte follows them. */
 PARA_API const void *para_tokenizer_token(const para_tokenizer *t, int64_t id, size_t *bytes);
 /** Return the id of a special token by its text, for example "<|endoftext|>", or -1. */
 PARA_API int32_t para_tokenizer_special(const para_tokenizer *t, const char *text);
@@ -109,25 +109,25 @@ PARA_API int para_decoder_feed(para_decoder *d, int64_t id, const char **text, s
 /** End the text: give the bytes held back, an unfinished character. The decoder is then ready for another text. */
 PARA_API void para_decoder_finish(para_decoder *d, const char **text, size_t *bytes);
 
-/** Read the chat template that a model has of its own, a text in Jinja's language: chat_template.jinja of its folder, the
- * "chat_template" of tokenizer_config.json, of several that called "default", or tokenizer.chat_template of a GGUF file.
- * *out is to be freed by free(); NULL: it has none. Returns 0, PARA_EIO, PARA_EFORMAT or PARA_ENOMEM. */
+/** Read the chat template that a model has of its own, a text in Jinja's language: chat_template.jinja of its folder,
+ * the "chat_template" of tokenizer_config.json, of several that called "default", or tokenizer.chat_template of a GGUF
+ * file. *out is to be freed by free(); NULL: it has none. Returns 0, PARA_EIO, PARA_EFORMAT or PARA_ENOMEM. */
 PARA_API int para_chat_template(char **out, const char *path, para_error *err);
 
 /** How a tokenizer is trained. */
 typedef struct {
-    int64_t vocab;                /**< its tokens: special ones, the 256 bytes, and as many merges as there is room for */
-    int64_t least;                /**< how often a pair must stand in the text to be merged */
-    const char *const *specials;  /**< texts of special tokens, which get the first ids; borrowed */
-    int special_count;            /**< how many */
+    int64_t vocab; /**< its tokens: special ones, the 256 bytes, and as many merges as there is room for */
+    int64_t least; /**< how often a pair must stand in the text to be merged */
+    const char *const *specials; /**< texts of special tokens, which get the first ids; borrowed */
+    int special_count;           /**< how many */
 } para_tokenizer_training;
 
 /** Return the default: 8192 tokens, of pairs that occur twice, with the special token <|endoftext|>. */
 PARA_API para_tokenizer_training para_tokenizer_training_default(void);
 /** Train a byte-level BPE on files of text, and write it to the folder `dir`, which is made if it isn't there:
- * tokenizer.json, and the same as vocab.json and merges.txt; tokenizer_config.json, in which the first special token ends
- * texts. Each file is a text by itself, cut by GPT-2's pattern. Fewer tokens are made where the text has no more pairs;
- * their number is in *made. The merges are those of the `tokenizers` package's trainer.
+ * tokenizer.json, and the same as vocab.json and merges.txt; tokenizer_config.json, in which the first special token
+ * ends texts. Each file is a text by itself, cut by GPT-2's pattern. Fewer tokens are made where the text has no more
+ * pairs; their number is in *made. The merges are those of the `tokenizers` package's trainer.
  *
  * Memory is in proportion to the different words of the text; time, after they are counted, to the merges and the words
  * that each changes. Returns 0, PARA_EIO, PARA_EINVAL, PARA_ERANGE or PARA_ENOMEM.
