@@ -35,8 +35,8 @@ size_t para_skinny_blocks_scratch(int64_t m, int64_t k)
     return pieces > lines ? pieces : lines;
 }
 
-PARA_SIMD void para_round_blocks(int64_t blocks, const float *restrict x, int16_t *restrict whole,
-                                 float *restrict scale, float *restrict zero)
+PARA_SIMD static void round_blocks(int64_t blocks, const float *restrict x, int16_t *restrict whole,
+                                   float *restrict scale, float *restrict zero)
 {
     for (int64_t b = 0; b < blocks; b++, x += PARA_BLOCK, whole += PARA_BLOCK) {
         float most = LEAST, nothing = 0;
@@ -58,6 +58,12 @@ PARA_SIMD void para_round_blocks(int64_t blocks, const float *restrict x, int16_
         scale[b] = most / LARGEST + nothing;
         zero[b] = (float)(-PARA_Q4_0_ZERO * sum);
     }
+}
+
+/* The library exports versions of what isn't static. */
+void para_round_blocks(int64_t blocks, const float *x, int16_t *whole, float *scale, float *zero)
+{
+    round_blocks(blocks, x, whole, scale, zero);
 }
 
 static struct pieces pieces_of(int64_t m, int64_t k, const float *x, int64_t ldx, void *scratch)

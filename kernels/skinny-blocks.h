@@ -18,8 +18,7 @@ void para_skinny_blocks(const struct para_weights_matrix *w, int64_t m, const fl
 
 /* x of so many blocks as whole numbers, which times their block's scale are x, and what Q4_0's zero adds to a sum of
  * their products. */
-void para_round_blocks(int64_t blocks, const float *restrict x, int16_t *restrict whole, float *restrict scale,
-                       float *restrict zero);
+void para_round_blocks(int64_t blocks, const float *x, int16_t *whole, float *scale, float *zero);
 
 /* How many versions this processor can run, one per instruction set, the last the fastest; and one of them. */
 int para_skinny_blocks_versions(void);
