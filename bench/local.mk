@@ -4,6 +4,7 @@ EXTRA_DIST += bench/compare-llama-cpp.py
 EXTRA_DIST += bench/compare-torch.py
 EXTRA_DIST += bench/gpu
 EXTRA_DIST += bench/gpu-check
+EXTRA_DIST += bench/gpu-decode
 EXTRA_DIST += bench/parallel.py
 EXTRA_DIST += bench/run
 EXTRA_DIST += bench/two-gpus

@@ -35,6 +35,12 @@ static bool has_gpu(const struct para_engine *e)
     return e->machine && para_machine_gpu_workers(e->machine) > 0;
 }
 
+/* On CPUs those who choose go through logits anyway. */
+bool para_engine_tells_likeliest(const struct para_engine *e)
+{
+    return has_gpu(e);
+}
+
 static int make_graph(const struct para_engine *e, para_graph **out, const para_caches *caches, const char *splits,
                       char chosen[PARA_SPLITS_TEXT], para_error *err)
 {
@@ -48,7 +54,9 @@ static int make_graph(const struct para_engine *e, para_graph **out, const para_
     para_graph *g = para_graph_new();
     if (!g)
         return para_fail_memory(err, "a graph");
-    para_model_build_cached(g, e->model, caches);
+    para_caches kept = *caches;
+    kept.likeliest = para_engine_tells_likeliest(e);
+    para_model_build_cached(g, e->model, &kept);
     int status = para_graph_seal(g, err);
     status = status < 0 ? status : para_graph_arrange(out, g, &how, chosen, PARA_SPLITS_TEXT, err);
     para_graph_free(g);
@@ -216,8 +224,8 @@ struct inputs {
     int32_t prefix[PARA_GENERATOR_ROWS], row[PARA_GENERATOR_ROWS];
 };
 
-static int run(const struct para_engine *e, const struct para_replay *r, const struct inputs *in, float *logits,
-               para_error *err)
+static int run(const struct para_engine *e, const struct para_replay *r, const struct inputs *in,
+               const struct para_told *told, para_error *err)
 {
     para_session *s = r->session;
     size_t rows = (size_t)r->caches.batch * sizeof(int32_t);
@@ -229,10 +237,14 @@ static int run(const struct para_engine *e, const struct para_replay *r, const s
     if (r->caches.rows)
         PARA_TRY(para_session_set(s, "row", in->row, rows, err));
     PARA_TRY(para_session_run(s, err));
-    return para_session_get(s, "logits", logits, (size_t)(r->caches.batch * e->sizes.vocab) * sizeof *logits, err);
+    if (told->ids)
+        PARA_TRY(para_session_get(s, "ids", told->ids, rows, err));
+    return told->logits ? para_session_get(s, "logits", told->logits,
+                                           (size_t)(r->caches.batch * e->sizes.vocab) * sizeof *told->logits, err)
+                        : 0;
 }
 
-int para_engine_read(struct para_engine *e, const int32_t *tokens, int64_t count, int row, float *logits,
+int para_engine_read(struct para_engine *e, const int32_t *tokens, int64_t count, int row, const struct para_told *told,
                      para_error *err)
 {
     int32_t text[PARA_LONGEST_BLOCK] = {0};
@@ -243,12 +255,13 @@ int para_engine_read(struct para_engine *e, const int32_t *tokens, int64_t count
         in.position[0] = (int32_t)at;
         in.last[0] = (int32_t)used - 1;
         memcpy(text, tokens + at, (size_t)used * sizeof *text);
-        PARA_TRY(run(e, r, &in, logits, err));
+        PARA_TRY(run(e, r, &in, told, err));
     }
     return 0;
 }
 
-int para_engine_step(struct para_engine *e, const struct para_step *steps, int count, float *logits, para_error *err)
+int para_engine_step(struct para_engine *e, const struct para_step *steps, int count, const struct para_told *told,
+                     para_error *err)
 {
     int32_t tokens[PARA_GENERATOR_ROWS] = {0};
     struct inputs in = {.tokens = tokens};
@@ -264,5 +277,5 @@ int para_engine_step(struct para_engine *e, const struct para_step *steps, int c
         in.row[b] = live ? steps[b].row : 0;
     }
     e->last = r;
-    return run(e, r, &in, logits, err);
+    return run(e, r, &in, told, err);
 }

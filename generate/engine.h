@@ -35,9 +35,19 @@ int para_engine_open(struct para_engine *e, const char *folder, const para_model
                      const para_generator_options *options, para_error *err);
 void para_engine_close(struct para_engine *e);
 
-/* Read a text, no longer than the context, into a row's caches, or, for row -1, into the prefix; logits (vocab) take
- * those of its last token. */
-int para_engine_read(struct para_engine *e, const int32_t *tokens, int64_t count, int row, float *logits,
+/* What a run tells of each of its rows: logits (rows, vocab), or, where a GPU makes texts, the likeliest tokens (rows),
+ * -1 for none. NULL: isn't wanted. */
+struct para_told {
+    float *logits;
+    int32_t *ids;
+};
+
+/* Whether runs can tell the likeliest tokens. */
+bool para_engine_tells_likeliest(const struct para_engine *e);
+
+/* Read a text, no longer than the context, into a row's caches, or, for row -1, into the prefix; it is told of its last
+ * token. */
+int para_engine_read(struct para_engine *e, const int32_t *tokens, int64_t count, int row, const struct para_told *told,
                      para_error *err);
 
 /* One more token of a row: where it stands in its text, and how many tokens before are in the prefix. */
@@ -45,7 +55,8 @@ struct para_step {
     int32_t token, position, prefix, row;
 };
 
-/* Read a token of each of `count` rows, 1 to all; logits are (count, vocab), with room for all rows. */
-int para_engine_step(struct para_engine *e, const struct para_step *steps, int count, float *logits, para_error *err);
+/* Read a token of each of `count` rows, 1 to all; there is room to tell of all rows. */
+int para_engine_step(struct para_engine *e, const struct para_step *steps, int count, const struct para_told *told,
+                     para_error *err);
 
 #endif

@@ -12,6 +12,7 @@
 struct para_generator {
     struct para_engine engine;
     para_sampler *sampler;
+    bool chooses_all;                            /* of the model's ids none is left out */
     float *logits, *shared_logits;               /* (rows, vocab); (vocab), after the shared prompt */
     int32_t *shared;                             /* that prompt; NULL: none was read */
     int64_t shared_length, shared_held;          /* how long it is, and how much of it is in the prefix */
@@ -49,6 +50,7 @@ static int make_room(struct para_generator *g, para_error *err)
     if (choices > g->engine.sizes.vocab)
         return para_fail(err, PARA_ERANGE, "the tokenizer has %lld tokens, the model a vocabulary of %lld",
                          (long long)choices, (long long)g->engine.sizes.vocab);
+    g->chooses_all = choices == g->engine.sizes.vocab;
     g->logits = malloc((size_t)g->engine.options.rows * vocab * sizeof *g->logits);
     g->shared_logits = malloc(vocab * sizeof *g->shared_logits);
     if (!g->logits || !g->shared_logits)
@@ -151,7 +153,8 @@ static int read_shared(struct para_generator *g, int32_t *tokens, int64_t length
     int64_t held = para_smaller(length, g->engine.sizes.context);
     free(g->shared);
     g->shared = NULL;
-    PARA_TRY(para_engine_read(&g->engine, tokens + length - held, held, -1, g->shared_logits, err));
+    PARA_TRY(para_engine_read(&g->engine, tokens + length - held, held, -1,
+                              &(struct para_told){.logits = g->shared_logits}, err));
     g->shared = tokens;
     g->shared_length = length;
     g->shared_held = held;
@@ -222,13 +225,10 @@ int para_generator_submit(para_generator *g, const para_sequence *s, para_error 
 
 /* --- making --- */
 
-/* Choose a text's next token, append it and tell of it. */
-static int choose(struct para_generator *g, struct para_made *m, const float *logits, const struct told *told,
-                  para_error *err)
+/* Append a text's next token and tell of it. */
+static int go_on(struct para_generator *g, struct para_made *m, int32_t id, const float *logits,
+                 const struct told *told, para_error *err)
 {
-    int32_t id;
-    PARA_TRY(para_sampler_choose(g->sampler, &m->asked.sampling, logits, m->tokens, m->length + m->count,
-                                 m->asked.stream, (uint64_t)m->count, &id, err));
     PARA_TRY(para_made_append(m, id, g->engine.options.tokenizer, err));
     para_text text = {.user = m->asked.user,
                       .tokens = m->tokens + m->length,
@@ -240,13 +240,31 @@ static int choose(struct para_generator *g, struct para_made *m, const float *lo
     return told->function ? told->function(told->user, &text, err) : 0;
 }
 
+/* Choose a text's next token. */
+static int choose(struct para_generator *g, struct para_made *m, const float *logits, const struct told *told,
+                  para_error *err)
+{
+    int32_t id;
+    PARA_TRY(para_sampler_choose(g->sampler, &m->asked.sampling, logits, m->tokens, m->length + m->count,
+                                 m->asked.stream, (uint64_t)m->count, &id, err));
+    return go_on(g, m, id, logits, told, err);
+}
+
+/* Whether a text takes the likeliest token, which the engine tells, and nobody wants logits. */
+static bool takes_likeliest(const struct para_generator *g, const struct para_made *m)
+{
+    return g->engine.options.no_logits && para_engine_tells_likeliest(&g->engine) && g->chooses_all &&
+           m->asked.sampling.greedy && m->asked.sampling.repetition_penalty == 1;
+}
+
 /* Read the last `count` tokens of a text into its row, in place of what it had, and go on by them. */
 static int read_own(struct para_generator *g, struct para_made *m, int64_t count, const struct told *told,
                     para_error *err)
 {
     m->held = count;
     m->prefix = 0;
-    PARA_TRY(para_engine_read(&g->engine, m->tokens + m->length + m->count - count, count, m->row, g->logits, err));
+    PARA_TRY(para_engine_read(&g->engine, m->tokens + m->length + m->count - count, count, m->row,
+                              &(struct para_told){.logits = g->logits}, err));
     return choose(g, m, g->logits, told, err);
 }
 
@@ -299,7 +317,9 @@ static int turn(struct para_generator *g, const struct told *told, para_error *e
 {
     struct para_step steps[PARA_GENERATOR_ROWS];
     struct para_made *stepped[PARA_GENERATOR_ROWS];
+    int32_t ids[PARA_GENERATOR_ROWS];
     int64_t context = g->engine.sizes.context, vocab = g->engine.sizes.vocab;
+    bool likeliest = true;
     int count = 0;
     for (int i = 0; i < g->live_count; i++) {
         struct para_made *m = g->live[i];
@@ -307,16 +327,22 @@ static int turn(struct para_generator *g, const struct told *told, para_error *e
             PARA_TRY(read_own(g, m, context > 1 ? context / 2 : 1, told, err));
             continue;
         }
+        likeliest = likeliest && takes_likeliest(g, m);
         stepped[count] = m;
         steps[count++] = (struct para_step){.token = m->tokens[m->length + m->count - 1],
                                             .position = (int32_t)m->held++,
                                             .prefix = m->prefix,
                                             .row = m->row};
     }
+    struct para_told wanted = {.logits = likeliest ? NULL : g->logits, .ids = likeliest ? ids : NULL};
     if (count > 0)
-        PARA_TRY(para_engine_step(&g->engine, steps, count, g->logits, err));
-    for (int i = 0; i < count; i++)
-        PARA_TRY(choose(g, stepped[i], g->logits + i * vocab, told, err));
+        PARA_TRY(para_engine_step(&g->engine, steps, count, &wanted, err));
+    for (int i = 0; i < count; i++) {
+        if (likeliest && ids[i] < 0)
+            return para_fail(err, PARA_ERANGE, "the largest logit is no finite number");
+        PARA_TRY(likeliest ? go_on(g, stepped[i], ids[i], NULL, told, err)
+                           : choose(g, stepped[i], g->logits + i * vocab, told, err));
+    }
     return 0;
 }
 

@@ -6,32 +6,17 @@
  * nodes are tried first. Nodes are fused if nobody else reads what lies between, and if the last of them can stand for
  * all: who reads their results comes after it, and what they read isn't overwritten before it. */
 #include "base/fail.h"
-#include "graph/op.h"
+#include "graph/pattern.h"
 #include "graph/rewrite.h"
 #include "graph/signature.h"
 
 #include <string.h>
 
-enum { MOST_NODES = 8, MOST_NAMES = 16, MOST_OPERANDS = 8 };
-
-/* A node of a pattern; values by number. */
-struct statement {
-    const struct para_op *op;
-    int in[MOST_OPERANDS], out[PARA_MAX_OUT], n_in, n_out;
-};
-
-struct pattern {
-    const struct para_op *op;
-    const char *name[MOST_NAMES]; /* where it begins in the text */
-    int names, in[MOST_OPERANDS], out[PARA_MAX_OUT], n_in, n_out, count;
-    struct statement node[MOST_NODES];
-};
-
 /* Nodes and values that a pattern stands for. */
 struct match {
-    const struct pattern *pattern;
-    const para_node *node[MOST_NODES];
-    const para_tensor *value[MOST_NAMES];
+    const struct para_pattern *pattern;
+    const para_node *node[PARA_PATTERN_NODES];
+    const para_tensor *value[PARA_PATTERN_NAMES];
     union para_attr attr[PARA_MAX_ATTRS];
 };
 
@@ -42,74 +27,6 @@ struct fusion {
     const struct match **match; /* by node id: whose last node it is */
     bool *taken;                /* by node id */
 };
-
-/* --- reading patterns --- */
-
-static bool is_letter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-}
-
-static void skip(const char **at, const char *what)
-{
-    *at += strspn(*at, what);
-}
-
-static size_t word_length(const char *at)
-{
-    size_t length = 0;
-    while (is_letter(at[length]))
-        length++;
-    return length;
-}
-
-/* The number of the value whose name stands here; behind it and spaces is *at then. */
-static int read_name(struct pattern *p, const char **at)
-{
-    size_t length = word_length(*at);
-    int i = 0;
-    while (i < p->names && (word_length(p->name[i]) != length || strncmp(p->name[i], *at, length) != 0))
-        i++;
-    if (i == p->names)
-        p->name[p->names++] = *at;
-    *at += length;
-    skip(at, ", ");
-    return i;
-}
-
-static int read_names(struct pattern *p, const char **at, int number[])
-{
-    int count = 0;
-    while (is_letter(**at))
-        number[count++] = read_name(p, at);
-    return count;
-}
-
-static void read_statement(struct pattern *p, const char **at)
-{
-    struct statement *s = &p->node[p->count++];
-    char op[32] = "";
-    s->n_out = read_names(p, at, s->out);
-    skip(at, "= ");
-    memcpy(op, *at, word_length(*at));
-    s->op = para_op_find(op);
-    *at += word_length(*at);
-    skip(at, "(");
-    s->n_in = read_names(p, at, s->in);
-    skip(at, "); ");
-}
-
-static void read_pattern(struct pattern *p, const struct para_op *op)
-{
-    const char *at = op->fuses;
-    *p = (struct pattern){.op = op};
-    p->n_in = read_names(p, &at, p->in);
-    skip(&at, "-> ");
-    p->n_out = read_names(p, &at, p->out);
-    skip(&at, ": ");
-    while (*at)
-        read_statement(p, &at);
-}
 
 /* --- finding them --- */
 
@@ -123,7 +40,7 @@ static bool bind(struct match *m, int name, const para_tensor *t)
 
 static bool take(const struct fusion *f, struct match *m, int number, const para_node *n)
 {
-    const struct statement *s = &m->pattern->node[number];
+    const struct para_statement *s = &m->pattern->node[number];
     bool fits = n->op == s->op && n->n_in == s->n_in && n->n_out == s->n_out && !f->taken[n->id] && n->n_after == 0;
     for (int i = 0; i < s->n_in && fits; i++)
         fits = bind(m, s->in[i], n->in[i]);
@@ -136,7 +53,7 @@ static bool take(const struct fusion *f, struct match *m, int number, const para
 /* Find the nodes from `number` on. */
 static bool find_rest(const struct fusion *f, struct match *m, int number)
 {
-    const struct statement *s = &m->pattern->node[number];
+    const struct para_statement *s = &m->pattern->node[number];
     if (number == m->pattern->count)
         return true;
     for (int k = 0; k < s->n_out; k++) {
@@ -183,14 +100,25 @@ static bool is_among(int name, const int list[], int count)
     return false;
 }
 
+/* Whether the op writes a value over the same input as the node that makes it does, or over none. */
+static bool updates_alike(const struct match *m, const para_tensor *t)
+{
+    const struct para_pattern *p = m->pattern;
+    const para_tensor *over = NULL;
+    for (int k = 0; k < p->n_out; k++)
+        if (m->value[p->out[k]] == t && p->op->updates[k])
+            over = m->value[p->in[p->op->updates[k] - 1]];
+    return t->overwrites == over;
+}
+
 /* Whether a value of the pattern may be one that the fused node reads, makes, or doesn't make at all. */
 static bool may_be(const struct fusion *f, const struct match *m, int name, const para_node *last)
 {
-    const struct pattern *p = m->pattern;
+    const struct para_pattern *p = m->pattern;
     const para_tensor *t = m->value[name];
     if (is_among(name, p->in, p->n_in))
-        return !t->overwritten_by || t->overwritten_by->producer->id > last->id;
-    bool kept = is_among(name, p->out, p->n_out), fine = !t->overwrites && (kept || !t->is_output);
+        return !t->overwritten_by || t->overwritten_by->producer->id > last->id || has(m, t->overwritten_by->producer);
+    bool kept = is_among(name, p->out, p->n_out), fine = updates_alike(m, t) && (kept || !t->is_output);
     for (int r = f->first_reader[t->id]; r < f->first_reader[t->id + 1] && fine; r++)
         fine = has(m, f->reader[r]) || (kept && f->reader[r]->id > last->id);
     return fine;
@@ -199,8 +127,8 @@ static bool may_be(const struct fusion *f, const struct match *m, int name, cons
 /* Whether the op takes inputs of these types and gives outputs of theirs. */
 static bool types_fit(const struct match *m)
 {
-    const struct pattern *p = m->pattern;
-    para_tensor *in[MOST_OPERANDS];
+    const struct para_pattern *p = m->pattern;
+    para_tensor *in[PARA_PATTERN_OPERANDS];
     para_node trial = {.op = p->op, .in = in, .n_in = p->n_in};
     para_dtype out[PARA_MAX_OUT];
     memcpy(trial.attr, m->attr, sizeof trial.attr);
@@ -228,7 +156,7 @@ static bool is_legal(const struct fusion *f, struct match *m)
     return legal && m->pattern->op->fuse(m->node, m->attr) && types_fit(m);
 }
 
-static int find_all(struct fusion *f, const struct pattern *p)
+static int find_all(struct fusion *f, const struct para_pattern *p)
 {
     const para_graph *g = f->pass.from;
     for (int id = 0; id < g->n_nodes; id++) {
@@ -249,16 +177,18 @@ static int find_all(struct fusion *f, const struct pattern *p)
 /* Patterns of more nodes first, those of as many in the order of the table. */
 static int find_patterns(struct fusion *f)
 {
-    for (int count = MOST_NODES; count > 0; count--)
+    for (int count = PARA_PATTERN_NODES; count > 0; count--)
         for (int i = 0; para_op_table[i]; i++) {
-            struct pattern *p = para_op_table[i]->fuses ? para_rewrite_alloc(&f->pass, 1, sizeof *p) : NULL;
-            if (!para_op_table[i]->fuses)
-                continue;
-            if (!p)
-                return PARA_ENOMEM;
-            read_pattern(p, para_op_table[i]);
-            if (p->count == count)
-                PARA_TRY(find_all(f, p));
+            struct para_pattern p;
+            for (int form = 0; para_pattern_read(&p, para_op_table[i], form); form++) {
+                struct para_pattern *kept = p.count == count ? para_rewrite_alloc(&f->pass, 1, sizeof *kept) : NULL;
+                if (p.count != count)
+                    continue;
+                if (!kept)
+                    return PARA_ENOMEM;
+                *kept = p;
+                PARA_TRY(find_all(f, kept));
+            }
         }
     return 0;
 }
@@ -291,9 +221,9 @@ static int list_readers(struct fusion *f)
 
 static int add_fused(struct fusion *f, const struct match *m)
 {
-    const struct pattern *p = m->pattern;
+    const struct para_pattern *p = m->pattern;
     const para_node *last = last_of(m);
-    para_tensor *in[MOST_OPERANDS];
+    para_tensor *in[PARA_PATTERN_OPERANDS];
     for (int i = 0; i < p->n_in; i++)
         in[i] = f->pass.value[m->value[p->in[i]]->id];
     para_node *n = para_rewrite_add_node(&f->pass, last, p->op, last->name, in, p->n_in, m->attr);

@@ -43,6 +43,9 @@ struct para_cuda {
     struct cublasLtContext *blas; /* a cublasLtHandle_t */
     void *workspace;              /* of the products, one at a time */
     size_t workspace_bytes;
+    /* Every kernel before it on the stream is of the same task: one may begin before these have ended, if it waits
+     * before it touches what they may have written. */
+    bool early;
 };
 
 /* What a kernel gets. Buffers hold tiles, dense, last dimension fastest; their shapes stand in the node's
@@ -113,8 +116,9 @@ struct para_op {
     enum para_retile retiles;
 
     /* What it computes in one, for graph/fuse.c: its inputs and outputs, and the nodes that it stands for, written as
-     * "x w b -> y: m = matmul_bf16(x, w); y = add(m, b)". fuse() sets the attributes of the node that is to stand for
-     * these, which come in the order of the text; or it returns false: they can't be fused. NULL: nothing. */
+     * "x w b -> y: y = add(m, b); m = matmul_bf16(x, w)" (graph/pattern.h). fuse() sets the attributes of the node that
+     * is to stand for these, which come in the order of the text; or it returns false: they can't be fused. NULL:
+     * nothing. */
     const char *fuses;
     bool (*fuse)(const para_node *const of[], union para_attr attr[]);
 

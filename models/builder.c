@@ -103,6 +103,8 @@ void para_builder_end(const struct para_builder *b, para_model_graph *out, para_
     /* Named outside of the scope, which puts its name before others. */
     para_name(logits, "logits");
     para_output(out->loss ? para_name(out->loss, "loss") : logits);
+    if (b->caches && b->caches->likeliest)
+        out->ids = para_output(para_name(para_argmax(b->g, logits, "vocab"), "ids"));
 }
 
 /* --- what is wrong with a model --- */

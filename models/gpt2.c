@@ -277,6 +277,12 @@ static const struct para_preset presets[] = {
     {"gpt2-355m",
      &(const para_gpt2){
          .layers = 24, .heads = 16, .embd = 1024, .ff = 4096, .vocab = 50257, .context = 1024, .norm_eps = 1e-5}},
+    {"gpt2-774m",
+     &(const para_gpt2){
+         .layers = 36, .heads = 20, .embd = 1280, .ff = 5120, .vocab = 50257, .context = 1024, .norm_eps = 1e-5}},
+    {"gpt2-xl",
+     &(const para_gpt2){
+         .layers = 48, .heads = 25, .embd = 1600, .ff = 6400, .vocab = 50257, .context = 1024, .norm_eps = 1e-5}},
     {0},
 };
 

@@ -60,6 +60,72 @@ static inline int para_launched(const struct para_call *c)
     return status == cudaSuccess ? 0 : para_fail(c->err, PARA_EDEVICE, "CUDA: %s", cudaGetErrorString(status));
 }
 
+/* --- kernels that begin early --- */
+
+/* Until then a kernel that was launched early may read nothing but what no kernel of its task writes. */
+static __device__ inline void para_wait_before()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/* Let the kernel behind this one begin. */
+static __device__ inline void para_let_next()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+/* Have the line at an address brought to the L2 cache. */
+static __device__ inline void para_fetch(const void *at)
+{
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
+}
+
+/* Blocks of a cluster, where a device has them, or 1. */
+enum { PARA_CLUSTER = 8 };
+static inline unsigned para_cluster_size()
+{
+    int device = 0, has = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&has, cudaDevAttrClusterLaunch, device);
+    return has ? PARA_CLUSTER : 1;
+}
+
+/* Whether nothing in the graph has written a value before its node reads it. */
+static inline bool para_is_source(const para_tensor *t)
+{
+    return !t->producer;
+}
+
+/* Enqueue kernel(argument...), early if that is allowed, in clusters of so many blocks along x. */
+template <class K, class... A>
+static int para_launch_early(const struct para_call *c, K kernel, dim3 blocks, unsigned threads, size_t shared,
+                             unsigned cluster, A... argument)
+{
+    cudaLaunchAttribute attribute[2] = {};
+    cudaLaunchConfig_t how = {};
+    how.gridDim = blocks;
+    how.blockDim = dim3(threads);
+    how.dynamicSmemBytes = shared;
+    how.stream = c->cuda->stream;
+    how.attrs = attribute;
+    if (c->cuda->early) {
+        attribute[how.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        attribute[how.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+    }
+    if (cluster > 1) {
+        attribute[how.numAttrs].id = cudaLaunchAttributeClusterDimension;
+        attribute[how.numAttrs].val.clusterDim.x = cluster;
+        attribute[how.numAttrs].val.clusterDim.y = 1;
+        attribute[how.numAttrs++].val.clusterDim.z = 1;
+    }
+    cudaLaunchKernelEx(&how, kernel, argument...);
+    return para_launched(c);
+}
+
 /* --- a thread for each element --- */
 
 template <class F> static __global__ void para_each_kernel(int64_t count, F f)

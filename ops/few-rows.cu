@@ -1,197 +1,397 @@
 /* Products of few rows on a GPU, as generation makes them: they take the time of reading the weights, which are read
  * once for eight rows, in their own type, eight neighbours a thread. A row's sums have the same order whatever rows are
- * beside it. */
+ * beside it. What stands beside a product is computed with it: each block norms the rows that it reads, and a bias,
+ * gelu and the residual stream meet the sum before it is written. Kernels begin early: weights are on their way while
+ * those before still compute what they are to be multiplied by. */
+#include "ops/gelu-cuda.h"
 #include "ops/product-cuda.h"
 
-enum { EIGHT = 8, MOST_ROWS = 16, WARPS = PARA_THREADS / PARA_WARP };
+extern "C" {
+#include "ops/few-rows.h"
 
-/* y (R,C) = or += x (R,K) w: w is (K,C), or (C,K); strides are elements. */
+#include "graph/pattern.h"
+}
+
+enum {
+    EIGHT = 8,
+    EIGHTS = 2, /* at most, of columns that a block has where these lie innermost; of long sums one */
+    THREADS = 256,
+    MANY_THREADS = 512,
+    LONG = 1024,  /* a sum of more elements is made by many threads */
+    BLOCKS = 528, /* at most, where sums lie innermost: four on each multiprocessor of an H100 */
+    SHARED = 40 << 10
+};
+
+/* A product, and what is beside it: NULL where it isn't. */
 struct few {
+    struct para_few f;
     const void *x, *w;
     void *y;
-    int64_t rows, columns, inner;
-    int64_t x_ld, w_ld, y_row, y_column;
-    bool add, by_column; /* w's columns lie innermost */
+    const float *gamma, *beta, *bias, *residual;
+    const int32_t *index;      /* by row: -1: it is 0 */
+    unsigned long long *fault; /* for another than 0 or -1 */
+    float eps;
+    bool add, gelu, ready; /* ready: the weights are, before the kernels before have ended */
 };
 
-/* --- eight neighbours of any type --- */
-
-template <class T> static __device__ void read(float to[EIGHT], const T *at)
-{
-    para_pack<T> p[EIGHT / para_pack<T>::COUNT];
-#pragma unroll
-    for (int i = 0; i < EIGHT; i += para_pack<T>::COUNT)
-        p[i / para_pack<T>::COUNT] = para_load(at + i);
-#pragma unroll
-    for (int i = 0; i < EIGHT; i++)
-        to[i] = (float)p[i / para_pack<T>::COUNT].of[i % para_pack<T>::COUNT];
-}
-
-struct alignas(EIGHT) eight_bytes {
-    int8_t of[EIGHT];
+template <class W> struct alignas(sizeof(W) == 1 ? 8 : 16) eight {
+    W of[EIGHT];
 };
 
-template <> __device__ inline void read<int8_t>(float to[EIGHT], const int8_t *at)
+template <class W> static __device__ eight<W> read(const void *at)
 {
-    eight_bytes all = *(const eight_bytes *)at;
-#pragma unroll
-    for (int i = 0; i < EIGHT; i++)
-        to[i] = (float)all.of[i];
+    return *(const eight<W> *)at;
 }
 
-/* --- w (K,C): a block has two eights of columns, a thread every so manieth k --- */
+/* --- norms: the block's threads call these together, each with the same few places of a row --- */
 
-enum { EIGHTS = 2, LANES = PARA_THREADS / EIGHTS };
+enum { PLACES = 2 }; /* of four neighbours, that a thread has of each row */
 
-template <class Y> static __device__ void put(const struct few &f, int64_t row, int64_t column, float sum)
+static __device__ int64_t place(int i)
 {
-    Y *y = (Y *)f.y + row * f.y_row + column * f.y_column;
-    *y = para_round<Y>(f.add ? (float)*y + sum : sum);
+    return 4 * (threadIdx.x + i * (int64_t)blockDim.x);
 }
 
-template <int ROWS, class X, class W, class Y>
-static __global__ void __launch_bounds__(PARA_THREADS) by_column(struct few f, int64_t first)
+/* What is known of a norm before its rows are. */
+struct norm {
+    float4 gamma[PLACES], beta[PLACES];
+
+    __device__ void load(const struct few &p)
+    {
+#pragma unroll
+        for (int i = 0; i < PLACES; i++)
+            if (place(i) < p.f.inner) {
+                gamma[i] = *(const float4 *)(p.gamma + place(i));
+                beta[i] = *(const float4 *)(p.beta + place(i));
+            }
+    }
+};
+
+static __device__ float add_up(float4 v)
 {
-    __shared__ float of_warp[WARPS][EIGHTS][ROWS * EIGHT];
-    int eight = threadIdx.x % EIGHTS, lane = threadIdx.x / EIGHTS, warp = threadIdx.x / PARA_WARP;
-    int64_t column = (blockIdx.x * (int64_t)EIGHTS + eight) * EIGHT;
-    const W *w = (const W *)f.w + column;
-    const X *x = (const X *)f.x + first * f.x_ld;
-    float sum[ROWS][EIGHT] = {};
-    if (column < f.columns)
-#pragma unroll 4
-        for (int64_t k = lane; k < f.inner; k += LANES) {
-            float weights[EIGHT];
-            read<W>(weights, w + k * f.w_ld);
+    return v.x + v.y + v.z + v.w;
+}
+
+static __device__ float4 squared(float4 v, float center)
+{
+    float4 d = {v.x - center, v.y - center, v.z - center, v.w - center};
+    return {d.x * d.x, d.y * d.y, d.z * d.z, d.w * d.w};
+}
+
+/* The sums of the block's parts, one for each row; `room` is another at each call. */
+template <int ROWS> static __device__ void fold(float part[ROWS], float room[][ROWS])
+{
 #pragma unroll
-            for (int r = 0; r < ROWS; r++)
+    for (int r = 0; r < ROWS; r++) {
+        part[r] = para_warp_fold(part[r], para_plus());
+        if (threadIdx.x % PARA_WARP == 0)
+            room[threadIdx.x / PARA_WARP][r] = part[r];
+    }
+    __syncthreads();
 #pragma unroll
-                for (int i = 0; i < EIGHT; i++)
-                    sum[r][i] += (float)x[r * f.x_ld + k] * weights[i];
+    for (int r = 0; r < ROWS; r++) {
+        part[r] = 0;
+        for (int w = 0; w < blockDim.x / PARA_WARP; w++)
+            part[r] += room[w][r];
+    }
+}
+
+/* s (ROWS, inner) = layernorm of rows from number `first` on; 0 where their index is -1. */
+template <int ROWS>
+static __device__ void norm_rows(const struct few &p, const struct norm &n, int64_t first, float *__restrict__ s)
+{
+    __shared__ float sums[MANY_THREADS / PARA_WARP][ROWS], squares[MANY_THREADS / PARA_WARP][ROWS];
+    const float4 none = {0, 0, 0, 0};
+    float4 v[ROWS][PLACES];
+    float center[ROWS] = {}, scale[ROWS] = {};
+    int64_t inner = p.f.inner;
+#pragma unroll
+    for (int r = 0; r < ROWS; r++)
+#pragma unroll
+        for (int i = 0; i < PLACES; i++) {
+            const float *x = (const float *)p.x + (first + r) * p.f.x_ld + place(i);
+            v[r][i] = place(i) < inner ? *(const float4 *)x : none;
+            center[r] += add_up(v[r][i]);
         }
+    fold<ROWS>(center, sums);
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        center[r] /= (float)inner;
+#pragma unroll
+        for (int i = 0; i < PLACES; i++)
+            scale[r] += place(i) < inner ? add_up(squared(v[r][i], center[r])) : 0.0f;
+    }
+    fold<ROWS>(scale, squares);
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        int32_t index = p.index ? p.index[first + r] : 0;
+        float c = center[r], k = 1.0f / sqrtf(scale[r] / (float)inner + p.eps);
+        if (index != 0 && index != -1 && blockIdx.x == 0 && threadIdx.x == 0)
+            para_fault(p.fault, first + r, index);
+#pragma unroll
+        for (int i = 0; i < PLACES; i++) {
+            float4 x = v[r][i], g = n.gamma[i], b = n.beta[i];
+            float4 y = {g.x * ((x.x - c) * k) + b.x, g.y * ((x.y - c) * k) + b.y, g.z * ((x.z - c) * k) + b.z,
+                        g.w * ((x.w - c) * k) + b.w};
+            if (place(i) < inner)
+                *(float4 *)(s + r * inner + place(i)) = index ? none : y;
+        }
+    }
+    __syncthreads();
+}
+
+template <class Y> static __device__ void put(const struct few &p, int64_t row, int64_t column, float sum)
+{
+    int64_t at = row * p.f.y_row + column * p.f.y_column;
+    Y *y = (Y *)p.y + at;
+    if (p.bias)
+        sum += p.bias[column];
+    if (p.gelu)
+        sum *= para_half_of_tanh(sum);
+    if (p.residual)
+        sum += p.residual[at];
+    *y = para_round<Y>(p.add ? (float)*y + sum : sum);
+}
+
+static __host__ __device__ int eights_of(const struct para_few &f)
+{
+    return f.inner > LONG ? 1 : EIGHTS;
+}
+
+/* --- w (K,C): a block has one or two eights of columns, a thread every so manieth k --- */
+
+template <int ROWS, class X, class W, class Y, bool NORM>
+static __global__ void __launch_bounds__(MANY_THREADS) by_column(struct few p, int64_t first)
+{
+    const int AHEAD = sizeof(W) == 4 ? 3 : 6, MOST_WARPS = MANY_THREADS / PARA_WARP;
+    __shared__ float of_warp[MOST_WARPS][EIGHTS][ROWS * EIGHT];
+    extern __shared__ float normed[];
+    int eights = eights_of(p.f), number = threadIdx.x % eights, lane = threadIdx.x / eights;
+    int warp = threadIdx.x / PARA_WARP, lanes = blockDim.x / eights;
+    int64_t begin = blockIdx.x * (int64_t)eights * EIGHT, column = begin + number * EIGHT, inner = p.f.inner;
+    bool within = column < p.f.columns;
+    const W *w = (const W *)p.w + (within ? column : 0);
+    eight<W> ahead[AHEAD];
+    float sum[ROWS][EIGHT] = {};
+    struct norm n;
+    para_let_next();
+    if (!p.ready)
+        para_wait_before();
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++)
+        if (lane + i * lanes < inner)
+            ahead[i] = read<W>(w + (lane + i * lanes) * p.f.w_ld);
+    for (int64_t k = lane + AHEAD * lanes; k < inner; k += lanes)
+        para_fetch(w + k * p.f.w_ld);
+    if (p.bias && threadIdx.x == 0)
+        para_fetch(p.bias + begin);
+    if (NORM)
+        n.load(p);
+    if (p.ready)
+        para_wait_before();
+    if (NORM)
+        norm_rows<ROWS>(p, n, first, normed);
+    const X *x = NORM ? (const X *)normed : (const X *)p.x + first * p.f.x_ld;
+    int64_t ld = NORM ? inner : p.f.x_ld;
+    auto multiply = [&](const eight<W> &weights, int64_t k) {
+#pragma unroll
+        for (int r = 0; r < ROWS; r++)
+#pragma unroll
+            for (int i = 0; i < EIGHT; i++)
+                sum[r][i] += (float)x[r * ld + k] * (float)weights.of[i];
+    };
+#pragma unroll
+    for (int i = 0; i < AHEAD; i++)
+        if (lane + i * lanes < inner)
+            multiply(ahead[i], lane + i * lanes);
+#pragma unroll 6
+    for (int64_t k = lane + AHEAD * lanes; k < inner; k += lanes)
+        multiply(read<W>(w + k * p.f.w_ld), k);
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
 #pragma unroll
         for (int i = 0; i < EIGHT; i++) {
-            for (int step = EIGHTS; step < PARA_WARP; step *= 2)
+            for (int step = eights; step < PARA_WARP; step *= 2)
                 sum[r][i] += __shfl_xor_sync(~0u, sum[r][i], step);
-            if (threadIdx.x % PARA_WARP < EIGHTS)
-                of_warp[warp][eight][r * EIGHT + i] = sum[r][i];
+            if (threadIdx.x % PARA_WARP < eights)
+                of_warp[warp][number][r * EIGHT + i] = sum[r][i];
         }
     __syncthreads();
-    for (int e = threadIdx.x; e < EIGHTS * ROWS * EIGHT; e += PARA_THREADS) {
-        int of = e / (ROWS * EIGHT), row = e / EIGHT % ROWS;
-        int64_t at = (blockIdx.x * (int64_t)EIGHTS + of) * EIGHT + e % EIGHT;
+    for (int e = threadIdx.x; e < eights * ROWS * EIGHT; e += blockDim.x) {
+        int row = e / (eights * EIGHT), of = e / EIGHT % eights, i = e % EIGHT;
+        int64_t at = begin + of * EIGHT + i;
         float all = 0;
-        for (int i = 0; i < WARPS; i++)
-            all += of_warp[i][of][e % (ROWS * EIGHT)];
-        if (at < f.columns)
-            put<Y>(f, first + row, at, all);
+        for (int k = 0; k < blockDim.x / PARA_WARP; k++)
+            all += of_warp[k][of][row * EIGHT + i];
+        if (at < p.f.columns)
+            put<Y>(p, first + row, at, all);
     }
 }
 
-/* --- w (C,K): a warp has a column --- */
+/* --- w (C,K): a warp has two columns at a time, every so manieth two --- */
 
-template <int ROWS, class X, class W, class Y>
-static __global__ void __launch_bounds__(PARA_THREADS) by_row(struct few f, int64_t first)
+enum { AT_ONCE = 2 };
+
+template <int ROWS, class X, class W, class Y, bool NORM>
+static __global__ void __launch_bounds__(THREADS) by_row(struct few p, int64_t first)
 {
+    extern __shared__ float normed[];
     int lane = threadIdx.x % PARA_WARP;
-    int64_t column = blockIdx.x * (int64_t)WARPS + threadIdx.x / PARA_WARP;
-    const X *x = (const X *)f.x + first * f.x_ld;
-    float sum[ROWS] = {};
-    if (column < f.columns)
-#pragma unroll 2
-        for (int64_t k = lane * EIGHT; k < f.inner; k += PARA_WARP * EIGHT) {
-            float weights[EIGHT], own[EIGHT];
-            read<W>(weights, (const W *)f.w + column * f.w_ld + k);
+    int64_t inner = p.f.inner, columns = p.f.columns, apart = AT_ONCE * (int64_t)gridDim.x * (THREADS / PARA_WARP);
+    int64_t begin = AT_ONCE * (blockIdx.x * (int64_t)(THREADS / PARA_WARP) + threadIdx.x / PARA_WARP);
+    const W *w = (const W *)p.w;
+    struct norm n;
+    para_let_next();
+    if (!p.ready)
+        para_wait_before();
+    if (p.ready)
+        for (int64_t k = lane * EIGHT; k < inner && begin + AT_ONCE <= columns; k += PARA_WARP * EIGHT)
+            for (int i = 0; i < AT_ONCE; i++)
+                para_fetch(w + (begin + i) * p.f.w_ld + k);
+    if (NORM)
+        n.load(p);
+    if (p.ready)
+        para_wait_before();
+    if (NORM)
+        norm_rows<ROWS>(p, n, first, normed);
+    const X *x = NORM ? (const X *)normed : (const X *)p.x + first * p.f.x_ld;
+    int64_t ld = NORM ? inner : p.f.x_ld;
+    for (int64_t column = begin; column < columns; column += apart) {
+        float sum[ROWS][AT_ONCE] = {};
+#pragma unroll 3
+        for (int64_t k = lane * EIGHT; k < inner; k += PARA_WARP * EIGHT) {
+            eight<W> weights[AT_ONCE];
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; i++)
+                weights[i] = read<W>(w + (column + i < columns ? column + i : column) * p.f.w_ld + k);
 #pragma unroll
             for (int r = 0; r < ROWS; r++) {
-                read<X>(own, x + r * f.x_ld + k);
+                eight<X> own = read<X>(x + r * ld + k);
 #pragma unroll
-                for (int i = 0; i < EIGHT; i++)
-                    sum[r] += own[i] * weights[i];
+                for (int i = 0; i < AT_ONCE; i++)
+#pragma unroll
+                    for (int e = 0; e < EIGHT; e++)
+                        sum[r][i] += (float)own.of[e] * (float)weights[i].of[e];
             }
         }
 #pragma unroll
-    for (int r = 0; r < ROWS; r++) {
-        sum[r] = para_warp_fold(sum[r], para_plus());
-        if (lane == 0 && column < f.columns)
-            put<Y>(f, first + r, column, sum[r]);
+        for (int r = 0; r < ROWS; r++)
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; i++) {
+                sum[r][i] = para_warp_fold(sum[r][i], para_plus());
+                if (lane == i && column + i < columns)
+                    put<Y>(p, first + r, column + i, sum[r][i]);
+            }
     }
 }
 
 /* --- launching --- */
 
-template <int ROWS, class X, class W, class Y>
-static void launch(const struct para_call *c, const struct few &f, int64_t first)
+template <int ROWS, class X, class W, class Y, bool NORM>
+static int launch(const struct para_call *c, const struct few &p, int64_t first)
 {
-    int64_t of_block = f.by_column ? EIGHTS * EIGHT : WARPS;
-    unsigned blocks = (unsigned)((f.columns + of_block - 1) / of_block);
-    if (f.by_column)
-        by_column<ROWS, X, W, Y><<<blocks, PARA_THREADS, 0, c->cuda->stream>>>(f, first);
-    else
-        by_row<ROWS, X, W, Y><<<blocks, PARA_THREADS, 0, c->cuda->stream>>>(f, first);
+    int64_t of_block = p.f.by_column ? eights_of(p.f) * EIGHT : AT_ONCE * THREADS / PARA_WARP;
+    int64_t blocks = (p.f.columns + of_block - 1) / of_block;
+    size_t shared = NORM ? ROWS * (size_t)p.f.inner * sizeof(float) : 0;
+    if (p.f.by_column)
+        return para_launch_early(c, by_column<ROWS, X, W, Y, NORM>, dim3((unsigned)blocks),
+                                 p.f.inner > LONG ? MANY_THREADS : THREADS, shared, 1, p, first);
+    return para_launch_early(c, by_row<ROWS, X, W, Y, NORM>, dim3((unsigned)(blocks < BLOCKS ? blocks : BLOCKS)),
+                             THREADS, shared, 1, p, first);
 }
 
-template <class X, class W, class Y> static int run(const struct para_call *c, const struct few &f)
+/* How many rows go through at once: as many as shared memory has room for, normed. */
+static int64_t at_once(const struct few &p, int64_t left)
 {
-    for (int64_t first = 0, left = f.rows; left > 0;) {
-        int64_t count = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-        if (count == 8)
-            launch<8, X, W, Y>(c, f, first);
-        else if (count == 4)
-            launch<4, X, W, Y>(c, f, first);
-        else if (count == 2)
-            launch<2, X, W, Y>(c, f, first);
-        else
-            launch<1, X, W, Y>(c, f, first);
-        first += count;
-        left -= count;
+    int64_t count = 8;
+    while (count > 1 && (count > left || (p.gamma && count * p.f.inner * (int64_t)sizeof(float) > SHARED)))
+        count /= 2;
+    return count;
+}
+
+template <class X, class W, class Y, bool NORM> static int run(const struct para_call *c, const struct few &p)
+{
+    for (int64_t first = 0, count; first < p.f.rows; first += count) {
+        count = at_once(p, p.f.rows - first);
+        int status = count == 8   ? launch<8, X, W, Y, NORM>(c, p, first)
+                     : count == 4 ? launch<4, X, W, Y, NORM>(c, p, first)
+                     : count == 2 ? launch<2, X, W, Y, NORM>(c, p, first)
+                                  : launch<1, X, W, Y, NORM>(c, p, first);
+        PARA_TRY(status);
     }
-    return para_launched(c);
-}
-
-/* The strides of a product of few rows; false where it isn't one, or has none that these kernels walk. */
-static bool describe(struct few *f, const para_node *n)
-{
-    struct para_product p;
-    para_product_plan(&p, n);
-    const struct para_group *g = p.group;
-    int64_t x_inner = para_group_stride(&g[PARA_INNER], PARA_A), w_inner = para_group_stride(&g[PARA_INNER], PARA_B);
-    int64_t w_column = para_group_stride(&g[PARA_COLS], PARA_B);
-    f->rows = g[PARA_ROWS].total;
-    f->columns = g[PARA_COLS].total;
-    f->inner = g[PARA_INNER].total;
-    f->x_ld = para_group_stride(&g[PARA_ROWS], PARA_A);
-    f->y_row = para_group_stride(&g[PARA_ROWS], PARA_Y);
-    f->y_column = para_group_stride(&g[PARA_COLS], PARA_Y);
-    f->by_column = w_column == 1;
-    f->w_ld = f->by_column ? w_inner : w_column;
-    int64_t length = f->by_column ? f->columns : f->inner;
-    bool walks = x_inner == 1 && (w_column == 1 || w_inner == 1) && f->x_ld >= 0 && f->y_row >= 0 && f->y_column >= 0;
-    return walks && g[PARA_BATCH].total == 1 && f->rows <= MOST_ROWS && f->x_ld % EIGHT == 0 && f->w_ld > 0 &&
-           f->w_ld % EIGHT == 0 && length % EIGHT == 0;
+    return 0;
 }
 
 bool para_has_few_rows(const para_node *n)
 {
-    struct few f;
-    return describe(&f, n);
+    struct para_few f;
+    return para_few_rows(&f, n);
 }
 
 int para_few_rows_cuda(const struct para_call *c, void *y, bool add)
 {
-    struct few f = {};
-    describe(&f, c->node);
-    f.x = c->in[PARA_A];
-    f.w = c->in[PARA_B];
-    f.y = y;
-    f.add = add;
+    const para_tensor *b = c->node->in[PARA_B];
+    struct few p = {};
+    para_few_rows(&p.f, c->node);
+    p.x = c->in[PARA_A];
+    p.w = c->in[PARA_B];
+    p.y = y;
+    p.add = add;
+    p.ready = para_is_source(b);
     bool narrow = c->node->out[0]->shape.dtype == PARA_BF16;
-    para_dtype x = c->node->in[PARA_A]->shape.dtype, w = c->node->in[PARA_B]->shape.dtype;
-    if (x == PARA_BF16)
-        return narrow ? run<para_half, para_half, para_half>(c, f) : run<para_half, para_half, float>(c, f);
-    return w == PARA_BF16 ? run<float, para_half, float>(c, f)
-           : w == PARA_I8 ? run<float, int8_t, float>(c, f)
-                          : run<float, float, float>(c, f);
+    if (c->node->in[PARA_A]->shape.dtype == PARA_BF16)
+        return narrow ? run<para_half, para_half, para_half, false>(c, p)
+                      : run<para_half, para_half, float, false>(c, p);
+    return b->shape.dtype == PARA_BF16 ? run<float, para_half, float, false>(c, p)
+           : b->shape.dtype == PARA_I8 ? run<float, int8_t, float, false>(c, p)
+                                       : run<float, float, float, false>(c, p);
+}
+
+/* --- with what is beside --- */
+
+/* The product is the node's statement number `product`, its matrix input number `w`; bias and residual follow that. */
+static int run_fused(const struct para_call *c, int product, int w, bool norms, bool has_bias, bool has_residual)
+{
+    struct para_fused all;
+    struct few p = {};
+    PARA_TRY(para_fused_open(&all, c->node, c->err));
+    if (!para_few_rows(&p.f, &all.node[product]))
+        return para_fail(c->err, PARA_ESHAPE, "a product of many rows, or one that isn't walked by rows");
+    p.x = c->in[0];
+    p.w = c->in[w];
+    p.y = c->out[0];
+    p.gamma = norms ? (const float *)c->in[1] : NULL;
+    p.beta = norms ? (const float *)c->in[2] : NULL;
+    p.bias = has_bias ? (const float *)c->in[w + 1] : NULL;
+    p.residual = has_residual ? (const float *)c->in[w + 2] : NULL;
+    p.eps = norms ? (float)all.node[all.pattern.count - 1].attr[0].f : 0;
+    p.gelu = all.pattern.count == 4;
+    p.index = has_bias ? NULL : (const int32_t *)c->in[w + 1];
+    p.fault = c->fault;
+    p.ready = true; /* all but x and the residual stream */
+    for (int i = 1; i < c->node->n_in; i++)
+        p.ready = p.ready && (c->in[i] == p.residual || para_is_source(c->node->in[i]));
+    if (c->node->in[w]->shape.dtype == PARA_BF16)
+        return norms ? run<float, para_half, float, true>(c, p) : run<float, para_half, float, false>(c, p);
+    return norms ? run<float, float, float, true>(c, p) : run<float, float, float, false>(c, p);
+}
+
+int para_linear_add_cuda(const struct para_call *c)
+{
+    return run_fused(c, 2, 1, false, true, true);
+}
+
+int para_norm_select_matmul_cuda(const struct para_call *c)
+{
+    return run_fused(c, 0, 3, true, false, false);
+}
+
+int para_norm_linear_cuda(const struct para_call *c)
+{
+    return run_fused(c, 1, 3, true, true, false);
+}
+
+int para_norm_linear_gelu_cuda(const struct para_call *c)
+{
+    return run_fused(c, 2, 3, true, true, false);
 }

@@ -88,20 +88,10 @@ static void take_product(const para_node *product, union para_attr attr[])
     attr[1] = product->attr[1];
 }
 
-/* Whether bias number 1 of an add is that of the product which it adds it to. */
-static bool adds_bias(const para_node *add, const para_node *product)
-{
-    const struct para_shape *y = &product->out[0]->shape, *c = &add->in[1]->shape;
-    bool fits = is_tail(y, c);
-    for (int d = 0; d < y->rank && fits; d++)
-        fits = (para_shape_find(&product->in[1]->shape, y->dim[d].axis) >= 0) == (d >= y->rank - c->rank);
-    return fits;
-}
-
 static bool fuse_linear(const para_node *const of[], union para_attr attr[])
 {
     take_product(of[1], attr);
-    return adds_bias(of[0], of[1]) && lies_right(of[1]);
+    return para_product_adds_bias(of[0], of[1]) && lies_right(of[1]);
 }
 
 const struct para_op para_op_linear = {

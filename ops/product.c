@@ -3,6 +3,8 @@
 #include "base/dtype.h"
 #include "kernels/convert.h"
 
+#include <string.h>
+
 void para_group_add(struct para_group *g, const struct para_shape *const s[3], const struct para_extent *dim)
 {
     if (dim->extent == 1)
@@ -100,4 +102,16 @@ double para_sums_of(const struct para_sums *s, int64_t e)
         sum += (double)element_of(s, 0, at_a + para_group_offset(&s->inner, PARA_A, k)) *
                element_of(s, 1, at_b + para_group_offset(&s->inner, PARA_B, k));
     return sum;
+}
+
+bool para_product_adds_bias(const para_node *add, const para_node *product)
+{
+    const struct para_shape *y = &product->out[0]->shape, *c = &add->in[1]->shape;
+    bool fits = c->rank <= y->rank;
+    for (int d = 0; d < y->rank && fits; d++) {
+        int at = d - (y->rank - c->rank);
+        fits = (para_shape_find(&product->in[1]->shape, y->dim[d].axis) >= 0) == (at >= 0) &&
+               (at < 0 || strcmp(c->dim[at].axis, y->dim[d].axis) == 0);
+    }
+    return fits;
 }

@@ -34,6 +34,9 @@ struct para_product {
 int para_product_infer(const para_node *n, struct para_shape out[], para_error *err);
 void para_product_cost(const para_node *n, struct para_cost *c);
 
+/* Whether input 1 of an add is a bias of the product that it adds it to: its axes are the product's columns, last. */
+bool para_product_adds_bias(const para_node *add, const para_node *product);
+
 /* Plan a node whose inputs 0 and 1 are a and b, and output 0 y. */
 void para_product_plan(struct para_product *p, const para_node *n);
 

@@ -12,7 +12,8 @@ enum { NONE = -1 };
 struct sorting {
     const para_plan *p;
     struct para_blocks *b;
-    int *first; /* by buffer: where its tasks begin in `task`; one more of them */
+    bool *is_input; /* by buffer: a small one, in a GPU's memory */
+    int *first;     /* by buffer: where its tasks begin in `task`; one more of them */
     int *task;
     int *like;   /* by block: its first buffer */
     int *bucket; /* by hash: the latest block, or NONE */
@@ -55,12 +56,24 @@ static int list_tasks(struct sorting *s, para_error *err)
     return s->task ? 0 : para_fail_memory(err, "blocks of memory");
 }
 
+static int find_inputs(struct sorting *s, para_error *err)
+{
+    const struct para_buffers *b = &s->p->buffers;
+    s->is_input = calloc((size_t)b->count + 1, sizeof *s->is_input);
+    for (int i = 0; i < s->p->g->n_tensors && s->is_input; i++) {
+        int buffer = b->of[i];
+        if (s->p->g->tensors[i]->kind == PARA_INPUT && b->gpu[buffer] >= 0)
+            s->is_input[buffer] = b->bytes[buffer] <= PARA_SMALL_BYTES;
+    }
+    return s->is_input ? 0 : para_fail_memory(err, "blocks of memory");
+}
+
 static bool alike(const struct sorting *s, int a, int b)
 {
     const struct para_buffers *buffers = &s->p->buffers;
     int count = s->first[a + 1] - s->first[a];
     return buffers->gpu[a] == buffers->gpu[b] && buffers->keep[a] == buffers->keep[b] &&
-           count == s->first[b + 1] - s->first[b] &&
+           s->is_input[a] == s->is_input[b] && count == s->first[b + 1] - s->first[b] &&
            memcmp(s->task + s->first[a], s->task + s->first[b], (size_t)count * sizeof *s->task) == 0;
 }
 
@@ -79,6 +92,8 @@ static int new_block(struct sorting *s, int buffer)
     int block = b->count++;
     b->gpu[block] = s->p->buffers.gpu[buffer];
     b->keep[block] = s->p->buffers.keep[buffer];
+    b->inputs[block] = s->is_input[buffer];
+    b->only[block] = s->first[buffer + 1] - s->first[buffer] == 1 ? s->task[s->first[buffer]] : NONE;
     s->like[block] = buffer;
     return block;
 }
@@ -121,15 +136,20 @@ int para_blocks_new(struct para_blocks *out, const para_plan *p, const bool *bor
                             .offset = calloc(buffers, sizeof *b.offset),
                             .bytes = calloc(buffers, sizeof *b.bytes),
                             .gpu = calloc(buffers, sizeof *b.gpu),
-                            .keep = calloc(buffers, sizeof *b.keep)};
+                            .keep = calloc(buffers, sizeof *b.keep),
+                            .inputs = calloc(buffers, sizeof *b.inputs),
+                            .only = calloc(buffers, sizeof *b.only)};
     struct sorting s = {.p = p, .b = &b, .n_buckets = 2 * buffers};
     s.like = calloc(buffers, sizeof *s.like);
     s.next = calloc(buffers, sizeof *s.next);
     s.bucket = calloc(s.n_buckets, sizeof *s.bucket);
-    bool allocated = b.of && b.offset && b.bytes && b.gpu && b.keep && s.like && s.next && s.bucket;
+    bool allocated =
+        b.of && b.offset && b.bytes && b.gpu && b.keep && b.inputs && b.only && s.like && s.next && s.bucket;
     int status = allocated ? list_tasks(&s, err) : para_fail_memory(err, "blocks of memory");
+    status = status < 0 ? status : find_inputs(&s, err);
     if (status == 0)
         fill(&s, borrowed);
+    free(s.is_input);
     free(s.first);
     free(s.task);
     free(s.like);
@@ -149,5 +169,7 @@ void para_blocks_free(struct para_blocks *b)
     free(b->bytes);
     free(b->gpu);
     free(b->keep);
+    free(b->inputs);
+    free(b->only);
     *b = (struct para_blocks){0};
 }

@@ -5,7 +5,8 @@
 #include "runtime/plan.h"
 
 /* A buffer in main memory is a block of its own. In a GPU's memory the buffers that the same tasks use are one block,
- * those that keep their values from run to run apart from the others: a task costs more the more handles it names. */
+ * those that keep their values from run to run apart from the others, and small inputs from these: a task costs more
+ * the more handles it names. */
 struct para_blocks {
     int count;
     int *of;        /* by buffer: its block, or PARA_NO_BLOCK for one that another session has */
@@ -13,7 +14,12 @@ struct para_blocks {
     size_t *bytes;  /* by block */
     int *gpu;       /* by block: whose memory it lies in; negative: main memory */
     bool *keep;     /* by block: its values last from run to run */
+    bool *inputs;   /* by block: it has small inputs alone */
+    int *only;      /* by block: the one task that uses it, by the plan's numbers; -1: none, or several do */
 };
+
+/* A GPU's task copies inputs and outputs of up to so many bytes itself, from and to main memory that it sees. */
+enum { PARA_SMALL_BYTES = 128 << 10 };
 
 enum { PARA_NO_BLOCK = -1 };
 

@@ -27,6 +27,20 @@ int para_cuda_free_bytes(size_t *out, int gpu, para_error *err);
 int para_cuda_copy(void *to, const void *from, size_t bytes, para_error *err);
 int para_cuda_clear(void *memory, size_t bytes, para_error *err);
 
+/* Small values that are copied together between a GPU's memory and main memory that it sees, in words of 4 bytes. */
+enum { PARA_CUDA_PIECES = 8 };
+struct para_cuda_piece {
+    unsigned *to;
+    const unsigned *from;
+    size_t words;
+};
+struct para_cuda_mail {
+    int count;
+    struct para_cuda_piece of[PARA_CUDA_PIECES];
+};
+/* Enqueue the copies. */
+int para_cuda_send(const struct para_cuda_mail *mail, struct CUstream_st *stream, para_error *err);
+
 /* Work that was enqueued on a stream between begin and end, kept to be launched as one. *why says why it can't be, a
  * static string; then nothing of it has run. */
 struct para_cuda_graph;

@@ -33,6 +33,7 @@ libinternal_la_SOURCES += runtime/weights.c
 if CUDA
 libinternal_la_SOURCES += runtime/cuda-floor.c
 libinternal_la_SOURCES += runtime/cuda-graph.c
+libcudaops_la_SOURCES += runtime/cuda-mail.cu
 libinternal_la_SOURCES += runtime/cuda-marks.c
 libinternal_la_SOURCES += runtime/cuda.c
 else

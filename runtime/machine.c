@@ -65,11 +65,12 @@ static void read_topology(para_machine *m)
     hwloc_topology_destroy(topology);
 }
 
-/* A core drives each GPU, and one at least is a worker; more than a quota of processor time allows would wait for each
- * other. */
+/* A core drives each GPU, where there are any another is the calling thread's, which submits what takes them less than
+ * a millisecond, and one at least is a worker; more than a quota of processor time allows would wait for each other. */
 static int cores_for_workers(const para_machine *m)
 {
-    int allowed = m->cpus < m->cores ? (int)m->cpus : m->cores, left = allowed - m->devices.n_gpus;
+    int allowed = m->cpus < m->cores ? (int)m->cpus : m->cores, gpus = m->devices.n_gpus;
+    int left = allowed - gpus - (gpus > 0);
     return left > 1 ? left : 1;
 }
 

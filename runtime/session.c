@@ -26,7 +26,7 @@ double para_now_ns(void)
     return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
 }
 
-static void keep_error(para_session *s, const para_node *n, int status, const char *message)
+void para_keep_error(para_session *s, const para_node *n, int status, const char *message)
 {
     pthread_mutex_lock(&s->lock);
     if (n->id < s->failed_node) {
@@ -61,7 +61,7 @@ void para_run_calls(para_session *s, struct para_call calls[], int count, int wo
     if (sample && cuda)
         para_cuda_mark(s->marks[worker - s->machine->workers], n->id, cuda->stream);
     if (status < 0)
-        keep_error(s, n, status, err.message);
+        para_keep_error(s, n, status, err.message);
 }
 
 /* What kernels for GPUs have noted is said as those for CPUs say it, and forgotten. */
@@ -74,7 +74,7 @@ static void read_faults(para_session *s)
         const para_node *n = s->g->nodes[i];
         para_error err = {0};
         int status = n->op->complain(n, (int64_t)(fault >> 32), (int32_t)fault, &err);
-        keep_error(s, n, status, err.message);
+        para_keep_error(s, n, status, err.message);
         s->fault[i] = NO_FAULT;
     }
 }

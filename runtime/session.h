@@ -37,6 +37,9 @@ struct para_session {
 
 double para_now_ns(void);
 
+/* Keep what went wrong in a node, unless an earlier one has failed; from any thread. */
+void para_keep_error(para_session *s, const para_node *n, int status, const char *message);
+
 /* Run a node's kernel, that of a GPU where the call has one, or that for some nodes at once, keeping times and errors
  * in the session, which completes the calls: they come with node, operands, scratch and GPU. */
 void para_run_calls(para_session *s, struct para_call calls[], int count, int worker);
@@ -69,6 +72,9 @@ int para_tasks_clear(struct para_tasks *t, para_error *err);
 /* Hold a buffer where it lies for the caller, for reading or writing; then let it go. One at a time. */
 int para_tasks_acquire(struct para_tasks *t, int buffer, bool write, void **address);
 void para_tasks_release(struct para_tasks *t, int buffer);
+/* Main memory where a GPU's task finds a small input at its next run, or left a small output at its last one: such a
+ * buffer is reached there and not acquired. NULL: it is another. */
+void *para_tasks_mail(const struct para_tasks *t, int buffer);
 /* Hold all buffers in main memory, after a run, for reading and writing: data[] has their addresses; then let all go.
  */
 int para_tasks_acquire_all(struct para_tasks *t, void *data[]);

@@ -58,7 +58,11 @@ static int access_tile(para_session *s, const para_tensor *t, bool write, piece_
                        para_error *err)
 {
     int buffer = s->plan->buffers.of[t->id], status = 0;
-    void *home = s->store.data[buffer];
+    void *home = s->store.data[buffer], *mail = s->tasks ? para_tasks_mail(s->tasks, buffer) : NULL;
+    if (mail) {
+        go(s, t, 0, para_shape_elements(&t->shape), mail, user);
+        return 0;
+    }
     if (s->tasks && para_tasks_acquire(s->tasks, buffer, write, &home) != 0)
         return para_fail(err, PARA_EDEVICE, "\"%s\" can't be reached in memory", t->name);
     if (s->plan->buffers.gpu[buffer] < 0)

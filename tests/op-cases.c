@@ -42,7 +42,7 @@ static void join(struct op_case *c, const char *more)
 static bool read_field(struct op_case *c, const char *line)
 {
     static const char *const flags[] = {"no-gradient", "no-finite", "spread", "ignore-some",
-                                        "trained",     "steep",     "fused"};
+                                        "trained",     "steep",     "fused",  "fused-alone"};
     const char *value;
     if ((value = after(line, "graph")))
         join(c, value);
@@ -64,7 +64,7 @@ static bool read_field(struct op_case *c, const char *line)
             return false;
         c->says[k] = value;
     } else {
-        for (int k = 0; k < 7; k++)
+        for (int k = 0; k < (int)(sizeof flags / sizeof *flags); k++)
             if (strcmp(line, flags[k]) == 0) {
                 c->flags |= 1 << k;
                 return true;

@@ -10,6 +10,7 @@
  *     no-finite                                 y is too steep for finite differences; the rest is still compared
  *     spread                                    parameters are distinct, 1/4 apart: the largest stays the largest
  *     fused                                     in bfloat16 some of its nodes become one
+ *     fused-alone                               as it is some of its nodes become one
  *     steep                                     bfloat16's rounding of parameters changes more than its own part of y
  *     ignore-some                               every third id is -100
  *     trained                                   the graph ends with an optimizer: parameters and states are compared
@@ -32,7 +33,8 @@ enum op_case_flags {
     IGNORE_SOME = 8,
     TRAINED = 16,
     STEEP = 32,
-    FUSED = 64
+    FUSED = 64,
+    FUSED_ALONE = 128
 };
 
 enum { MAX_SAYS = 4 };

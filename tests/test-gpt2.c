@@ -55,6 +55,8 @@ static void presets_have_the_published_sizes(void **state)
     (void)state;
     assert_int_equal(parameters_of("gpt2-124m"), 124439808);
     assert_int_equal(parameters_of("gpt2-355m"), 354823168);
+    assert_int_equal(parameters_of("gpt2-774m"), 774030080);
+    assert_int_equal(parameters_of("gpt2-xl"), 1557611200);
     assert_int_equal(parameters_of("tiny"), 834304);
 }
 

@@ -241,12 +241,14 @@ static void comes_back(const char *preset, enum use use, const char *list, const
 static void models_come_back(void **state)
 {
     (void)state;
-    static const char *const presets[] = {"tiny",       "gpt2-124m", "gpt2-355m",   "llama-15m",
-                                          "llama-110m", "llama2-7b", "llama3.2-1b", "qwen2.5-0.5b"};
+    static const char *const presets[] = {"tiny",      "gpt2-124m",  "gpt2-355m", "gpt2-774m",   "gpt2-xl",
+                                          "llama-15m", "llama-110m", "llama2-7b", "llama3.2-1b", "qwen2.5-0.5b"};
     para_error err = {0};
     para_model *model = NULL;
     assert_int_equal(para_model_preset(&model, "none", &err), PARA_ENAME);
-    assert_has(err.message, "tiny, gpt2-124m, gpt2-355m, llama-15m, llama-110m, llama2-7b, llama3.2-1b, qwen2.5-0.5b");
+    assert_has(
+        err.message,
+        "tiny, gpt2-124m, gpt2-355m, gpt2-774m, gpt2-xl, llama-15m, llama-110m, llama2-7b, llama3.2-1b, qwen2.5-0.5b");
     assert_null(strstr(err.message, "qwen2.5-0.5b,"));
     for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++)
         for (int use = FORWARD; use <= DECODE; use++) {

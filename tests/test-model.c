@@ -118,7 +118,7 @@ static void presets_are_listed(void **state)
     para_model *model = NULL;
     assert_int_equal(para_model_preset(&model, "gpt3", &err), PARA_ENAME);
     assert_string_equal(err.message, "no preset is called \"gpt3\"; there are tiny, gpt2-124m, gpt2-355m, "
-                                     "llama-15m, llama-110m, llama2-7b, llama3.2-1b, qwen2.5-0.5b");
+                                     "gpt2-774m, gpt2-xl, llama-15m, llama-110m, llama2-7b, llama3.2-1b, qwen2.5-0.5b");
     assert_null(model);
 }
 

@@ -6,7 +6,7 @@
  *              weights in blocks, by which few rows are multiplied as whole numbers, within 5e-5, split or not
  *   gradient   gradients of sum(random weights * y) agree with finite differences of the references
  *   bfloat16   the same graph in bfloat16 (para_graph_precision()) is near that of float32
- *   fused      so is that fused (para_graph_fuse()), of cases that say so
+ *   fused      so is that fused (para_graph_fuse()), of cases that say so; of others the graph as it is, within 1e-5
  *   split      every axis of the graph, cut in 2 and 3 parts, and all of them cut in 2: results of the unsplit
  *              graph, and the node that makes y is cut unless the case says that the axis stays whole
  * Cases with products are gone through once more for each of those who may compute large ones (kernels/provider.h).
@@ -288,6 +288,22 @@ static void fused_is_near(void **state)
     end(&s);
 }
 
+static void fused_alone_is_the_same(void **state)
+{
+    struct subject s;
+    begin(&s, *state);
+    para_graph *fused = NULL;
+    para_error err = {0};
+    must(para_graph_fuse(&fused, s.g, &err), err);
+    assert_graph(fused, fused->n_nodes < s.g->n_nodes, "nothing is fused");
+    struct values reference = run(&s, s.g, true), kernel = run(&s, fused, false);
+    compare(&s, fused, "fused", &kernel, &reference, KERNEL_TOLERANCE);
+    free_values(&reference);
+    free_values(&kernel);
+    para_graph_free(fused);
+    end(&s);
+}
+
 /* sum(weights * y), added in double. */
 static double weighted_sum(const struct subject *s, para_session *session, const float *weights)
 {
@@ -556,6 +572,8 @@ static void add_case(const struct op_case *c)
         add_test("bfloat16", c->name, bfloat16_is_near, c);
     if (c->flags & FUSED)
         add_test("fused", c->name, fused_is_near, c);
+    if (c->flags & FUSED_ALONE)
+        add_test("fused alone", c->name, fused_alone_is_the_same, c);
     add_test("split", c->name, splits_agree_with_the_whole, c);
 }
 

@@ -23,6 +23,7 @@ static int make_graph(struct work *w, const struct bench_options *o, int workers
                               .batch = w->kind == WORK_TRAIN ? w->batch : 1,
                               .seq = w->kind == WORK_TRAIN ? w->seq : 1,
                               .cache = w->sizes.context,
+                              .likeliest = fuse,
                               .use = uses[w->kind],
                               .workers = workers,
                               .adamw = &adamw,
@@ -90,6 +91,7 @@ static int make_data(struct work *w)
     w->tokens = draw_ids(w, 0);
     w->targets = draw_ids(w, 1);
     w->logits = w->kind == WORK_TRAIN ? NULL : calloc(logits, sizeof *w->logits);
+    w->ids = para_graph_find(w->graph, "ids") ? calloc((size_t)w->batch, sizeof *w->ids) : NULL;
     w->rows = calloc(2 * (size_t)w->batch, sizeof *w->rows);
     for (int64_t b = 0; b < w->batch && w->rows; b++) {
         w->rows[b] = (int32_t)w->position;
@@ -147,6 +149,7 @@ void work_close(struct work *w)
     free(w->tokens);
     free(w->targets);
     free(w->logits);
+    free(w->ids);
     free(w->rows);
     para_model_free(w->model);
 }
@@ -169,6 +172,8 @@ static int get_outputs(struct work *w, para_error *err)
     float loss;
     if (w->kind == WORK_TRAIN)
         return para_session_get(w->session, "loss", &loss, sizeof loss, err);
+    if (w->ids)
+        return para_session_get(w->session, "ids", w->ids, (size_t)w->batch * sizeof *w->ids, err);
     return para_session_get(w->session, "logits", w->logits, (size_t)(w->batch * w->sizes.vocab) * sizeof *w->logits,
                             err);
 }

@@ -33,6 +33,7 @@ struct work {
     int32_t *tokens, *targets; /* (batch, seq) */
     int32_t *rows;             /* each row's position, then the last token of each */
     float *logits;             /* (batch, vocab); NULL in training */
+    int32_t *ids;              /* (batch) that GPUs choose, as generate has them do; NULL: logits are read */
     size_t predicted_bytes;    /* what the plan says that the session adds to the process's memory, or takes of GPUs' */
 };
 

@@ -173,6 +173,7 @@ static para_generator_options generator_options(const struct run *r)
     g.spread = o->split.spread;
     g.precision = precision_type(o->split.precision);
     g.fuse = o->split.fuse;
+    g.no_logits = o->alternatives < 0;
     g.profile = o->profile != NULL;
     g.tokenizer = r->vocabulary.tokenizer;
     return g;

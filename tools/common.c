@@ -160,7 +160,8 @@ static const char *const size_names[MODEL_SIZES] = {"layers", "heads", "kv_heads
 
 const struct option model_option_table[] = {
     {"preset", OPTION_TEXT, offsetof(struct model_options, preset), "P",
-     "a model by name: tiny, gpt2-124m, gpt2-355m, llama-15m, llama-110m, llama2-7b, llama3.2-1b, qwen2.5-0.5b; the "
+     "a model by name: tiny, gpt2-124m, gpt2-355m, gpt2-774m, gpt2-xl, llama-15m, llama-110m, llama2-7b, llama3.2-1b, "
+     "qwen2.5-0.5b; the "
      "options below change it (without it: tiny, or, for bench, gpt2-124m)",
      0, 0, false},
     {"layers", OPTION_COUNT, SIZE(LAYERS), "N", "number of layers", 1, 10000, false},
@@ -383,7 +384,11 @@ int graph_cut(para_graph **g, const struct split_options *o, int workers, char *
 static int build(para_graph *g, const struct graph_wish *wish, para_error *err)
 {
     bool training = wish->use == GRAPH_TRAINING;
-    para_caches caches = {.batch = wish->batch, .seq = wish->seq, .cache = wish->cache, .prefix = wish->prefix};
+    para_caches caches = {.batch = wish->batch,
+                          .seq = wish->seq,
+                          .cache = wish->cache,
+                          .prefix = wish->prefix,
+                          .likeliest = wish->likeliest};
     para_model_graph made = wish->use == GRAPH_CACHED
                                 ? para_model_build_cached(g, wish->model, &caches)
                                 : para_model_build(g, wish->model, wish->batch, wish->seq, training);

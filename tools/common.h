@@ -114,6 +114,7 @@ struct graph_wish {
     const para_model *model;
     int64_t batch, seq;
     int64_t cache, prefix; /* of GRAPH_CACHED, as in para_caches */
+    bool likeliest;
     enum graph_use use;
     const para_adamw_options *adamw;
     const struct split_options *split;

@@ -80,6 +80,8 @@ typedef struct para_generator_options {
                                           "batch", for prompts are read in a graph of one row; NULL: not spread */
     para_dtype precision;            /**< as para_graph_precision() takes it */
     bool fuse;                       /**< as is always done on GPUs: para_graph_fuse() */
+    bool no_logits;                  /**< para_text need not have them: where a GPU makes texts, likeliest tokens are
+                                          chosen there */
     bool profile;                    /**< keep the times of steps: para_generator_last_step() */
     const para_tokenizer *tokenizer; /**< whose ids are chosen, and give the texts' bytes; it must live as long. NULL:
                                           all of the model's are, and texts have no bytes */
@@ -141,7 +143,7 @@ typedef struct para_text {
     const char *text;      /**< their bytes: whole characters that no stop can take back; when it ends, all up to the
                                 stop */
     size_t bytes;          /**< of these */
-    const float *logits;   /**< (vocab): what the last token was chosen by */
+    const float *logits;   /**< (vocab): what the last token was chosen by; with `no_logits` it may be NULL */
     para_finish finish;    /**< PARA_GOES_ON: there is more to come */
 } para_text;
 

@@ -19,8 +19,9 @@ extern "C" {
 typedef struct para_model para_model;
 
 /** Make a model from a preset: "tiny" (a GPT-2 of 4 layers, 4 heads, 128 wide, context 64, 256 bytes), "gpt2-124m",
- * "gpt2-355m", "llama-15m", "llama-110m", "llama2-7b", "llama3.2-1b", "qwen2.5-0.5b". para_model_open() reads one from
- * a folder. Returns 0; PARA_ENAME, listing the presets, for others; PARA_ENOMEM. The caller frees *out. */
+ * "gpt2-355m", "gpt2-774m", "gpt2-xl", "llama-15m", "llama-110m", "llama2-7b", "llama3.2-1b", "qwen2.5-0.5b".
+ * para_model_open() reads one from a folder. Returns 0; PARA_ENAME, listing the presets, for others; PARA_ENOMEM. The
+ * caller frees *out. */
 PARA_API int para_model_preset(para_model **out, const char *name, para_error *err);
 /** Make a copy, to be freed. Returns 0 or PARA_ENOMEM. */
 PARA_API int para_model_copy(para_model **out, const para_model *model, para_error *err);
@@ -69,6 +70,8 @@ typedef struct para_model_graph {
     para_tensor *targets; /**< input "targets", int32 (batch, seq); -100 is not counted */
     para_tensor *logits;  /**< "logits" (batch, seq, vocab); an output without `training` */
     para_tensor *loss;    /**< output "loss", scalar */
+    para_tensor *ids;     /**< output "ids", int32 (batch), the likeliest token after each row, -1 if its largest logit
+                               is no finite number; NULL without `likeliest` of para_caches */
 } para_model_graph;
 
 /** Build a model in an open graph for `batch` windows of `seq` tokens (at most the context). Scopes are "embed",
@@ -83,6 +86,7 @@ typedef struct para_caches {
     int64_t cache;  /**< how many tokens each row's own caches hold; 0: its one row is read into the prefix */
     int64_t prefix; /**< how many tokens caches hold that all rows read, the beginning of all texts; 0: none */
     int64_t rows;   /**< how many rows the own caches have, of which each of the batch is told one; 0: as the batch */
+    bool likeliest; /**< tell each row's likeliest token beside its logits */
 } para_caches;
 
 /** Build a model for making text: new tokens in, the keys and values of earlier ones kept in caches, as

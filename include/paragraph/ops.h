@@ -176,6 +176,9 @@ PARA_API para_tensor *para_reduce_sum(para_graph *g, para_tensor *x, const char 
 PARA_API para_tensor *para_reduce_mean(para_graph *g, para_tensor *x, const char *axes);
 /** Largest values over the axes listed; "" means all. */
 PARA_API para_tensor *para_reduce_max(para_graph *g, para_tensor *x, const char *axes);
+/** int32 index along the axis, which the result lacks, of the largest element, of equal ones the first; -1 where that
+ * is no finite number, or one is NaN. It has no gradient. */
+PARA_API para_tensor *para_argmax(para_graph *g, para_tensor *x, const char *axis);
 
 /** @} */
 

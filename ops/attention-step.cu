@@ -1,0 +1,208 @@
+/* attention_step on a GPU. The keys that a query sees are shared out evenly to a cluster of blocks, which put their
+ * results together in their order, through each other's shared memory; so a query's bits depend on its own row alone.
+ * Keys and values that earlier runs left are on their way while the kernel before still computes q, k and v; the new
+ * ones are read where that wrote them, and put into the caches by the block whose turn they are. */
+#include "ops/rows-cuda.h"
+
+#include <cooperative_groups.h>
+
+extern "C" {
+#include "ops/heads.h"
+
+#include "graph/pattern.h"
+}
+
+enum { X, KEYS, VALUES, POSITION, PREFIX_KEYS, PREFIX_VALUES, PREFIX, MOST }; /* inputs, then row */
+enum { THREADS = 128, EIGHT = 8, AT_ONCE = 6 };
+
+struct step {
+    const float *x, *prefix_keys, *prefix_values;
+    float *o, *keys, *values;
+    struct para_rows_cuda rows;
+    int64_t line, window; /* line: elements from one position to the next */
+    float scale;
+    bool ready; /* caches and positions are, before the kernels before have ended */
+
+    /* Where key or value number j is kept, of a head whose own begin at `base`. */
+    __device__ const float *at(const float *own, const float *before, int64_t base, int64_t prefix, int64_t j) const
+    {
+        return j < prefix ? before + base % line + j * line : own + base + (j - prefix) * line;
+    }
+};
+
+struct alignas(16) eight {
+    float of[EIGHT];
+};
+
+static __device__ inline eight read(const float *at)
+{
+    return *(const eight *)at;
+}
+
+/* What some keys give: the largest score, the sum of exp of them less that, and the sum of those times values. */
+template <int WIDTH> struct result {
+    float top, total, o[WIDTH];
+};
+
+/* Thread t's element of COUNT results put together in their order; all are fetched, of(i), before one is needed. */
+template <int COUNT, class F> static __device__ float put_together(int t, float *top, float *total, F of)
+{
+    float tops[COUNT], totals[COUNT], elements[COUNT], sum = 0;
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+        tops[i] = of(i)->top;
+        totals[i] = of(i)->total;
+        elements[i] = of(i)->o[t];
+    }
+    *top = -INFINITY;
+    *total = 0;
+#pragma unroll
+    for (int i = 0; i < COUNT; i++)
+        *top = fmaxf(*top, tops[i]);
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) {
+        float part = totals[i] > 0 ? expf(tops[i] - *top) : 0.0f;
+        *total += part * totals[i];
+        sum += part * elements[i];
+    }
+    return sum;
+}
+
+template <int WIDTH> static __global__ void __launch_bounds__(THREADS) attend_step(struct step s)
+{
+    const int LANES = WIDTH / EIGHT, GROUPS = THREADS / LANES;
+    __shared__ result<WIDTH> of_group[GROUPS], own;
+    int group = threadIdx.x / LANES, lane = threadIdx.x % LANES, part = blockIdx.x, parts = gridDim.x;
+    int64_t head = blockIdx.y, b = blockIdx.z, line = s.line;
+    para_let_next();
+    if (!s.ready)
+        para_wait_before();
+    int64_t position = s.rows.position_of(b, part == 0 && head == 0 && threadIdx.x == 0), seen = position + 1;
+    int64_t from = s.window && seen > s.window ? seen - s.window : 0, count = (seen - from + parts - 1) / parts;
+    int64_t begin = from + part * count, end = begin + count < seen ? begin + count : seen;
+    int64_t prefix = s.rows.prefix_of(b), base = head * WIDTH;
+    base += position < 0 ? 0 : s.rows.row_of(b) * s.rows.kept * line;
+    auto key_at = [&](int64_t j) { return s.at(s.keys, s.prefix_keys, base, prefix, j) + lane * EIGHT; };
+    auto value_at = [&](int64_t j) { return s.at(s.values, s.prefix_values, base, prefix, j) + lane * EIGHT; };
+    eight key[AT_ONCE], value[AT_ONCE];
+    auto load = [&](int64_t at) {
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            int64_t j = at + i * GROUPS + group < end ? at + i * GROUPS + group : begin;
+            if (j != position) {
+                key[i] = read(key_at(j));
+                value[i] = read(value_at(j));
+            }
+        }
+    };
+    if (s.ready && begin < end)
+        load(begin);
+    if (s.ready)
+        para_wait_before();
+    const float *x = s.x + b * 3 * line + head * WIDTH, *new_key = x + line, *new_value = x + 2 * line;
+    eight q = read(x + lane * EIGHT);
+    float top = -INFINITY, total = 0, o[EIGHT] = {};
+    for (int64_t at = begin; at < end; at += GROUPS * AT_ONCE) {
+        float score[AT_ONCE], highest = top;
+        if (at > begin || !s.ready)
+            load(at);
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++)
+            if ((at + i * GROUPS + group < end ? at + i * GROUPS + group : begin) == position) {
+                key[i] = read(new_key + lane * EIGHT);
+                value[i] = read(new_value + lane * EIGHT);
+            }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            score[i] = 0;
+#pragma unroll
+            for (int e = 0; e < EIGHT; e++)
+                score[i] += q.of[e] * key[i].of[e];
+            for (int step = 1; step < LANES; step *= 2)
+                score[i] += __shfl_xor_sync(~0u, score[i], step);
+            score[i] = at + i * GROUPS + group < end ? score[i] * s.scale : -INFINITY;
+            highest = fmaxf(highest, score[i]);
+        }
+        float keep = top == highest ? 1.0f : expf(top - highest);
+        top = highest;
+        total *= keep;
+#pragma unroll
+        for (int e = 0; e < EIGHT; e++)
+            o[e] *= keep;
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            float p = score[i] == -INFINITY ? 0.0f : expf(score[i] - top);
+            total += p;
+#pragma unroll
+            for (int e = 0; e < EIGHT; e++)
+                o[e] += p * value[i].of[e];
+        }
+    }
+#pragma unroll
+    for (int e = 0; e < EIGHT; e++)
+        of_group[group].o[lane * EIGHT + e] = o[e];
+    if (lane == 0) {
+        of_group[group].top = top;
+        of_group[group].total = total;
+    }
+    bool appends = begin <= position && position < end;
+    for (int e = threadIdx.x; e < WIDTH && appends; e += THREADS) {
+        s.keys[base + (position - prefix) * line + e] = new_key[e];
+        s.values[base + (position - prefix) * line + e] = new_value[e];
+    }
+    __syncthreads();
+    if (threadIdx.x < WIDTH) {
+        float sum_top, sum_total;
+        float sum = put_together<GROUPS>(threadIdx.x, &sum_top, &sum_total, [&](int i) { return &of_group[i]; });
+        own.o[threadIdx.x] = sum;
+        if (threadIdx.x == 0) {
+            own.top = sum_top;
+            own.total = sum_total;
+        }
+    }
+    result<WIDTH> *all = &own;
+#if __CUDA_ARCH__ >= 900
+    cooperative_groups::cluster_group cluster = cooperative_groups::this_cluster();
+    cluster.sync();
+    if (part == 0 && threadIdx.x < WIDTH) {
+        float sum_top, sum_total;
+        float sum = put_together<PARA_CLUSTER>(threadIdx.x, &sum_top, &sum_total,
+                                               [&](int i) { return cluster.map_shared_rank(all, i); });
+        s.o[b * line + head * WIDTH + threadIdx.x] = position < 0 ? 0.0f : sum / sum_total;
+    }
+    cluster.sync();
+#else
+    __syncthreads();
+    if (threadIdx.x < WIDTH)
+        s.o[b * line + head * WIDTH + threadIdx.x] = position < 0 ? 0.0f : all->o[threadIdx.x] / all->total;
+#endif
+}
+
+int para_attention_step_cuda(const struct para_call *c)
+{
+    const para_node *n = c->node;
+    struct para_fused all;
+    PARA_TRY(para_fused_open(&all, n, c->err));
+    struct para_heads h = para_heads_of(&all.node[0].in[0]->shape);
+    bool prefixed = n->n_in >= MOST, has_row = n->n_in == POSITION + 2 || n->n_in == MOST + 1;
+    struct para_rows rows = {(const int32_t *)c->in[POSITION], prefixed ? (const int32_t *)c->in[PREFIX] : NULL,
+                             has_row ? (const int32_t *)c->in[n->n_in - 1] : NULL};
+    struct step s = {};
+    s.x = (const float *)c->in[X];
+    s.o = (float *)c->out[0];
+    s.keys = (float *)c->out[1];
+    s.values = (float *)c->out[2];
+    s.prefix_keys = prefixed ? (const float *)c->in[PREFIX_KEYS] : NULL;
+    s.prefix_values = prefixed ? (const float *)c->in[PREFIX_VALUES] : NULL;
+    s.rows = para_rows_on_gpu(rows, para_cached_bounds(&all.node[0]), c->fault);
+    s.line = h.heads * h.width;
+    s.window = n->attr[0].i;
+    s.scale = 1.0f / sqrtf((float)h.width);
+    s.ready = true;
+    for (int i = KEYS; i < n->n_in; i++)
+        s.ready = s.ready && para_is_source(n->in[i]);
+    unsigned parts = para_cluster_size();
+    dim3 blocks(parts, (unsigned)h.heads, (unsigned)h.batch);
+    return h.width == 64 ? para_launch_early(c, attend_step<64>, blocks, THREADS, 0, parts, s)
+                         : para_launch_early(c, attend_step<128>, blocks, THREADS, 0, parts, s);
+}
