@@ -14,7 +14,7 @@ extern "C" {
 
 enum {
     EIGHT = 8,
-    EIGHTS = 2, /* at most, of columns that a block has where these lie innermost; of long sums one */
+    EIGHTS = 2, /* of columns that a block has where these lie innermost */
     THREADS = 256,
     MANY_THREADS = 512,
     LONG = 1024,  /* a sum of more elements is made by many threads */
@@ -153,12 +153,7 @@ template <class Y> static __device__ void put(const struct few &p, int64_t row, 
     *y = para_round<Y>(p.add ? (float)*y + sum : sum);
 }
 
-static __host__ __device__ int eights_of(const struct para_few &f)
-{
-    return f.inner > LONG ? 1 : EIGHTS;
-}
-
-/* --- w (K,C): a block has one or two eights of columns, a thread every so manieth k --- */
+/* --- w (K,C): a block has two eights of columns, a thread every so manieth k --- */
 
 template <int ROWS, class X, class W, class Y, bool NORM>
 static __global__ void __launch_bounds__(MANY_THREADS) by_column(struct few p, int64_t first)
@@ -166,9 +161,9 @@ static __global__ void __launch_bounds__(MANY_THREADS) by_column(struct few p, i
     const int AHEAD = sizeof(W) == 4 ? 3 : 6, MOST_WARPS = MANY_THREADS / PARA_WARP;
     __shared__ float of_warp[MOST_WARPS][EIGHTS][ROWS * EIGHT];
     extern __shared__ float normed[];
-    int eights = eights_of(p.f), number = threadIdx.x % eights, lane = threadIdx.x / eights;
-    int warp = threadIdx.x / PARA_WARP, lanes = blockDim.x / eights;
-    int64_t begin = blockIdx.x * (int64_t)eights * EIGHT, column = begin + number * EIGHT, inner = p.f.inner;
+    int number = threadIdx.x % EIGHTS, lane = threadIdx.x / EIGHTS, lanes = blockDim.x / EIGHTS;
+    int warp = threadIdx.x / PARA_WARP;
+    int64_t begin = blockIdx.x * (int64_t)EIGHTS * EIGHT, column = begin + number * EIGHT, inner = p.f.inner;
     bool within = column < p.f.columns;
     const W *w = (const W *)p.w + (within ? column : 0);
     eight<W> ahead[AHEAD];
@@ -211,14 +206,14 @@ static __global__ void __launch_bounds__(MANY_THREADS) by_column(struct few p, i
     for (int r = 0; r < ROWS; r++)
 #pragma unroll
         for (int i = 0; i < EIGHT; i++) {
-            for (int step = eights; step < PARA_WARP; step *= 2)
+            for (int step = EIGHTS; step < PARA_WARP; step *= 2)
                 sum[r][i] += __shfl_xor_sync(~0u, sum[r][i], step);
-            if (threadIdx.x % PARA_WARP < eights)
+            if (threadIdx.x % PARA_WARP < EIGHTS)
                 of_warp[warp][number][r * EIGHT + i] = sum[r][i];
         }
     __syncthreads();
-    for (int e = threadIdx.x; e < eights * ROWS * EIGHT; e += blockDim.x) {
-        int row = e / (eights * EIGHT), of = e / EIGHT % eights, i = e % EIGHT;
+    for (int e = threadIdx.x; e < EIGHTS * ROWS * EIGHT; e += blockDim.x) {
+        int row = e / (EIGHTS * EIGHT), of = e / EIGHT % EIGHTS, i = e % EIGHT;
         int64_t at = begin + of * EIGHT + i;
         float all = 0;
         for (int k = 0; k < blockDim.x / PARA_WARP; k++)
@@ -290,7 +285,7 @@ static __global__ void __launch_bounds__(THREADS) by_row(struct few p, int64_t f
 template <int ROWS, class X, class W, class Y, bool NORM>
 static int launch(const struct para_call *c, const struct few &p, int64_t first)
 {
-    int64_t of_block = p.f.by_column ? eights_of(p.f) * EIGHT : AT_ONCE * THREADS / PARA_WARP;
+    int64_t of_block = p.f.by_column ? EIGHTS * EIGHT : AT_ONCE * THREADS / PARA_WARP;
     int64_t blocks = (p.f.columns + of_block - 1) / of_block;
     size_t shared = NORM ? ROWS * (size_t)p.f.inner * sizeof(float) : 0;
     if (p.f.by_column)
