@@ -399,6 +399,17 @@ static void try_precision(const para_graph *g, int32_t bound)
     para_graph_free(made);
 }
 
+/* What fusing makes of the graph as it is. */
+static void try_fused(const para_graph *g, int32_t bound)
+{
+    para_graph *fused = NULL;
+    para_error err = {0};
+    must(para_graph_fuse(&fused, g, &err), err);
+    try_graph(fused, bound);
+    try_halves(fused, bound);
+    para_graph_free(fused);
+}
+
 /* Every op that says it takes bfloat16 has been given it. */
 static void check_halves(void)
 {
@@ -435,6 +446,7 @@ static void every_op_refuses_a_type_or_computes_it(void **state)
         must(para_graph_seal(g, &err), err);
         try_graph(g, cases[i].bound);
         try_splits(g, cases[i].bound);
+        try_fused(g, cases[i].bound);
         try_precision(g, cases[i].bound);
         para_graph_free(g);
     }
