@@ -37,7 +37,6 @@ static __device__ unsigned long long find_in_block(unsigned long long best)
 
 static __global__ void __launch_bounds__(THREADS) find(const float *x, int64_t extent, int64_t inner, int32_t *y)
 {
-    __shared__ unsigned long long own;
     int parts = gridDim.x, part = blockIdx.x;
     int64_t e = blockIdx.y, begin = part * extent / parts, end = (part + 1) * extent / parts;
     const float *line = x + e / inner * extent * inner + e % inner;
@@ -54,9 +53,10 @@ static __global__ void __launch_bounds__(THREADS) find(const float *x, int64_t e
                 best = later()(best, key_of(at[k], i + k * THREADS));
     }
     best = find_in_block(best);
+#if __CUDA_ARCH__ >= 900
+    __shared__ unsigned long long own;
     if (threadIdx.x == 0)
         own = best;
-#if __CUDA_ARCH__ >= 900
     cooperative_groups::cluster_group cluster = cooperative_groups::this_cluster();
     cluster.sync();
     for (int i = 0; i < parts; i++)
