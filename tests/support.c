@@ -161,6 +161,23 @@ void temp_dir_remove(char *path)
     free(path);
 }
 
+int make_scratch(void **state, const char *name)
+{
+    static struct scratch p;
+    p.folder = temp_dir();
+    p.path = path_join(p.folder, name);
+    *state = &p;
+    return 0;
+}
+
+int leave_scratch(void **state)
+{
+    struct scratch *p = *state;
+    free(p->path);
+    temp_dir_remove(p->folder);
+    return 0;
+}
+
 char *test_file(const char *name)
 {
     const char *source = getenv("srcdir");

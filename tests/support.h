@@ -54,6 +54,12 @@ char *temp_dir(void);
 void temp_dir_remove(char *path);
 /* path/name, to be freed. */
 char *path_join(const char *path, const char *name);
+/* A test's state: an empty temporary folder, and the path of a file in it that isn't there yet. */
+struct scratch {
+    char *folder, *path;
+};
+int make_scratch(void **state, const char *name);
+int leave_scratch(void **state);
 /* The path of a file under tests/, wherever the build folder lies: the environment's `srcdir` says; to be freed. */
 char *test_file(const char *name);
 /* The path of a file of the folder that the environment's PARA_DATA names, to be freed. Without it the test is skipped,

@@ -12,25 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct place {
-    char *folder, *path;
-};
-
 static int set_up(void **state)
 {
-    static struct place p;
-    p.folder = temp_dir();
-    p.path = path_join(p.folder, "x.gguf");
-    *state = &p;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct place *p = *state;
-    free(p->path);
-    temp_dir_remove(p->folder);
-    return 0;
+    return make_scratch(state, "x.gguf");
 }
 
 static void assert_says(const para_error *err, const char *text)
@@ -119,7 +103,7 @@ static const struct {
 
 static void numbers_are_checked(void **state)
 {
-    const struct place *p = *state;
+    const struct scratch *p = *state;
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         struct bytes *b = golden("golden/hf-llama.gguf");
         unsigned char *key = find(b, changes[i].key), *after = key + strlen(changes[i].key);
@@ -165,7 +149,7 @@ static const struct {
 
 static void other_models_are_refused(void **state)
 {
-    const struct place *p = *state;
+    const struct scratch *p = *state;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         static struct bytes b;
         para_error err = {0};
@@ -180,7 +164,7 @@ static void other_models_are_refused(void **state)
 
 static void tensors_of_unknown_types_are_named(void **state)
 {
-    const struct place *p = *state;
+    const struct scratch *p = *state;
     struct bytes *b = golden("golden/hf-llama.gguf");
     unsigned char *after = find(b, "output_norm.weight") + strlen("output_norm.weight");
     para_error err = {0};
@@ -201,7 +185,7 @@ static void tensors_of_unknown_types_are_named(void **state)
 
 static void ends_of_text_are_found(void **state)
 {
-    const struct place *p = *state;
+    const struct scratch *p = *state;
     static struct bytes b;
     para_error err = {0};
     int32_t *ids;
@@ -223,7 +207,7 @@ static void ends_of_text_are_found(void **state)
 
 /* --- rotary embeddings --- */
 
-static para_rope_options rope_of(const struct place *p, const struct bytes *b, int64_t width, int status,
+static para_rope_options rope_of(const struct scratch *p, const struct bytes *b, int64_t width, int status,
                                  const char *says)
 {
     struct para_gguf *f;
@@ -238,7 +222,7 @@ static para_rope_options rope_of(const struct place *p, const struct bytes *b, i
     return o;
 }
 
-static para_rope_options rope_of_words(const struct place *p, const char *words, int status, const char *says)
+static para_rope_options rope_of_words(const struct scratch *p, const char *words, int status, const char *says)
 {
     static struct bytes b;
     b.count = 0;
@@ -251,7 +235,7 @@ static para_rope_options rope_of_words(const struct place *p, const char *words,
 
 static void scalings_are_found(void **state)
 {
-    const struct place *p = *state;
+    const struct scratch *p = *state;
     para_rope_options o = rope_of_words(p, "GGUF 3/4 0/8 0/8", 0, NULL);
     assert_true(o.theta == 10000 && o.scaling == PARA_ROPE_NONE && o.rotated == 0);
     o = rope_of_words(
@@ -309,7 +293,7 @@ static void factors_are_those_of_llama_3(void **state)
         {10000, 4, 1, 4, 64, 8, false},      {10000, 4, 1, 4, 64, 16, false},    {10000, 2.5, 1, 8, 1024, 32, true},
         {500000, 8, 2, 3, 8192, 128, false}, {10000, 4, 1, 1.5, 50, 8, false},
     };
-    const struct place *p = *state;
+    const struct scratch *p = *state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         static struct bytes b;
         para_rope_options o = para_rope_default();
@@ -333,7 +317,7 @@ static void factors_are_those_of_llama_3(void **state)
 
 static void other_factors_are_refused(void **state)
 {
-    const struct place *p = *state;
+    const struct scratch *p = *state;
 #define FACTORS(numbers) "GGUF 3/4 1/8 0/8 'rope_freqs.weight' 1/4 32/8 0/4 0/8 | " numbers
     para_rope_options o = rope_of_words(p, FACTORS("0x00/1 0*127"), PARA_ESUPPORT, "Llama 3's scaling doesn't give");
     rope_of_words(p, FACTORS("0x40000000/4 0x3f800000/4 0x40000000/4 0*112 0x41000000/4"), PARA_ESUPPORT,
@@ -353,5 +337,5 @@ int main(void)
         cmocka_unit_test(ends_of_text_are_found),       cmocka_unit_test(scalings_are_found),
         cmocka_unit_test(factors_are_those_of_llama_3), cmocka_unit_test(other_factors_are_refused),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, leave_scratch);
 }

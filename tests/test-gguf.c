@@ -9,28 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct place {
-    char *folder, *path;
-};
-
 static int set_up(void **state)
 {
-    static struct place p;
-    p.folder = temp_dir();
-    p.path = path_join(p.folder, "x.gguf");
-    *state = &p;
-    return 0;
+    return make_scratch(state, "x.gguf");
 }
 
-static int tear_down(void **state)
-{
-    struct place *p = *state;
-    free(p->path);
-    temp_dir_remove(p->folder);
-    return 0;
-}
-
-static struct para_gguf *open_words(const struct place *p, const char *words)
+static struct para_gguf *open_words(const struct scratch *p, const char *words)
 {
     static struct bytes b;
     b.count = 0;
@@ -302,7 +286,7 @@ static const struct {
 
 static void lies_are_refused(void **state)
 {
-    const struct place *p = *state;
+    const struct scratch *p = *state;
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
         static struct bytes b;
         b.count = 0;
@@ -323,7 +307,7 @@ static void lies_are_refused(void **state)
 /* Of a whole file no beginning is one. */
 static void every_beginning_is_refused(void **state)
 {
-    const struct place *p = *state;
+    const struct scratch *p = *state;
     static struct bytes b;
     b.count = 0;
     put_words(&b, sample);
@@ -336,7 +320,7 @@ static void every_beginning_is_refused(void **state)
 
 static void other_things_are_refused(void **state)
 {
-    const struct place *p = *state;
+    const struct scratch *p = *state;
     struct para_gguf *f = NULL;
     para_error err = {0};
     assert_int_equal(para_gguf_open(&f, p->folder, &err), PARA_EIO);
@@ -358,5 +342,5 @@ int main(void)
         cmocka_unit_test(every_beginning_is_refused),
         cmocka_unit_test(other_things_are_refused),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, leave_scratch);
 }

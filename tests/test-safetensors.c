@@ -9,25 +9,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-struct place {
-    char *folder, *path;
-};
-
 static int set_up(void **state)
 {
-    static struct place p;
-    p.folder = temp_dir();
-    p.path = path_join(p.folder, "x.safetensors");
-    *state = &p;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct place *p = *state;
-    free(p->path);
-    temp_dir_remove(p->folder);
-    return 0;
+    return make_scratch(state, "x.safetensors");
 }
 
 static void write_bytes(const char *path, const void *data, size_t bytes)
@@ -100,7 +84,7 @@ static int sample_entries(para_entry e[4])
 
 static void reads_what_was_written(void **state)
 {
-    struct place *p = *state;
+    struct scratch *p = *state;
     para_error err = {0};
     para_entry written[4];
     int count = sample_entries(written);
@@ -129,7 +113,7 @@ static void reads_what_was_written(void **state)
 /* transformers loads a file only if its metadata names the format. */
 static void header_is_what_others_expect(void **state)
 {
-    struct place *p = *state;
+    struct scratch *p = *state;
     para_error err = {0};
     para_entry written[4];
     must(para_safetensors_write(p->path, written, sample_entries(written), &err), err);
@@ -146,7 +130,7 @@ static void header_is_what_others_expect(void **state)
 
 static void no_tensors_is_a_file(void **state)
 {
-    struct place *p = *state;
+    struct scratch *p = *state;
     para_error err = {0};
     para_safetensors *f;
     must(para_safetensors_write(p->path, NULL, 0, &err), err);
@@ -200,7 +184,7 @@ static const struct {
 
 static void lies_are_refused(void **state)
 {
-    struct place *p = *state;
+    struct scratch *p = *state;
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
         write_raw(p->path, strlen(lies[i].header), lies[i].header, lies[i].data_bytes);
         assert_refused(p->path, PARA_EFORMAT, lies[i].says);
@@ -209,7 +193,7 @@ static void lies_are_refused(void **state)
 
 static void lengths_are_refused(void **state)
 {
-    struct place *p = *state;
+    struct scratch *p = *state;
     write_bytes(p->path, "", 0);
     assert_refused(p->path, PARA_EFORMAT, "has 0 bytes");
     write_bytes(p->path, "\2\0\0\0\0\0\0", 7);
@@ -228,7 +212,7 @@ static void lengths_are_refused(void **state)
 /* Types that the library lacks don't stop the others from being read, but their place is checked. */
 static void other_types_are_left_out(void **state)
 {
-    struct place *p = *state;
+    struct scratch *p = *state;
     static const char header[] = "{" T("mask", "\"BOOL\"", "[4]", "[0,4]") "," T("w", "\"F32\"", "[1]", "[4,8]") "}";
     write_raw(p->path, strlen(header), header, 8);
     para_error err = {0};
@@ -257,7 +241,7 @@ static unsigned sum_of(const para_safetensors *f)
 /* A file cut off anywhere fails to open. With any byte of it changed, it fails or gives tensors inside of it. */
 static void damage_is_survived(void **state)
 {
-    struct place *p = *state;
+    struct scratch *p = *state;
     para_error err = {0};
     para_entry written[4];
     must(para_safetensors_write(p->path, written, sample_entries(written), &err), err);
@@ -295,7 +279,7 @@ static void assert_not_written(const char *path, const para_entry *entries, int 
 
 static void bad_entries_are_not_written(void **state)
 {
-    struct place *p = *state;
+    struct scratch *p = *state;
     para_entry e[2] = {{"a", PARA_F32, 1, {4}, four, sizeof four}, {"a", PARA_F32, 1, {4}, four, sizeof four}};
     assert_not_written(p->path, e, 2, PARA_EINVAL, "two tensors are called \"a\"");
     e[1].name = "__metadata__";
@@ -315,7 +299,7 @@ static void bad_entries_are_not_written(void **state)
 /* A write that fails, here at a limit on file sizes as on a full disk, leaves the old file and nothing beside it. */
 static void failed_write_leaves_the_old_file(void **state)
 {
-    struct place *p = *state;
+    struct scratch *p = *state;
     para_error err = {0};
     para_entry old = {"a", PARA_F32, 1, {4}, four, sizeof four};
     must(para_safetensors_write(p->path, &old, 1, &err), err);
@@ -351,15 +335,15 @@ static void failed_write_leaves_the_old_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(reads_what_was_written, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(header_is_what_others_expect, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(no_tensors_is_a_file, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(lies_are_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(lengths_are_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(other_types_are_left_out, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(damage_is_survived, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(bad_entries_are_not_written, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(failed_write_leaves_the_old_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reads_what_was_written, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(header_is_what_others_expect, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(no_tensors_is_a_file, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(lies_are_refused, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(lengths_are_refused, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(other_types_are_left_out, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(damage_is_survived, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(bad_entries_are_not_written, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(failed_write_leaves_the_old_file, set_up, leave_scratch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

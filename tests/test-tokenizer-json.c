@@ -7,29 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct place {
-    char *folder, *path;
-};
-
 static int set_up(void **state)
 {
-    static struct place p;
-    p.folder = temp_dir();
-    p.path = path_join(p.folder, "tokenizer.json");
-    *state = &p;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct place *p = *state;
-    free(p->path);
-    temp_dir_remove(p->folder);
-    return 0;
+    return make_scratch(state, "tokenizer.json");
 }
 
 /* A file of parts, with ' for ". */
-static void write_json(const struct place *p, const char *parts, const char *model)
+static void write_json(const struct scratch *p, const char *parts, const char *model)
 {
     FILE *f = fopen(p->path, "wb");
     assert_non_null(f);
@@ -40,7 +24,7 @@ static void write_json(const struct place *p, const char *parts, const char *mod
     assert_int_equal(fclose(f), 0);
 }
 
-static para_tokenizer *open_json(const struct place *p, const char *parts, const char *model)
+static para_tokenizer *open_json(const struct scratch *p, const char *parts, const char *model)
 {
     para_error err = {0};
     para_tokenizer *t;
@@ -211,7 +195,8 @@ static void templates_stand_around_texts(void **state)
     para_tokenizer_free(t);
 }
 
-static void assert_refused(const struct place *p, const char *parts, const char *model, int code, const char *expected)
+static void assert_refused(const struct scratch *p, const char *parts, const char *model, int code,
+                           const char *expected)
 {
     para_error err = {0};
     para_tokenizer *t = NULL;
@@ -224,7 +209,7 @@ static void assert_refused(const struct place *p, const char *parts, const char 
 
 static void what_is_unknown_is_named(void **state)
 {
-    const struct place *p = *state;
+    const struct scratch *p = *state;
     static const struct {
         const char *parts, *expected;
     } cases[] = {
@@ -250,7 +235,7 @@ static void what_is_unknown_is_named(void **state)
 
 static void what_does_not_fit_is_named(void **state)
 {
-    const struct place *p = *state;
+    const struct scratch *p = *state;
     static const struct {
         const char *parts, *model, *expected;
     } cases[] = {
@@ -306,16 +291,16 @@ static void patterns_that_never_end_are_given_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(spaces_are_marks, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(unknown_characters_are_one_or_many, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(bytes_stand_for_characters, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(text_is_normalized, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(words_are_cut_in_steps, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(added_tokens_take_spaces, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(templates_stand_around_texts, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_is_unknown_is_named, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_does_not_fit_is_named, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(patterns_that_never_end_are_given_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(spaces_are_marks, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(unknown_characters_are_one_or_many, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(bytes_stand_for_characters, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(text_is_normalized, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(words_are_cut_in_steps, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(added_tokens_take_spaces, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(templates_stand_around_texts, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(what_is_unknown_is_named, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(what_does_not_fit_is_named, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(patterns_that_never_end_are_given_up, set_up, leave_scratch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
