@@ -33,8 +33,8 @@ static struct para_blocks blocks_of(const para_plan *p, const bool *borrowed)
     return b;
 }
 
-/* All of one task: what stays is a block, and what doesn't another. */
-static void a_task_has_two_blocks(void **state)
+/* All of one task: small inputs are a block, what else stays another, and what doesn't a third. */
+static void a_task_has_three_blocks(void **state)
 {
     (void)state;
     static const int gpu[3] = {0};
@@ -42,11 +42,13 @@ static void a_task_has_two_blocks(void **state)
     para_graph *g = graph_of("x:input[n=8]; w:param[n=8]; a = mul(x, w); b = gelu(a); y = add(b, a); output(y)");
     para_plan *p = plan_on(g, gpu, 0);
     struct para_blocks b = blocks_of(p, borrowed);
-    assert_int_equal(b.count, 2);
+    assert_int_equal(b.count, 3);
+    for (int i = 0; i < b.count; i++)
+        assert_int_equal(b.inputs[i], i == b.of[p->buffers.of[para_graph_find(g, "x")->id]]);
     para_blocks_free(&b);
     borrowed[p->buffers.of[para_graph_find(g, "w")->id]] = true;
     b = blocks_of(p, borrowed);
-    assert_int_equal(b.count, 2);
+    assert_int_equal(b.count, 3);
     assert_int_equal(b.of[p->buffers.of[para_graph_find(g, "w")->id]], PARA_NO_BLOCK);
     para_blocks_free(&b);
     para_plan_free(p);
@@ -65,10 +67,18 @@ static int writes_first(const para_plan *p, int task, int buffer)
     return -1;
 }
 
+static bool is_small_input(const para_plan *p, int buffer)
+{
+    bool is = false;
+    for (int i = 0; i < p->g->n_tensors; i++)
+        is = is || (p->buffers.of[i] == buffer && p->g->tensors[i]->kind == PARA_INPUT);
+    return is && p->buffers.bytes[buffer] <= PARA_SMALL_BYTES;
+}
+
 static void check_pair(const para_plan *p, const struct para_blocks *b, int one, int other)
 {
     bool same = p->buffers.gpu[one] >= 0 && p->buffers.gpu[one] == p->buffers.gpu[other] &&
-                p->buffers.keep[one] == p->buffers.keep[other];
+                p->buffers.keep[one] == p->buffers.keep[other] && is_small_input(p, one) == is_small_input(p, other);
     for (int t = 0; t < p->clusters.count; t++)
         same = same && (writes_first(p, t, one) < 0) == (writes_first(p, t, other) < 0);
     assert_int_equal(b->of[one] == b->of[other], same);
@@ -154,7 +164,7 @@ static void plans_count_each_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_task_has_two_blocks),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_task_has_three_blocks),
                                        cmocka_unit_test(blocks_are_of_the_same_tasks),
                                        cmocka_unit_test(plans_count_each_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
