@@ -62,6 +62,14 @@ void para_map_close(struct para_map *map)
     *map = (struct para_map){0};
 }
 
+static void abandon_file(struct para_new_file *f)
+{
+    unlink(f->temporary);
+    if (f->fd >= 0)
+        close(f->fd);
+    f->fd = -1;
+}
+
 int para_new_file_begin(struct para_new_file *f, const char *path, para_error *err)
 {
     struct stat old;
@@ -74,7 +82,7 @@ int para_new_file_begin(struct para_new_file *f, const char *path, para_error *e
     if (ftruncate(f->fd, 0) == 0)
         return 0;
     int status = para_fail_system(err, f->temporary, "empty the file");
-    para_new_file_abandon(f);
+    abandon_file(f);
     return status;
 }
 
@@ -93,14 +101,6 @@ int para_new_file_append(struct para_new_file *f, const void *data, size_t bytes
     return 0;
 }
 
-void para_new_file_abandon(struct para_new_file *f)
-{
-    unlink(f->temporary);
-    if (f->fd >= 0)
-        close(f->fd);
-    f->fd = -1;
-}
-
 int para_parent_sync(const char *path, para_error *err)
 {
     char folder[PARA_PATH_BYTES];
@@ -114,7 +114,7 @@ int para_parent_sync(const char *path, para_error *err)
 
 /* Some file systems report a full disk no earlier than at sync or close, so both are checked. A second descriptor holds
  * the temporary name until the file has its own. */
-int para_new_file_commit(struct para_new_file *f, para_error *err)
+static int commit(struct para_new_file *f, para_error *err)
 {
     int status = 0, held = fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
     if (held < 0)
@@ -127,12 +127,43 @@ int para_new_file_commit(struct para_new_file *f, para_error *err)
     if (status == 0 && rename(f->temporary, f->path) < 0)
         status = para_fail_system(err, f->path, "put the new file in place");
     if (status < 0) {
-        para_new_file_abandon(f);
+        abandon_file(f);
         return status;
     }
     close(held);
     f->fd = -1;
     return para_parent_sync(f->path, err);
+}
+
+int para_new_file_end(struct para_new_file *f, int status, para_error *err)
+{
+    if (status == 0)
+        return commit(f, err);
+    abandon_file(f);
+    return status;
+}
+
+int para_file_write(const char *path, const void *data, size_t bytes, para_error *err)
+{
+    struct para_new_file f;
+    PARA_TRY(para_new_file_begin(&f, path, err));
+    return para_new_file_end(&f, para_new_file_append(&f, data, bytes, err), err);
+}
+
+bool para_file_is(const char *path, const char *ending, const void *magic, size_t bytes)
+{
+    struct stat about;
+    char begin[16];
+    size_t length = strlen(path), most = strlen(ending);
+    if (stat(path, &about) < 0 || !S_ISREG(about.st_mode))
+        return false;
+    if (length > most && strcmp(path + length - most, ending) == 0)
+        return true;
+    FILE *file = fopen(path, "rbe");
+    bool whole = file && bytes <= sizeof begin && fread(begin, 1, bytes, file) == bytes;
+    if (file)
+        fclose(file);
+    return whole && memcmp(begin, magic, bytes) == 0;
 }
 
 int para_folder_sync(const char *path, para_error *err)
@@ -164,10 +195,7 @@ int para_file_copy(const char *from, const char *to, para_error *err)
             status = para_new_file_append(&out, block, bytes, err);
         if (status == 0 && ferror(in))
             status = para_fail_system(err, from, "read");
-        if (status == 0)
-            status = para_new_file_commit(&out, err);
-        else
-            para_new_file_abandon(&out);
+        status = para_new_file_end(&out, status, err);
     }
     fclose(in);
     return status;
@@ -178,17 +206,9 @@ int para_json_save(const char *path, const json_t *value, para_error *err)
     char *text = value ? json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
     if (!text)
         return para_fail_memory(err, path);
-    struct para_new_file f;
-    int status = para_new_file_begin(&f, path, err);
-    if (status == 0) {
-        status = para_new_file_append(&f, text, strlen(text), err);
-        if (status == 0)
-            status = para_new_file_append(&f, "\n", 1, err);
-        if (status == 0)
-            status = para_new_file_commit(&f, err);
-        else
-            para_new_file_abandon(&f);
-    }
+    size_t length = strlen(text);
+    text[length] = '\n'; /* in place of the string's end */
+    int status = para_file_write(path, text, length + 1, err);
     free(text);
     return status;
 }

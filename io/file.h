@@ -32,13 +32,18 @@ struct para_new_file {
     char path[PARA_PATH_BYTES], temporary[PARA_PATH_BYTES + PARA_NEW_ROOM];
 };
 
-/* Open PATH.paragraph-new. Then append, and end with exactly one of commit and abandon; a failed commit has abandoned.
- */
+/* Open PATH.paragraph-new. Then append, and end. */
 int para_new_file_begin(struct para_new_file *f, const char *path, para_error *err);
 int para_new_file_append(struct para_new_file *f, const void *data, size_t bytes, para_error *err);
-/* Sync, close, rename to PATH, sync the folder. */
-int para_new_file_commit(struct para_new_file *f, para_error *err);
-void para_new_file_abandon(struct para_new_file *f);
+/* Where `status`, which is what came of the appending, is 0: sync, close, rename to PATH, sync the folder; else, and
+ * where that fails, nothing is left. Returns what came of all. */
+int para_new_file_end(struct para_new_file *f, int status, para_error *err);
+
+/* The whole of a file, as a new one that is put in its place. */
+int para_file_write(const char *path, const void *data, size_t bytes, para_error *err);
+
+/* Whether a path is a regular file that ends as named, or begins with `bytes` bytes, at most 16. */
+bool para_file_is(const char *path, const char *ending, const void *magic, size_t bytes);
 
 /* Copy a file, its mode and owner too, as a new file that is put in its place. */
 int para_file_copy(const char *from, const char *to, para_error *err);

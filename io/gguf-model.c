@@ -2,30 +2,17 @@
 #include "io/gguf-model.h"
 
 #include "base/fail.h"
+#include "io/file.h"
 #include "io/gguf-rope.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 bool para_gguf_is(const char *path)
 {
-    static const char end[] = ".gguf", magic[] = "GGUF";
-    struct stat about;
-    char begin[sizeof magic] = "";
-    size_t length = strlen(path), most = strlen(end);
-    if (stat(path, &about) < 0 || !S_ISREG(about.st_mode))
-        return false;
-    if (length > most && strcmp(path + length - most, end) == 0)
-        return true;
-    FILE *file = fopen(path, "rbe");
-    if (!file)
-        return false;
-    bool whole = fread(begin, 1, strlen(magic), file) == strlen(magic);
-    fclose(file);
-    return whole && strcmp(begin, magic) == 0;
+    return para_file_is(path, ".gguf", "GGUF", 4);
 }
 
 char *para_gguf_key(char out[PARA_GGUF_KEY], const char *architecture, const char *key)

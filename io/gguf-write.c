@@ -2,7 +2,6 @@
 #include "io/gguf-write.h"
 
 #include "base/fail.h"
-#include "io/file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -143,40 +142,14 @@ static void put_header(struct para_gguf_head *out, const struct para_gguf_head *
     put_bytes(out, zeros, padding(out->bytes));
 }
 
-static int append_data(struct para_new_file *f, const para_entry *entries, int count, para_entry_fetch fetch,
-                       void *user, para_error *err)
-{
-    size_t largest = 0;
-    for (int i = 0; i < count; i++)
-        largest = entries[i].bytes > largest ? entries[i].bytes : largest;
-    char *buffer = malloc(largest + ALIGNMENT);
-    int status = buffer ? 0 : para_fail_memory(err, f->path);
-    for (int i = 0; i < count && status == 0; i++) {
-        status = fetch(user, i, buffer, err);
-        memset(buffer + entries[i].bytes, 0, padding(entries[i].bytes));
-        if (status == 0)
-            status = para_new_file_append(f, buffer, entries[i].bytes + padding(entries[i].bytes), err);
-    }
-    free(buffer);
-    return status;
-}
-
 int para_gguf_stream(const char *path, const struct para_gguf_head *head, const para_entry *entries, int count,
                      para_entry_fetch fetch, void *user, para_error *err)
 {
-    struct para_new_file f;
     struct para_gguf_head header = {0};
     put_header(&header, head, entries, count);
-    int status = header.failed || head->failed ? para_fail_memory(err, path) : para_new_file_begin(&f, path, err);
-    if (status == 0) {
-        status = para_new_file_append(&f, header.data, header.bytes, err);
-        if (status == 0)
-            status = append_data(&f, entries, count, fetch, user, err);
-        if (status == 0)
-            status = para_new_file_commit(&f, err);
-        else
-            para_new_file_abandon(&f);
-    }
+    int status = header.failed || head->failed ? para_fail_memory(err, path)
+                                               : para_stream_entries(path, header.data, header.bytes, ALIGNMENT,
+                                                                     entries, count, fetch, user, err);
     para_gguf_head_free(&header);
     return status;
 }

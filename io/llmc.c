@@ -4,11 +4,10 @@
 #include "base/checked.h"
 #include "base/dtype.h"
 #include "base/fail.h"
+#include "io/file.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { HEADER = 256, MAGIC = 20240326, VERSION_F32 = 3, VERSION_BF16 = 5, PAD = 128 };
 enum { AT_MAGIC, AT_VERSION, AT_CONTEXT, AT_VOCAB, AT_LAYERS, AT_HEADS, AT_EMBD, AT_PADDED, AT_ALL };
@@ -49,19 +48,8 @@ static int64_t elements_of(const struct tensor *t, const para_gpt2 *m, int64_t p
 
 bool para_llmc_is(const char *path)
 {
-    static const char end[] = ".bin";
-    struct stat about;
-    size_t length = strlen(path), most = strlen(end);
-    if (stat(path, &about) < 0 || !S_ISREG(about.st_mode))
-        return false;
-    if (length > most && strcmp(path + length - most, end) == 0)
-        return true;
-    FILE *file = fopen(path, "rbe");
-    int32_t magic = 0;
-    bool whole = file && fread(&magic, 1, sizeof magic, file) == sizeof magic;
-    if (file)
-        fclose(file);
-    return whole && magic == MAGIC;
+    static const int32_t magic = MAGIC;
+    return para_file_is(path, ".bin", &magic, sizeof magic);
 }
 
 /* --- reading --- */
@@ -227,8 +215,5 @@ int para_llmc_write(const char *path, const para_model *model, const struct para
     int status = para_new_file_append(&f, header, sizeof header, err);
     if (status == 0)
         status = append_all(&f, m, values, padded, dtype, fetch, user, err);
-    if (status == 0)
-        return para_new_file_commit(&f, err);
-    para_new_file_abandon(&f);
-    return status;
+    return para_new_file_end(&f, status, err);
 }

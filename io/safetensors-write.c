@@ -4,7 +4,8 @@
 #include "base/checked.h"
 #include "base/dtype.h"
 #include "base/fail.h"
-#include "io/file.h"
+
+#include <jansson.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,9 +77,10 @@ static int64_t describe(json_t *header, const char *path, const para_entry *e, i
     return end;
 }
 
-/* Make the header's text, padded with spaces so that the data begins at a multiple of eight bytes. The caller
- * frees it. transformers refuses files that don't say "format". */
-static int make_header(char **out, size_t *out_bytes, const char *path, const para_entry *entries, int count,
+/* Make all before the data: the header's length, little-endian whatever the machine, and the header, padded with
+ * spaces so that the data begins at a multiple of eight bytes. The caller frees it. transformers refuses files that
+ * don't say "format". */
+static int make_header(unsigned char **out, size_t *out_bytes, const char *path, const para_entry *entries, int count,
                        para_error *err)
 {
     json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
@@ -92,67 +94,34 @@ static int make_header(char **out, size_t *out_bytes, const char *path, const pa
     if (offset < 0)
         return (int)offset;
     size_t length = text ? strlen(text) : 0, padded = (length + 7) / 8 * 8;
-    char *padded_text = text ? malloc(padded + 1) : NULL;
-    if (padded_text)
-        snprintf(padded_text, padded + 1, "%-*s", (int)padded, text);
-    free(text);
-    if (!padded_text)
-        return para_fail_memory(err, path);
-    *out = padded_text;
-    *out_bytes = padded;
-    return 0;
-}
-
-static int append_data(struct para_new_file *f, const para_entry *entries, int count, para_entry_fetch fetch,
-                       void *user, para_error *err)
-{
-    size_t largest = 0;
-    for (int i = 0; i < count; i++)
-        largest = entries[i].bytes > largest ? entries[i].bytes : largest;
-    void *buffer = fetch ? malloc(largest + 1) : NULL;
-    if (fetch && !buffer)
-        return para_fail_memory(err, f->path);
+    unsigned char *all = text ? malloc(PARA_SAFETENSORS_PREFIX + padded) : NULL;
     int status = 0;
-    for (int i = 0; i < count && status == 0; i++) {
-        if (fetch)
-            status = fetch(user, i, buffer, err);
-        if (status == 0)
-            status = para_new_file_append(f, fetch ? buffer : entries[i].data, entries[i].bytes, err);
+    if (!all)
+        status = para_fail_memory(err, path);
+    else if (padded > PARA_SAFETENSORS_HEADER_MAX)
+        status = para_fail(err, PARA_ERANGE, "%s: too many tensors: the header would have %zu bytes, at most %d", path,
+                           padded, PARA_SAFETENSORS_HEADER_MAX);
+    if (status == 0) {
+        for (int i = 0; i < PARA_SAFETENSORS_PREFIX; i++)
+            all[i] = (unsigned char)((uint64_t)padded >> 8 * i);
+        memcpy(all + PARA_SAFETENSORS_PREFIX, text, length);
+        memset(all + PARA_SAFETENSORS_PREFIX + length, ' ', padded - length);
+        *out = all;
+        *out_bytes = PARA_SAFETENSORS_PREFIX + padded;
+    } else {
+        free(all);
     }
-    free(buffer);
+    free(text);
     return status;
-}
-
-/* The length is little-endian whatever the machine. */
-static int append_header(struct para_new_file *f, const char *header, size_t bytes, para_error *err)
-{
-    unsigned char prefix[PARA_SAFETENSORS_PREFIX];
-    for (int i = 0; i < PARA_SAFETENSORS_PREFIX; i++)
-        prefix[i] = (unsigned char)((uint64_t)bytes >> 8 * i);
-    PARA_TRY(para_new_file_append(f, prefix, sizeof prefix, err));
-    return para_new_file_append(f, header, bytes, err);
 }
 
 int para_safetensors_stream(const char *path, const para_entry *entries, int count, para_entry_fetch fetch, void *user,
                             para_error *err)
 {
-    char *header = NULL;
-    size_t header_bytes = 0;
-    PARA_TRY(make_header(&header, &header_bytes, path, entries, count, err));
-    struct para_new_file f;
-    int status = header_bytes > PARA_SAFETENSORS_HEADER_MAX
-                     ? para_fail(err, PARA_ERANGE, "%s: too many tensors: the header would have %zu bytes, at most %d",
-                                 path, header_bytes, PARA_SAFETENSORS_HEADER_MAX)
-                     : para_new_file_begin(&f, path, err);
-    if (status == 0) {
-        status = append_header(&f, header, header_bytes, err);
-        if (status == 0)
-            status = append_data(&f, entries, count, fetch, user, err);
-        if (status == 0)
-            status = para_new_file_commit(&f, err);
-        else
-            para_new_file_abandon(&f);
-    }
+    unsigned char *header = NULL;
+    size_t bytes = 0;
+    PARA_TRY(make_header(&header, &bytes, path, entries, count, err));
+    int status = para_stream_entries(path, header, bytes, 1, entries, count, fetch, user, err);
     free(header);
     return status;
 }

@@ -4,7 +4,7 @@
 #ifndef PARA_IO_SAFETENSORS_H
 #define PARA_IO_SAFETENSORS_H
 
-#include <paragraph/data.h>
+#include "io/stream.h"
 
 enum {
     PARA_SAFETENSORS_PREFIX = 8,            /* bytes of the length */
@@ -21,9 +21,7 @@ char *para_shape_list(const int64_t *shape, int rank, char buffer[PARA_SHAPE_LIS
 /* Take the pages of a tensor out of memory until they are read again. */
 void para_safetensors_forget(const para_entry *e);
 
-/* As para_safetensors_write(), one tensor in memory at a time: `fetch` fills a buffer with the data of entry i,
- * whose `data` isn't read. */
-typedef int (*para_entry_fetch)(void *user, int i, void *buffer, para_error *err);
+/* As para_safetensors_write(), one tensor in memory at a time: `fetch` gives the entries' data. */
 int para_safetensors_stream(const char *path, const para_entry *entries, int count, para_entry_fetch fetch, void *user,
                             para_error *err);
 

@@ -482,7 +482,6 @@ static int write_config(const struct training *t, const char *dir, para_error *e
 static int write_merges(const struct training *t, const char *dir, para_error *err)
 {
     char path[PARA_PATH_BYTES];
-    struct para_new_file file;
     struct para_bytes text = {0};
     PARA_TRY(para_path(path, err, "%s/merges.txt", dir));
     int status = para_bytes_append(&text, "#version: 0.2\n", 14, err);
@@ -494,14 +493,7 @@ static int write_merges(const struct training *t, const char *dir, para_error *e
                 status = para_bytes_append(&text, side ? "\n" : " ", 1, err);
         }
     if (status == 0)
-        status = para_new_file_begin(&file, path, err);
-    if (status == 0) {
-        status = para_new_file_append(&file, text.at, text.count, err);
-        if (status == 0)
-            status = para_new_file_commit(&file, err);
-        else
-            para_new_file_abandon(&file);
-    }
+        status = para_file_write(path, text.at, text.count, err);
     free(text.at);
     return status;
 }
