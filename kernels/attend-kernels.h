@@ -21,6 +21,15 @@ struct para_attend_block {
     float scale;
 };
 
+/* One position: q and o (heads, readers, width), and keys or values (heads, width) of each other position. Rows of
+ * scores, one per head and reader, lie PARA_ATTEND_KEYS elements apart. */
+struct para_attend_heads {
+    int64_t heads, readers, width;
+};
+
+/* Positions whose keys, or values, are taken together. */
+enum { PARA_ATTEND_TOGETHER = 16 };
+
 /* Buffers are aligned to 64 bytes. */
 struct para_attend_kernels {
     /* to (rows, padded) = from (rows, width), rows from_ld apart; 0 behind the width */
@@ -39,6 +48,10 @@ struct para_attend_kernels {
     /* scores to p = exp(scale score - lse) in place, ds, which is do v^T, to scale p (ds - delta); both 0 where not
      * seen. */
     void (*slopes)(const struct para_attend_block *s, float *scores, float *ds, const float *lse, const float *delta);
+    /* scores (heads, readers, PARA_ATTEND_TOGETHER) = q times the keys; q and keys at any address */
+    void (*step_scores)(const struct para_attend_heads *s, const float *const keys[], const float *q, float *scores);
+    /* o += p (heads, readers, PARA_ATTEND_TOGETHER) times the values */
+    void (*step_product)(const struct para_attend_heads *s, const float *const values[], const float *p, float *o);
 };
 
 /* How many versions this machine can run, and version 0 to that - 1; the last is the fastest. */

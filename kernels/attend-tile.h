@@ -183,6 +183,79 @@ TARGET static void NAME(slopes)(const struct para_attend_block *s, float *restri
     }
 }
 
+/* The products of q (width) with V keys, of which a head begins `head` elements on. */
+TARGET static inline ALWAYS_INLINE NAME(vec)
+    NAME(dots)(int64_t width, const float *const keys[V], int64_t head, const float *q)
+{
+    NAME(vec) sum[V];
+    int64_t e = 0;
+    UNROLL
+    for (int i = 0; i < V; i++)
+        sum[i] = (NAME(vec)){0};
+    for (; e + V <= width; e += V) {
+        NAME(vec) x = *(const NAME(loose) *)(q + e);
+        UNROLL
+        for (int i = 0; i < V; i++)
+            sum[i] += x * *(const NAME(loose) *)(keys[i] + head + e);
+    }
+    NAME(flip)(sum);
+    UNROLL
+    for (int half = V / 2; half > 0; half /= 2) {
+        UNROLL
+        for (int i = 0; i < half; i++)
+            sum[i] += sum[i + half];
+    }
+    for (; e < width; e++)
+        for (int i = 0; i < V; i++)
+            sum[0][i] += q[e] * keys[i][head + e];
+    return sum[0];
+}
+
+TARGET static void NAME(step_scores)(const struct para_attend_heads *s, const float *const keys[], const float *q,
+                                     float *scores)
+{
+    for (int64_t h = 0; h < s->heads; h++)
+        for (int64_t reader = 0; reader < s->readers; reader++, q += s->width, scores += PARA_ATTEND_KEYS)
+            for (int i = 0; i < PARA_ATTEND_TOGETHER; i += V)
+                *(NAME(vec) *)(scores + i) = NAME(dots)(s->width, keys + i, h * s->width, q);
+}
+
+/* o (vectors * V) += p times as much of the values, which begins `first` elements on. */
+TARGET static inline ALWAYS_INLINE void NAME(add_values)(const int vectors, const float *const values[], int64_t first,
+                                                         const float *p, float *o)
+{
+    NAME(vec) sum[4];
+    NAME(loose) *to = (NAME(loose) *)o;
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+        sum[v] = to[v];
+    for (int i = 0; i < PARA_ATTEND_TOGETHER; i++) {
+        const NAME(loose) *from = (const NAME(loose) *)(values[i] + first);
+        UNROLL
+        for (int v = 0; v < vectors; v++)
+            sum[v] += p[i] * from[v];
+    }
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+        to[v] = sum[v];
+}
+
+TARGET static void NAME(step_product)(const struct para_attend_heads *s, const float *const values[], const float *p,
+                                      float *o)
+{
+    for (int64_t h = 0; h < s->heads; h++)
+        for (int64_t reader = 0; reader < s->readers; reader++, p += PARA_ATTEND_KEYS, o += s->width) {
+            int64_t first = h * s->width, e = 0;
+            for (; e + 4 * V <= s->width; e += 4 * V)
+                NAME(add_values)(4, values, first + e, p, o + e);
+            for (; e + V <= s->width; e += V)
+                NAME(add_values)(1, values, first + e, p, o + e);
+            for (; e < s->width; e++)
+                for (int i = 0; i < PARA_ATTEND_TOGETHER; i++)
+                    o[e] += p[i] * values[i][first + e];
+        }
+}
+
 static const struct para_attend_kernels NAME(kernels) = {
     .copy = NAME(copy),
     .flip = NAME(copy_flipped),
@@ -191,6 +264,8 @@ static const struct para_attend_kernels NAME(kernels) = {
     .product_flipped = NAME(product_flipped),
     .softmax = NAME(softmax),
     .slopes = NAME(slopes),
+    .step_scores = NAME(step_scores),
+    .step_product = NAME(step_product),
 };
 
 #undef ROWS

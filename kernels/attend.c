@@ -9,7 +9,7 @@
 #include "kernels/attend-kernels.h"
 #include "kernels/skinny.h"
 
-enum { QUERIES = PARA_ATTEND_QUERIES, KEYS = PARA_ATTEND_KEYS };
+enum { QUERIES = PARA_ATTEND_QUERIES, KEYS = PARA_ATTEND_KEYS, TOGETHER = PARA_ATTEND_TOGETHER };
 
 static int64_t padded_keys(int64_t keys)
 {
@@ -26,16 +26,10 @@ static const struct para_attend_kernels *kernels_of(const struct para_attend *a)
     return a->kernels ? a->kernels : para_attend_version(para_attend_versions() - 1);
 }
 
-/* How many queries go through products together: the positions', or, of one position, all that stand there. */
-static int64_t count_rows(int64_t queries, int64_t readers)
-{
-    return queries == 1 ? readers : queries;
-}
-
-size_t para_attend_scratch(int64_t queries, int64_t readers, int64_t keys, int64_t width)
+size_t para_attend_scratch(int64_t queries, int64_t keys, int64_t width)
 {
     int64_t joined = KEYS * padded_width(width);
-    if (count_rows(queries, readers) <= PARA_SKINNY_ROWS)
+    if (queries <= PARA_SKINNY_ROWS)
         return (size_t)(PARA_SKINNY_ROWS * (KEYS + 2) + joined);
     return (size_t)(PARA_ATTEND_SCORES + 2 * QUERIES + 2 * (QUERIES + padded_keys(keys)) * padded_width(width) +
                     joined);
@@ -252,32 +246,95 @@ static struct para_attend without_hidden(const struct para_attend *a)
     return seen;
 }
 
-/* The queries of one position see the same keys: they are the rows of one product. */
-static struct para_attend rows_of_position(const struct para_attend *a)
-{
-    struct para_attend rows = *a;
-    rows.queries = a->readers;
-    rows.readers = 1;
-    rows.keys = para_attend_visible(a, 0);
-    rows.causal = false;
-    rows.window = 0;
-    rows.q_ld = rows.o_ld = a->width;
-    rows.lse_ld = 1;
-    return rows;
-}
-
 void para_attend(const struct para_attend *a, float *scratch)
 {
-    struct para_attend seen = without_hidden(a), all = a->queries == 1 ? rows_of_position(&seen) : seen;
-    if (all.queries > PARA_SKINNY_ROWS) {
-        attend_many(&all, scratch);
+    struct para_attend seen = without_hidden(a);
+    if (seen.queries > PARA_SKINNY_ROWS) {
+        attend_many(&seen, scratch);
         return;
     }
-    for (int64_t reader = 0; reader < all.readers; reader++) {
-        struct para_attend one = para_attend_reader(&all, reader);
+    for (int64_t reader = 0; reader < seen.readers; reader++) {
+        struct para_attend one = para_attend_reader(&seen, reader);
         attend_few(&one, scratch);
     }
 }
+
+/* --- one position --- */
+
+/* Of a row, its scores in a block, and, of each head and reader, the largest scaled score and the sum of exponentials
+ * so far. */
+struct step {
+    float *scores, *top, *total;
+    int64_t count;
+};
+
+size_t para_attend_step_scratch(int64_t rows, int64_t heads, int64_t readers)
+{
+    return (size_t)(heads * readers * (KEYS + 2 * rows));
+}
+
+static struct step step_of(const struct para_attend *a, int64_t row, int64_t heads, float *scratch)
+{
+    struct step s = {.scores = scratch, .count = heads * a->readers};
+    s.top = scratch + s.count * (KEYS + 2 * row);
+    s.total = s.top + s.count;
+    return s;
+}
+
+static void begin_step(const struct para_attend *a, const struct step *s)
+{
+    for (int64_t r = 0; r < s->count; r++) {
+        s->top[r] = -INFINITY;
+        s->total[r] = 0;
+    }
+    memset(a->o, 0, (size_t)(s->count * a->width) * sizeof *a->o);
+}
+
+static void finish_step(const struct para_attend *a, const struct step *s)
+{
+    for (int64_t r = 0; r < s->count; r++) {
+        float scale = 1.0f / s->total[r];
+        for (int64_t e = 0; e < a->width; e++)
+            a->o[r * a->width + e] *= scale;
+    }
+}
+
+/* The keys, or values, from j to end - 1, at most TOGETHER; the last one stands for those behind. */
+static void find_rows(const struct para_attend *a, const float *prefix, const float *own, int64_t j, int64_t end,
+                      const float *rows[TOGETHER])
+{
+    for (int64_t i = 0; i < TOGETHER; i++)
+        rows[i] = para_attend_row(a, prefix, own, para_smaller(j + i, end - 1));
+}
+
+bool para_attend_step(const struct para_attend *a, int64_t row, int64_t heads, int64_t block, float *scratch)
+{
+    const struct para_attend_heads h = {heads, a->readers, a->width};
+    const float *rows[TOGETHER];
+    struct step s = step_of(a, row, heads, scratch);
+    int64_t first = para_attend_first(a, 0), last = para_attend_visible(a, 0);
+    int64_t begin = block * KEYS > first ? block * KEYS : first, end = para_smaller(block * KEYS + KEYS, last);
+    if (begin >= end)
+        return end < last;
+    if (begin == first)
+        begin_step(a, &s);
+    for (int64_t j = begin; j < end; j += TOGETHER) {
+        find_rows(a, a->prefix_k, a->k, j, end, rows);
+        kernels_of(a)->step_scores(&h, rows, a->q, s.scores + j - begin);
+    }
+    for (int64_t r = 0; r < s.count; r++)
+        softmax_few(1, KEYS, &(struct columns){0, end - begin}, a->scale, s.scores + r * KEYS, s.top + r, s.total + r,
+                    a->o + r * a->width, a->width, a->width);
+    for (int64_t j = begin; j < end; j += TOGETHER) {
+        find_rows(a, a->prefix_v, a->v, j, end, rows);
+        kernels_of(a)->step_product(&h, rows, s.scores + j - begin, a->o);
+    }
+    if (end == last)
+        finish_step(a, &s);
+    return end < last;
+}
+
+/* --- backward --- */
 
 /* A head's scratch, backward: keys and values flipped, keys as they are, and the slopes of keys and values; queries
  * and slopes of a block. */

@@ -65,11 +65,17 @@ static inline struct para_attend para_attend_reader(const struct para_attend *a,
 }
 
 /* Floats of scratch for a head of these sizes; scratch is aligned to 64 bytes. */
-size_t para_attend_scratch(int64_t queries, int64_t readers, int64_t keys, int64_t width);
+size_t para_attend_scratch(int64_t queries, int64_t keys, int64_t width);
 size_t para_attend_backward_scratch(int64_t keys, int64_t width);
 
 /* o = softmax(scale q k^T) v, lse = log of the sum of exp of the scaled scores. */
 void para_attend(const struct para_attend *a, float *scratch);
+
+/* The same of one position for all heads, whose keys lie side by side: q and o (heads, readers, width), keys and values
+ * (heads, width), of which `a` tells where the first head's begin. Blocks of keys are taken one after another, from
+ * number 0 on until false is returned, so that several rows can take turns at each; scratch is for all of them. */
+size_t para_attend_step_scratch(int64_t rows, int64_t heads, int64_t readers);
+bool para_attend_step(const struct para_attend *a, int64_t row, int64_t heads, int64_t block, float *scratch);
 
 /* dq (queries), dk and dv (keys): the slopes of the sum of d_o o. */
 void para_attend_backward(const struct para_attend *a, const struct para_attend_slopes *d, float *scratch);

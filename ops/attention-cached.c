@@ -75,9 +75,10 @@ static void cost(const para_node *n, struct para_cost *c)
 static size_t scratch(const para_node *n)
 {
     struct para_heads s = para_heads_of(&n->in[Q]->shape);
-    size_t floats = para_attend_scratch(s.seq, s.readers, kept(n), s.width) * sizeof(float);
+    size_t floats = s.seq == 1 ? para_attend_step_scratch(s.batch, s.heads, s.readers)
+                               : para_attend_scratch(s.seq, kept(n), s.width);
     size_t row = (size_t)s.width * sizeof(double);
-    return floats > row ? floats : row;
+    return floats * sizeof(float) > row ? floats * sizeof(float) : row;
 }
 
 struct para_rows para_cached_rows(const struct para_call *c)
@@ -121,16 +122,39 @@ static void clear_row(const struct para_call *c, int64_t b)
     memset((char *)c->out[0] + (size_t)b * bytes, 0, bytes);
 }
 
-/* Head h of row b. */
-struct head {
-    int64_t h, b;
-};
-
-/* The i-th to be done. Heads of one row lie beside each other in its caches, and the core's own fetching ahead brings
- * the next one's; rows of one head read one prefix, which is in the core's cache meanwhile. */
-static struct head head_at(const para_node *n, const struct para_heads *s, int64_t i)
+/* One position of each row. Memory gives most where it is read in order, and a row's keys lie one behind another with
+ * all their heads; rows take turns at blocks of keys, so that a prefix which they share is in the core's cache. */
+static void step(const struct para_call *c, const struct para_rows *rows, const struct para_rows_bounds *bounds)
 {
-    return has_prefix(n) ? (struct head){i / s->batch, i % s->batch} : (struct head){i % s->heads, i / s->heads};
+    struct para_heads s = para_heads_of(&c->node->in[Q]->shape);
+    bool more = true;
+    for (int64_t block = 0; more; block++) {
+        more = false;
+        for (int64_t b = 0; b < s.batch; b++) {
+            int64_t row = para_rows_at(rows, bounds, b);
+            if (row < 0)
+                continue;
+            struct para_attend a = plane_of(c, rows, b, row, 0);
+            more |= para_attend_step(&a, b, s.heads, block, c->scratch);
+        }
+    }
+}
+
+/* Heads one after another, of each all rows. */
+static void each_head(const struct para_call *c, const struct para_rows *rows, const struct para_rows_bounds *bounds,
+                      bool by_reference)
+{
+    struct para_heads s = para_heads_of(&c->node->in[Q]->shape);
+    for (int64_t i = 0; i < s.heads * s.batch; i++) {
+        int64_t h = i / s.batch, b = i % s.batch, row = para_rows_at(rows, bounds, b);
+        if (row < 0)
+            continue;
+        struct para_attend a = plane_of(c, rows, b, row, h);
+        if (by_reference)
+            para_heads_reference(&a, c->scratch);
+        else
+            para_attend(&a, c->scratch);
+    }
 }
 
 static int attend(const struct para_call *c, bool by_reference)
@@ -140,19 +164,13 @@ static int attend(const struct para_call *c, bool by_reference)
     struct para_rows rows = para_cached_rows(c);
     struct para_rows_bounds bounds = para_cached_bounds(n);
     PARA_TRY(para_rows_check(&rows, &bounds, n->in[POSITION], c->err));
-    for (int64_t i = 0; i < s.heads * s.batch; i++) {
-        struct head at = head_at(n, &s, i);
-        int64_t row = para_rows_at(&rows, &bounds, at.b);
-        if (row < 0) {
-            clear_row(c, at.b);
-            continue;
-        }
-        struct para_attend a = plane_of(c, &rows, at.b, row, at.h);
-        if (by_reference)
-            para_heads_reference(&a, c->scratch);
-        else
-            para_attend(&a, c->scratch);
-    }
+    for (int64_t b = 0; b < s.batch; b++)
+        if (para_rows_at(&rows, &bounds, b) < 0)
+            clear_row(c, b);
+    if (s.seq == 1 && !by_reference)
+        step(c, &rows, &bounds);
+    else
+        each_head(c, &rows, &bounds, by_reference);
     return 0;
 }
 

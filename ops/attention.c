@@ -191,7 +191,7 @@ static size_t scratch_bytes(const para_node *n, size_t floats)
 static size_t scratch(const para_node *n)
 {
     struct para_heads s = heads_of(n);
-    return scratch_bytes(n, para_attend_scratch(s.seq, s.readers, count_keys(n), s.width));
+    return scratch_bytes(n, para_attend_scratch(s.seq, count_keys(n), s.width));
 }
 
 static int reference(const struct para_call *c)
