@@ -5,9 +5,10 @@
  * M, N and batch are parallel; parts of K give partial sums.
  *
  * b may be of fewer bits than float32: weights, converted as they are read, of types in blocks with K last. A few rows
- * by a matrix go through kernels/skinny.h and skinny-blocks.h; for more, the weights become float32 in scratch, some
- * columns at a time. Where all is float32 and rows are many, kernels/provider.h says who computes. a may be bfloat16 if
- * b is; it becomes float32 in scratch. Sums are float32, and matmul_bf16 rounds them once.
+ * by a matrix go through kernels/skinny.h and skinny-blocks.h, more by blocks through gemm-blocks.h where the processor
+ * has what it takes; for all others the weights become float32 in scratch, some columns at a time. Where all is float32
+ * and rows are many, kernels/provider.h says who computes. a may be bfloat16 if b is; it becomes float32 in scratch.
+ * Sums are float32, and matmul_bf16 rounds them once.
  *
  * The groups may lie in memory in any order. Where a matrix's two groups can each be walked with one stride, and one
  * of these is 1, the product reads or writes it in place; else it goes through a packed copy in scratch. */
@@ -16,6 +17,7 @@
 #include "base/checked.h"
 #include "base/dtype.h"
 #include "kernels/convert.h"
+#include "kernels/gemm-blocks.h"
 #include "kernels/gemm.h"
 #include "kernels/provider.h"
 #include "kernels/skinny-blocks.h"
@@ -260,12 +262,13 @@ static size_t packed_bytes(const struct para_product *p, int k)
     return ((size_t)(p->group[PARA_BATCH].total * para_product_elements(p, k)) * sizeof(float) + 63) / 64 * 64;
 }
 
-/* Columns of weights that are converted at a time: about half a megabyte of float32, which a core's cache holds. */
+/* Columns of weights that are converted at a time: about half a megabyte of float32, which a core's cache holds, but as
+ * many as make up for packing the other operand once more. */
 static int64_t converted_columns(const struct para_product *p)
 {
+    const int64_t WORTH = 128;
     int64_t fit = (1 << 17) / p->group[PARA_INNER].total / 16 * 16, all = p->group[PARA_COLS].total;
-    fit = fit < 16 ? 16 : fit;
-    return fit < all ? fit : all;
+    return para_smaller(fit < WORTH ? WORTH : fit, all);
 }
 
 static size_t converted_bytes(const struct para_product *p)
@@ -280,11 +283,19 @@ static bool has_few_rows(const struct para_product *p)
     return p->group[PARA_ROWS].total <= PARA_SKINNY_ROWS;
 }
 
-/* What few rows by weights in blocks need. */
-static size_t few_bytes(const struct para_product *p)
+/* Whether many rows are multiplied by weights in blocks as these lie, where all lies right. */
+static bool has_many_by_blocks(const struct para_product *p)
 {
-    bool few = has_few_rows(p) && para_dtype_blocks(p->weights);
-    return few ? para_skinny_blocks_scratch(p->group[PARA_ROWS].total, p->group[PARA_INNER].total) : 0;
+    return !has_few_rows(p) && para_dtype_blocks(p->weights) && para_gemm_blocks_known();
+}
+
+/* What products by weights in blocks need. */
+static size_t blocks_bytes(const struct para_product *p)
+{
+    int64_t rows = p->group[PARA_ROWS].total, inner = p->group[PARA_INNER].total;
+    if (has_many_by_blocks(p))
+        return para_gemm_blocks_scratch(rows, inner);
+    return has_few_rows(p) && para_dtype_blocks(p->weights) ? para_skinny_blocks_scratch(rows, inner) : 0;
 }
 
 static size_t scratch(const para_node *n)
@@ -294,7 +305,7 @@ static size_t scratch(const para_node *n)
     int64_t rows = p.group[p.matrix[PARA_Y].transposed ? PARA_COLS : PARA_ROWS].total;
     int64_t cols = p.group[p.matrix[PARA_Y].transposed ? PARA_ROWS : PARA_COLS].total;
     return packed_bytes(&p, PARA_A) + packed_bytes(&p, PARA_B) + packed_bytes(&p, PARA_Y) + converted_bytes(&p) +
-           para_gemm_scratch(rows, cols, p.group[PARA_INNER].total) + few_bytes(&p);
+           para_gemm_scratch(rows, cols, p.group[PARA_INNER].total) + blocks_bytes(&p);
 }
 
 static struct para_gemm_operand gemm_operand(const struct para_matrix *m, bool transpose, const float *at)
@@ -320,11 +331,17 @@ static struct para_gemm gemm_of(const struct para_product *p, const float *a, co
     return g;
 }
 
+static struct para_weights_matrix weights_of(const struct para_product *p, const void *b)
+{
+    return (struct para_weights_matrix){p->weights, p->group[PARA_COLS].total, p->group[PARA_INNER].total,
+                                        p->matrix[PARA_B].ld, b};
+}
+
 /* The same with a few rows, which read b once. */
 static void multiply_few(const struct para_product *p, const float *a, const void *b, float *y, void *scratch)
 {
     const struct para_matrix *mb = &p->matrix[PARA_B];
-    struct para_weights_matrix w = {p->weights, p->group[PARA_COLS].total, p->group[PARA_INNER].total, mb->ld, b};
+    struct para_weights_matrix w = weights_of(p, b);
     int64_t rows = p->group[PARA_ROWS].total, lda = p->matrix[PARA_A].ld, ldy = p->matrix[PARA_Y].ld;
     if (para_dtype_blocks(p->weights))
         para_skinny_blocks(&w, rows, a, lda, y, ldy, scratch);
@@ -367,9 +384,12 @@ static int64_t matrix_start(const struct para_product *p, int k, int64_t element
 static void multiply_one(const struct para_product *p, const struct para_provider *by, const float *a, const void *b,
                          float *y, bool add, char *scratch)
 {
-    bool few = has_few_rows(p) && !p->matrix[PARA_A].transposed && !p->matrix[PARA_Y].transposed;
-    if (few && !add) {
+    bool right = !p->matrix[PARA_A].transposed && !p->matrix[PARA_Y].transposed;
+    if (right && has_few_rows(p) && !add) {
         multiply_few(p, a, b, y, scratch);
+    } else if (right && has_many_by_blocks(p)) {
+        struct para_weights_matrix w = weights_of(p, b);
+        para_gemm_blocks(&w, p->group[PARA_ROWS].total, a, p->matrix[PARA_A].ld, y, p->matrix[PARA_Y].ld, add, scratch);
     } else if (p->weights != PARA_F32) {
         multiply_converted(p, a, b, y, add, scratch);
     } else {

@@ -4,6 +4,7 @@
 
 #include "base/quantize.h"
 #include "kernels/convert.h"
+#include "kernels/gemm-blocks.h"
 #include "kernels/provider.h"
 #include "kernels/skinny-blocks.h"
 #include "kernels/skinny-int8.h"
@@ -53,10 +54,11 @@ static float weight(const struct weights *w, bool transposed, int64_t k, int64_t
     return w->values[transposed ? n * w->matrix.ld + k : k * w->matrix.ld + n];
 }
 
-/* y (ROWS,N) by the formula. */
-static void sum_in_double(const struct weights *w, bool transposed, const float *x, int64_t ldx, float *y, int64_t ldy)
+/* y (m,N) by the formula. */
+static void sum_in_double(const struct weights *w, bool transposed, int64_t m, const float *x, int64_t ldx, float *y,
+                          int64_t ldy)
 {
-    for (int64_t i = 0; i < ROWS; i++)
+    for (int64_t i = 0; i < m; i++)
         for (int64_t n = 0; n < w->matrix.n; n++) {
             double sum = 0;
             for (int64_t k = 0; k < w->matrix.k; k++)
@@ -75,7 +77,7 @@ static void check(para_dtype dtype, bool transposed, int64_t n, int64_t k)
     float *alone = must_alloc((size_t)ldy * sizeof *alone);
     char what[96];
     fill_uniform(x, ROWS * ldx, 3, 2, -1, 1);
-    sum_in_double(&w, transposed, x, ldx, expected, ldy);
+    sum_in_double(&w, transposed, ROWS, x, ldx, expected, ldy);
     for (int64_t m = 1; m <= ROWS; m++) {
         memset(y, 0, bytes);
         product(&w.matrix, m, x, ldx, y, ldy);
@@ -130,7 +132,7 @@ static void bytes_have_room_and_nan_comes_through(void **state)
         float *x = must_alloc(ROWS * K * sizeof *x), *y = must_alloc(ROWS * N * sizeof *y), expected[ROWS * N];
         for (int64_t e = 0; e < ROWS * K; e++)
             x[e] = e < K ? 0x1p101f : -0x1p101f;
-        sum_in_double(&w, transposed, x, K, expected, N);
+        sum_in_double(&w, transposed, ROWS, x, K, expected, N);
         x[2 * K + 5] = NAN;
         x[3 * K + 5] = INFINITY;
         product(&w.matrix, 4, x, K, y, N);
@@ -154,6 +156,17 @@ static struct weights make_blocks(para_dtype dtype, int64_t n, int64_t k)
     assert_true(para_quantize(dtype, count, w.values, w.data));
     para_convert(count, dtype, w.data, 0, w.values);
     w.matrix = (struct para_weights_matrix){dtype, n, k, k, w.data};
+    return w;
+}
+
+/* All numbers are the type's farthest from 0. */
+static struct weights make_largest(para_dtype dtype, int64_t n, int64_t k)
+{
+    struct weights w = make_blocks(dtype, n, k);
+    size_t bytes = para_dtype_bytes(dtype);
+    for (int64_t b = 0; b < n * k / PARA_BLOCK; b++)
+        memset((char *)w.data + (size_t)b * bytes + 2, dtype == PARA_Q8_0 ? 0x80 : 0, bytes - 2);
+    para_convert(n * k, dtype, w.data, 0, w.values);
     return w;
 }
 
@@ -198,7 +211,7 @@ static void check_blocks(int version, para_dtype dtype, int64_t n, int64_t k)
     float *x = must_alloc((size_t)(ROWS * ldx) * sizeof *x), *y = must_alloc(bytes), *expected = must_alloc(bytes);
     fill_uniform(x, ROWS * ldx, 3, 2, -1, 1);
     memset(x + 32, 0, 32 * sizeof *x);
-    sum_in_double(&w, true, x, ldx, expected, ldy);
+    sum_in_double(&w, true, ROWS, x, ldx, expected, ldy);
     for (int64_t m = 1; m <= ROWS; m++) {
         char what[96];
         memset(y, 0, bytes);
@@ -209,7 +222,7 @@ static void check_blocks(int version, para_dtype dtype, int64_t n, int64_t k)
     }
     for (int64_t e = 7; e < ROWS * ldx; e += 200)
         x[e] *= 1000;
-    sum_in_double(&w, true, x, ldx, expected, ldy);
+    sum_in_double(&w, true, ROWS, x, ldx, expected, ldy);
     multiply_blocks(version, &w, ROWS, x, ldx, y, ldy);
     for (int64_t i = 0; i < ROWS; i++)
         check_bound(&w, x + i * ldx, y + i * ldy, expected + i * ldy);
@@ -240,18 +253,14 @@ static void blocks_have_room_and_nan_comes_through(void **state)
     static const para_dtype types[] = {PARA_Q8_0, PARA_Q4_0};
     for (int t = 0; t < 2; t++)
         for (int version = 0; version < para_skinny_blocks_versions(); version++) {
-            struct weights w = make_blocks(types[t], N, K);
-            size_t bytes = para_dtype_bytes(types[t]);
-            for (int64_t b = 0; b < N * K / PARA_BLOCK; b++)
-                memset((char *)w.data + (size_t)b * bytes + 2, types[t] == PARA_Q8_0 ? 0x80 : 0, bytes - 2);
-            para_convert(N * K, types[t], w.data, 0, w.values);
+            struct weights w = make_largest(types[t], N, K);
             static float all[ROWS * K];
             for (int64_t e = 0; e < ROWS * K; e++)
                 all[e] = e < K || e % 2 ? 3e30f : -2e30f;
             memcpy(x, all, sizeof x);
             for (int64_t e = 4 * K; e < 5 * K; e++)
                 x[e] = all[e] = 1e-40f;
-            sum_in_double(&w, true, all, K, expected, N);
+            sum_in_double(&w, true, ROWS, all, K, expected, N);
             x[2 * K + 5] = NAN;
             x[3 * K + 5] = -INFINITY;
             multiply_blocks(version, &w, M, x, K, y, N);
@@ -262,6 +271,103 @@ static void blocks_have_room_and_nan_comes_through(void **state)
                 assert_true(fabsf(y[e]) < 1e-30f);
             free_weights(&w);
         }
+}
+
+/* --- many rows by weights in blocks --- */
+
+/* y (m,N) = or += x by w, and whether each row alone, with as many others beside it that are as many, has its bits. */
+static void multiply_many(const struct weights *w, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy,
+                          bool add)
+{
+    enum { FEWEST = PARA_SKINNY_ROWS + 1 };
+    int64_t n = w->matrix.n;
+    float *before = must_alloc((size_t)(m * ldy) * sizeof *y), *some = must_alloc((size_t)(FEWEST * n) * sizeof *y);
+    void *scratch = aligned_alloc(64, para_gemm_blocks_scratch(m, w->matrix.k));
+    assert_non_null(scratch);
+    memcpy(before, y, (size_t)(m * ldy) * sizeof *y);
+    para_gemm_blocks(&w->matrix, m, x, ldx, y, ldy, add, scratch);
+    for (int64_t first = 0; first + FEWEST <= m; first += 5) {
+        for (int64_t i = 0; i < FEWEST; i++)
+            memcpy(some + i * n, before + (first + i) * ldy, (size_t)n * sizeof *y);
+        para_gemm_blocks(&w->matrix, FEWEST, x + first * ldx, ldx, some, n, add, scratch);
+        for (int64_t i = 0; i < FEWEST; i++)
+            assert_memory_equal(some + i * n, y + (first + i) * ldy, (size_t)n * sizeof *y);
+    }
+    free(scratch);
+    free(some);
+    free(before);
+}
+
+static void check_many(para_dtype dtype, int64_t m, int64_t n, int64_t k)
+{
+    struct weights w = make_blocks(dtype, n, k);
+    int64_t ldx = k + PAD, ldy = n + PAD, count = m * ldy;
+    float *x = must_alloc((size_t)(m * ldx) * sizeof *x), *y = must_alloc((size_t)count * sizeof *y),
+          *expected = must_alloc((size_t)count * sizeof *y);
+    char what[96];
+    snprintf(what, sizeof what, "%s (%d,%d,%d)", para_dtype_name(dtype), (int)m, (int)n, (int)k);
+    fill_uniform(x, m * ldx, 3, 2, -1, 1);
+    memset(x + 32, 0, 32 * sizeof *x);
+    memset(y, 0, (size_t)count * sizeof *y);
+    memset(expected, 0, (size_t)count * sizeof *y);
+    sum_in_double(&w, true, m, x, ldx, expected, ldy);
+    multiply_many(&w, m, x, ldx, y, ldy, false);
+    assert_close(NULL, what, y, expected, count, 5e-5);
+    for (int64_t e = 0; e < count; e++)
+        expected[e] *= 2;
+    multiply_many(&w, m, x, ldx, y, ldy, true);
+    for (int64_t e = 0; e < count; e++) /* nothing between rows was written */
+        assert_true(e % ldy < n || y[e] == 0);
+    assert_close(NULL, what, y, expected, count, 5e-5);
+    for (int64_t e = 7; e < m * ldx; e += 200)
+        x[e] *= 1000;
+    sum_in_double(&w, true, m, x, ldx, expected, ldy);
+    multiply_many(&w, m, x, ldx, y, ldy, false);
+    for (int64_t i = 0; i < m; i++)
+        check_bound(&w, x + i * ldx, y + i * ldy, expected + i * ldy);
+    free_weights(&w);
+    free(expected);
+    free(y);
+    free(x);
+}
+
+/* Tiles of each number of rows, parts of rows and of what is contracted, columns that fill no panel. */
+static void many_rows_by_blocks_are_what_they_are_beside_others(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = {{17, 1, 32},  {18, 16, 64},  {19, 17, 96}, {37, 31, 512}, {26, 33, 544},
+                                       {56, 64, 64}, {25, 5, 1120}, {23, 70, 64}, {800, 3, 64}};
+    if (!para_gemm_blocks_known())
+        skip();
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        check_many(PARA_Q8_0, sizes[i][0], sizes[i][1], sizes[i][2]);
+        check_many(PARA_Q4_0, sizes[i][0], sizes[i][1], sizes[i][2]);
+    }
+}
+
+/* The largest bytes by the largest elements of one sign and of both; NaN and infinity in a row beside. */
+static void many_rows_have_room_and_nan_comes_through(void **state)
+{
+    (void)state;
+    enum { M = 20, N = 5, K = 1024 };
+    static float x[M * K], y[M * N], expected[M * N];
+    static const para_dtype types[] = {PARA_Q8_0, PARA_Q4_0};
+    if (!para_gemm_blocks_known())
+        skip();
+    for (int t = 0; t < 2; t++) {
+        struct weights w = make_largest(types[t], N, K);
+        for (int64_t e = 0; e < M * K; e++)
+            x[e] = e < K || e % 2 ? 3e30f : -2e30f;
+        sum_in_double(&w, true, M, x, K, expected, N);
+        x[2 * K + 5] = NAN;
+        x[3 * K + 5] = -INFINITY;
+        multiply_many(&w, M, x, K, y, N, false);
+        assert_close(NULL, "the largest", y, expected, 2 * N, 5e-5);
+        assert_close(NULL, "the largest", y + 4 * N, expected + 4 * N, (M - 4) * N, 5e-5);
+        for (int64_t e = 2 * N; e < 4 * N; e++)
+            assert_true(isnan(y[e]));
+        free_weights(&w);
+    }
 }
 
 /* Few rows, and many by a matrix of bfloat16, in the layouts that take different ways. */
@@ -323,6 +429,8 @@ int main(void)
         cmocka_unit_test(bytes_have_room_and_nan_comes_through),
         cmocka_unit_test(products_by_blocks_are_what_they_are_for_one_row),
         cmocka_unit_test(blocks_have_room_and_nan_comes_through),
+        cmocka_unit_test(many_rows_by_blocks_are_what_they_are_beside_others),
+        cmocka_unit_test(many_rows_have_room_and_nan_comes_through),
         cmocka_unit_test(few_rows_and_narrow_weights_are_not_left_to_openblas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
