@@ -68,6 +68,52 @@ static void gaps_name_their_cause(void **state)
     para_profile_free(p);
 }
 
+/* Worker 0 runs a, b and c in turn, b and c ready from the start, and d, which waits for c; worker 1 runs nothing. */
+static void idle_workers_beside_ready_tasks_are_told(void **state)
+{
+    (void)state;
+    static const struct para_timing times[] = {
+        {.task = 0, .worker = 0, .submit_ns = 0, .ready_ns = 0, .start_ns = 0, .end_ns = 10},
+        {.task = 1, .worker = 0, .submit_ns = 0, .ready_ns = 0, .start_ns = 10, .end_ns = 20},
+        {.task = 2, .worker = 0, .submit_ns = 0, .ready_ns = 0, .start_ns = 20, .end_ns = 30},
+        {.task = 3, .worker = 0, .submit_ns = 0, .ready_ns = 30, .start_ns = 30, .end_ns = 70},
+    };
+    static const struct {
+        int64_t end_ns;
+        enum para_gap_cause cause;
+        const char *text;
+    } expected[] = {
+        {20, PARA_GAP_QUEUED, "idle: b is ready, and queued on worker 0"},
+        {30, PARA_GAP_WAIT, "idle: d waits: RAW on c"},
+        {70, PARA_GAP_END, "idle: nothing is left to run here"},
+    };
+    para_profile *p = profile_of("x:input[batch=2,rows=4]; a = scale(x, 2); b = scale(x, 3); c = scale(x, 4); "
+                                 "d = add(c, x); output(a); output(b); output(d)",
+                                 2, times, 70);
+    struct para_timeline t = timeline_of(p);
+    int64_t ns;
+    assert_int_equal(t.n_gaps - t.first_gap[1], 3);
+    for (int i = 0; i < 3; i++) {
+        const struct para_gap *g = &t.gaps[t.first_gap[1] + i];
+        assert_int_equal(g->cause, expected[i].cause);
+        assert_int_equal(g->end_ns, expected[i].end_ns);
+        assert_string_equal(para_gap_text(&t.arena, p, g), expected[i].text);
+    }
+    assert_int_equal(para_gap_meanwhile(&t, &t.gaps[t.first_gap[1] + 2], &ns), 3);
+    assert_int_equal(ns, 40);
+    assert_int_equal(t.queued_ns, 20);
+    assert_non_null(strstr(t.summary, "14.3 % went to the runtime, while something was ready (14.3 % behind busy "
+                                      "workers)."));
+    para_timeline_free(&t);
+    p->gpu[1] = 0; /* which can't run what is meant for cores */
+    t = timeline_of(p);
+    assert_int_equal(t.n_gaps - t.first_gap[1], 1);
+    assert_int_equal(t.gaps[t.first_gap[1]].cause, PARA_GAP_END);
+    assert_int_equal(t.queued_ns, 0);
+    para_timeline_free(&t);
+    para_profile_free(p);
+}
+
 static void check_path(const struct para_timeline *t, const struct para_step *expected, int count)
 {
     assert_int_equal(t->n_path, count);
@@ -108,8 +154,8 @@ static void the_path_knows_workers_and_tasks(void **state)
                                  2, times, 60);
     struct para_timeline t = timeline_of(p);
     check_path(&t, path, 4);
-    assert_int_equal(t.gaps[t.first_gap[1] + 1].cause, PARA_GAP_WAIT); /* until the whole task has ended */
-    assert_int_equal(t.gaps[t.first_gap[1] + 1].end_ns, 30);
+    assert_int_equal(t.gaps[t.first_gap[1] + 2].cause, PARA_GAP_WAIT); /* until the whole task has ended */
+    assert_int_equal(t.gaps[t.first_gap[1] + 2].end_ns, 30);
     para_timeline_free(&t);
     para_profile_free(p);
 }
@@ -213,7 +259,7 @@ static void each_bound_is_found(void **state)
         {PARA_BOUND_COMPUTE, 1, {{0, 0, 0, 0, 1, 90}, {1, 0, 0, 90, 90, 92}, {2, 0, 0, 92, 92, 99}}},
         {PARA_BOUND_MEMORY, 1, {{0, 0, 0, 0, 1, 10}, {1, 0, 0, 10, 10, 20}, {2, 0, 0, 20, 20, 99}}},
         {PARA_BOUND_DEPENDENCY, 2, {{0, 0, 0, 0, 0, 45}, {1, 0, 0, 45, 45, 90}, {2, 1, 0, 90, 90, 99}}},
-        {PARA_BOUND_IMBALANCE, 2, {{0, 0, 0, 0, 0, 10}, {1, 0, 0, 10, 10, 20}, {2, 0, 0, 20, 20, 99}}},
+        {PARA_BOUND_IMBALANCE, 3, {{0, 0, 0, 0, 0, 10}, {1, 0, 0, 10, 10, 20}, {2, 0, 0, 20, 20, 99}}},
         {PARA_BOUND_RUNTIME, 1, {{0, 0, 0, 0, 30, 40}, {1, 0, 0, 40, 60, 65}, {2, 0, 0, 65, 90, 99}}},
     };
     (void)state;
@@ -346,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gaps_name_their_cause),
+        cmocka_unit_test(idle_workers_beside_ready_tasks_are_told),
         cmocka_unit_test(the_path_goes_back_from_the_last_end),
         cmocka_unit_test(the_path_knows_workers_and_tasks),
         cmocka_unit_test(the_path_ends_where_it_would_go_round),

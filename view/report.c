@@ -289,8 +289,13 @@ static int write_gaps(struct report *r, para_error *err)
     fprintf(r->out, "\nlongest of %d gaps\n  %10s %10s %6s  %s\n", r->t.n_gaps, "from ms", "ms", "worker", "why");
     for (int i = 0; i < r->t.n_gaps && i < GAPS; i++) {
         const char *why = para_gap_text(&r->t.arena, r->p, gaps[i]);
+        int64_t ns;
+        int other = para_gap_meanwhile(&r->t, gaps[i], &ns);
         fprintf(r->out, "  %10.3f %10.3f %6d  %s\n", ms(gaps[i]->begin_ns), ms(gaps[i]->end_ns - gaps[i]->begin_ns),
                 gaps[i]->worker, why ? why : "");
+        if (other >= 0)
+            fprintf(r->out, "  %28s    meanwhile worker %d ran %s, %.3f ms\n", "", r->p->nodes[other].worker,
+                    shown(r, r->p->g->nodes[other]->name), ms(ns));
     }
     free(gaps);
     return 0;

@@ -6,10 +6,11 @@
 #include "graph/profile.h"
 
 enum para_gap_cause {
-    PARA_GAP_WAIT,   /* idle: what runs here next waited for another node */
-    PARA_GAP_SUBMIT, /* idle: what runs here next wasn't submitted yet */
-    PARA_GAP_END,    /* idle: nothing more runs here, and others still do */
-    PARA_GAP_RUNTIME /* what runs here next was ready; or the run hadn't begun to submit, or was over */
+    PARA_GAP_WAIT,    /* idle: what runs here next waited for another node; where nothing more does, what might have */
+    PARA_GAP_SUBMIT,  /* idle: the same wasn't submitted yet */
+    PARA_GAP_END,     /* idle: all that might run here had begun elsewhere, or was about to */
+    PARA_GAP_RUNTIME, /* what runs here next was ready; or the run hadn't begun to submit, or was over */
+    PARA_GAP_QUEUED   /* idle: what might have run here was ready, but another worker had taken it, and was busy */
 };
 
 /* A time in which a worker ran no kernel. */
@@ -17,7 +18,7 @@ struct para_gap {
     int worker;
     int64_t begin_ns, end_ns;
     enum para_gap_cause cause;
-    int node; /* that runs here next; -1: none */
+    int node; /* that runs here next, or might have; -1: none */
     int wait; /* of PARA_GAP_WAIT: which of the profile's waits ended last; else -1 */
 };
 
@@ -48,7 +49,7 @@ enum para_bound {
     PARA_BOUND_MEMORY,
     PARA_BOUND_DEPENDENCY, /* PARA_GAP_WAIT */
     PARA_BOUND_IMBALANCE,  /* PARA_GAP_END */
-    PARA_BOUND_RUNTIME,    /* PARA_GAP_RUNTIME and PARA_GAP_SUBMIT */
+    PARA_BOUND_RUNTIME,    /* PARA_GAP_RUNTIME, PARA_GAP_SUBMIT and PARA_GAP_QUEUED */
     PARA_BOUNDS
 };
 /* "compute", "memory", ... */
@@ -59,12 +60,13 @@ struct para_timeline {
     int *last_node; /* by task: its node that ended last; -1: it has none */
     int *last_wait; /* by task: of what its nodes waited for in other tasks, the wait whose task ended last; -1: none */
     struct para_gap *gaps; /* by worker, in the order of time */
-    int n_gaps;
+    int n_gaps, gap_capacity;
     int *first_gap;         /* by worker, and one more: where its gaps begin */
     struct para_step *path; /* the measured critical path, in the order of time */
     int n_path;
     struct para_load *loads; /* in the order of time */
     int n_loads;
+    int64_t queued_ns;            /* of PARA_GAP_QUEUED */
     int64_t part_ns[PARA_BOUNDS]; /* together the workers' time, wall time each */
     double flops, bytes;          /* of nodes that compute bounds, and of nodes that memory bounds */
     int64_t chain_ns;             /* the longest chain of nodes that wait for each other, kernels alone */
@@ -86,6 +88,8 @@ void para_timeline_free(struct para_timeline *t);
 /* "RAW on layer.0.h, from layer.0.mlp", or shorter where the node is called like the value: a wait in words, visible
  * characters; NULL when memory runs out. */
 const char *para_wait_text(struct para_arena *arena, const para_graph *g, const struct para_wait *w);
+/* The node of which another worker ran most within a gap, and how long; -1: none ran. */
+int para_gap_meanwhile(const struct para_timeline *t, const struct para_gap *g, int64_t *ns);
 /* Why a gap is there, in words; NULL when memory runs out. */
 const char *para_gap_text(struct para_arena *arena, const para_profile *p, const struct para_gap *g);
 

@@ -35,7 +35,8 @@ static int add_gaps(struct para_timeline *t)
     static const enum para_bound parts[] = {[PARA_GAP_WAIT] = PARA_BOUND_DEPENDENCY,
                                             [PARA_GAP_SUBMIT] = PARA_BOUND_RUNTIME,
                                             [PARA_GAP_END] = PARA_BOUND_IMBALANCE,
-                                            [PARA_GAP_RUNTIME] = PARA_BOUND_RUNTIME};
+                                            [PARA_GAP_RUNTIME] = PARA_BOUND_RUNTIME,
+                                            [PARA_GAP_QUEUED] = PARA_BOUND_RUNTIME};
     int64_t *waited = calloc((size_t)t->p->g->n_nodes + 1, sizeof *waited);
     if (!waited)
         return -1;
@@ -43,6 +44,7 @@ static int add_gaps(struct para_timeline *t)
     for (int i = 0; i < t->n_gaps; i++) {
         const struct para_gap *gap = &t->gaps[i];
         t->part_ns[parts[gap->cause]] += gap->end_ns - gap->begin_ns;
+        t->queued_ns += gap->cause == PARA_GAP_QUEUED ? gap->end_ns - gap->begin_ns : 0;
         if (gap->wait >= 0)
             waited[t->p->waits[gap->wait].from] += gap->end_ns - gap->begin_ns;
     }
@@ -130,12 +132,18 @@ static void say(struct para_arena *arena, const char **text, const char *more)
     *text = *text && more ? para_arena_format(arena, "%s%s", *text, more) : NULL;
 }
 
-static double percent(const struct para_timeline *t, enum para_bound part)
+/* Of all workers' time. */
+static double percent_of(const struct para_timeline *t, int64_t ns)
 {
     int64_t all = 0;
     for (int i = 0; i < PARA_BOUNDS; i++)
         all += t->part_ns[i];
-    return all ? 100.0 * (double)t->part_ns[part] / (double)all : 0;
+    return all ? 100.0 * (double)ns / (double)all : 0;
+}
+
+static double percent(const struct para_timeline *t, enum para_bound part)
+{
+    return percent_of(t, t->part_ns[part]);
 }
 
 static double ms(int64_t ns)
@@ -180,8 +188,11 @@ static const char *describe_gaps(struct para_timeline *t)
     say(&t->arena, &text,
         para_arena_format(&t->arena,
                           ", and for %.1f %% at the end, with nothing left to run; %.1f %% went to the runtime, while "
-                          "something was ready. ",
+                          "something was ready",
                           percent(t, PARA_BOUND_IMBALANCE), percent(t, PARA_BOUND_RUNTIME)));
+    say(&t->arena, &text,
+        t->queued_ns ? para_arena_format(&t->arena, " (%.1f %% behind busy workers). ", percent_of(t, t->queued_ns))
+                     : ". ");
     return text;
 }
 
@@ -262,6 +273,8 @@ const char *para_gap_text(struct para_arena *arena, const para_profile *p, const
         return para_arena_format(arena, "idle: %s isn't submitted yet", next);
     case PARA_GAP_END:
         return "idle: nothing is left to run here";
+    case PARA_GAP_QUEUED:
+        return para_arena_format(arena, "idle: %s is ready, and queued on worker %d", next, p->nodes[g->node].worker);
     case PARA_GAP_RUNTIME:
         break;
     }

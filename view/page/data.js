@@ -6,7 +6,7 @@
 const Kind = { GRAPH: 0, NODE: 1, INPUT: 2, SCOPE: 3, PARTS: 4, REPEAT: 5, REST: 6, RUN: 7 };
 const CLASSES = ['forward', 'backward', 'optimizer'];
 const EDGE_KINDS = ['RAW', 'WAR', 'WAW', 'after', 'reuse'];
-const Gap = { WAIT: 0, SUBMIT: 1, END: 2, RUNTIME: 3 };
+const Gap = { WAIT: 0, SUBMIT: 1, END: 2, RUNTIME: 3, QUEUED: 4 };
 const VALUE_KINDS = ['input', 'parameter', 'state', 'intermediate', 'copy'];
 
 /* A column is a list of differences. */

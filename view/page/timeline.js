@@ -13,7 +13,8 @@ function gapWords(data, gap) {
     [Gap.WAIT]: () => `waits for ${name(data.waits.from[wait])}: ${EDGE_KINDS[data.waits.kind[wait]]} on ` +
       `${data.texts[data.values.name[data.waits.value[wait]]]}`,
     [Gap.SUBMIT]: () => 'what runs next was not submitted yet',
-    [Gap.END]: () => 'nothing more runs here',
+    [Gap.END]: () => 'nothing is left to run here',
+    [Gap.QUEUED]: () => `${name(gaps.node[gap])} was ready, but queued on worker ${data.run.timings.worker[gaps.node[gap]]}, which was busy`,
     [Gap.RUNTIME]: () => (gaps.node[gap] >= 0 ? `${name(gaps.node[gap])} was ready, and the runtime had not begun it`
       : 'the run was over'),
   };
