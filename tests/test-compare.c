@@ -29,8 +29,10 @@ static void equal_graphs_are_the_same(void **state)
     para_graph *g = training_graph(&train_model, 6, 15, true), *again = training_graph(&train_model, 6, 15, true);
     char *text = compare(g, again, PARA_COMPARE_CHANGED, &same);
     assert_true(same);
-    assert_has(text, " the same, 0 changed (~), 0 in the first alone (-), 0 in the second alone (+)\n");
-    assert_int_equal(strchr(text, '\n')[1], '\0');
+    assert_has(text, "what they begin with: ");
+    assert_has(text,
+               " the same, 0 changed (~), 0 in the first alone (-), 0 in the second alone (+)\nnodes, each part one: ");
+    assert_int_equal(strchr(strchr(text, '\n') + 1, '\n')[1], '\0');
     free(text);
     para_graph_free(g);
     para_graph_free(again);
@@ -58,14 +60,18 @@ static void signs_say_what_differs(void **state)
                               "+ n  gelu\n"
                               "~ c  scale  factor: 3 -> 5; reads: b -> n\n"
                               "  d  scale\n"
-                              "2 the same, 3 changed (~), 1 in the first alone (-), 1 in the second alone (+)\n");
+                              "what they begin with: 1 the same, 1 changed (~), 0 in the first alone (-), 0 in the "
+                              "second alone (+)\n"
+                              "nodes, each part one: 1 the same, 2 changed (~), 1 in the first alone (-), 1 in the "
+                              "second alone (+)\n");
     free(text);
     text = compare(a, b, PARA_COMPARE_CHANGED | PARA_COMPARE_JSON, &same);
     assert_has(text,
                "{\"sign\":\"-\",\"name\":\"b\",\"op\":\"scale\",\"scope\":\"\",\"a\":1,\"b\":0,\"change\":\"\"}\n");
     assert_has(text, "{\"sign\":\"~\",\"name\":\"c\",\"op\":\"scale\",\"scope\":\"\",\"a\":1,\"b\":1,\"change\":"
                      "\"factor: 3 -> 5; reads: b -> n\"}\n");
-    assert_has(text, "{\"same\":2,\"changed\":3,\"only_a\":1,\"only_b\":1}\n");
+    assert_has(text, "{\"of\":\"begin\",\"same\":1,\"changed\":1,\"only_a\":0,\"only_b\":0}\n"
+                     "{\"of\":\"nodes\",\"same\":1,\"changed\":2,\"only_a\":1,\"only_b\":1}\n");
     assert_null(strstr(text, "\"name\":\"d\""));
     free(text);
     para_graph_free(a);
@@ -191,6 +197,11 @@ static void runs_are_compared_beside_their_spread(void **state)
     para_profile *between[] = {run_of(22000)};
     text = compare_runs(fast, 2, between, 1, 0, &same);
     assert_true(same);
+    assert_null(strstr(text, "\n~"));
+    free(text);
+    text = compare_runs(fast, 1, slow, 1, 0, &same);
+    assert_true(same);
+    assert_has(text, "1 run and 1; how far runs are apart isn't known of one each");
     assert_null(strstr(text, "\n~"));
     free(text);
     para_profile_free(between[0]);

@@ -19,7 +19,7 @@ static const struct option compare_table[] = {
     {"changed", OPTION_FLAG, offsetof(struct compare_options, changed), NULL, "tell what differs alone", 0, 0, false},
     {"json", OPTION_FLAG, offsetof(struct compare_options, json), NULL,
      "write a JSON object per line: of graphs sign, name, op, scope, a and b (how many nodes), change; of runs of "
-     "(account, scope, op or node), sign, name, detail, a_ns, b_ns, a_spread_ns, b_spread_ns",
+     "(runs, account, scope, op or node), sign, name, detail, a_ns, b_ns, a_spread_ns, b_spread_ns",
      0, 0, false},
     {"html", OPTION_FLAG, offsetof(struct compare_options, html), NULL,
      "write a page for a browser: one drawing of what both have, with the same signs, and of runs what each box took "
@@ -167,7 +167,9 @@ const struct command command_compare = {
         "Runs: what all workers did with their time, and the time in kernels by scope, op and node (of these, those "
         "that "
         "differ most): the average of either side, the difference, and the spread of its runs. ~ is where no run of "
-        "one side lies within what the other's took.\n\n"
+        "one side lies within what the other's took; of one run each that isn't known. Runs that something else held "
+        "up, "
+        "as dump --profile tells, are counted.\n\n"
         "The page, --html, is that of dump --format html, of B with what A alone has where it stood: names begin with "
         "their signs, x shows what differs alone, and the details say how.\n\n"
         "The exit code is 0 if nothing differs, or the wall times of the runs overlap; 1 if not; 2 if the two can't be "

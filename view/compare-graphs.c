@@ -13,7 +13,9 @@
 
 struct comparison {
     struct para_matching m;
-    int flags, count[PARA_SIGNS]; /* how many have each */
+    int flags;
+    int nodes[PARA_SIGNS],
+        begin[PARA_SIGNS]; /* how many have each: of the union's nodes, and of what graphs begin with */
     struct para_source_change *sources;
     int n_sources, capacity;
     FILE *out;
@@ -81,7 +83,7 @@ static int add_source(struct comparison *c, const para_tensor *a, const para_ten
     enum para_sign sign = !a ? PARA_ONLY_B : !b ? PARA_ONLY_A : differ ? PARA_CHANGED : PARA_SAME;
     const char *text = differ ? para_arena_format(&c->m.arena, "%s -> %s", from, to) : b ? to : from;
     c->sources[c->n_sources++] = (struct para_source_change){sign, b ? b->base : a->base, b ? to : from, text};
-    c->count[sign]++;
+    c->begin[sign]++;
     return text ? 0 : -1;
 }
 
@@ -136,13 +138,22 @@ static int write_node(struct comparison *c, const struct para_match *match)
     if (!change)
         return -1;
     enum para_sign sign = para_match_sign(match, change);
-    c->count[sign]++;
+    c->nodes[sign] += match->b < 0 ? 1 : match->n_b;
     if (is_left_out(c, sign))
         return 0;
     if (!(c->flags & PARA_COMPARE_JSON))
         return write_text(&c->m, match, sign, change, c->out);
     write_json(&c->m, match, sign, change, c->out);
     return 0;
+}
+
+static void write_counts(const struct comparison *c, const char *key, const char *of, const int count[PARA_SIGNS])
+{
+    bool json = c->flags & PARA_COMPARE_JSON;
+    fprintf(c->out,
+            json ? "{\"of\":\"%s\",\"same\":%d,\"changed\":%d,\"only_a\":%d,\"only_b\":%d}\n"
+                 : "%s: %d the same, %d changed (~), %d in the first alone (-), %d in the second alone (+)\n",
+            json ? key : of, count[PARA_SAME], count[PARA_CHANGED], count[PARA_ONLY_A], count[PARA_ONLY_B]);
 }
 
 static int write_lines(struct comparison *c)
@@ -153,11 +164,8 @@ static int write_lines(struct comparison *c)
             status = write_source(c, &c->sources[i]);
     for (int i = 0; i < c->m.count && status == 0; i++)
         status = write_node(c, &c->m.matches[i]);
-    fprintf(c->out,
-            c->flags & PARA_COMPARE_JSON ? "{\"same\":%d,\"changed\":%d,\"only_a\":%d,\"only_b\":%d}\n"
-                                         : "%d the same, %d changed (~), %d in the first alone (-), %d in the second "
-                                           "alone (+)\n",
-            c->count[PARA_SAME], c->count[PARA_CHANGED], c->count[PARA_ONLY_A], c->count[PARA_ONLY_B]);
+    write_counts(c, "begin", "what they begin with", c->begin);
+    write_counts(c, "nodes", "nodes, each part one", c->nodes);
     return status;
 }
 
@@ -166,7 +174,7 @@ static int write_page(struct comparison *c, para_error *err)
     struct para_union u;
     PARA_TRY(para_union_new(&u, &c->m, err));
     for (int i = 0; i < u.graph.n_nodes; i++)
-        c->count[u.sign[i]]++;
+        c->nodes[u.sign[i]]++;
     const struct para_page_comparison told = {
         .sources = c->sources, .n_sources = c->n_sources, .changed_only = c->flags & PARA_COMPARE_CHANGED};
     int status = para_page_write_joined(&u, &told, c->out, err);
@@ -191,6 +199,8 @@ int para_graph_compare(const para_graph *a, const para_graph *b, int flags, FILE
     free(c.sources);
     if (status < 0)
         return status;
-    *same = c.count[PARA_CHANGED] + c.count[PARA_ONLY_A] + c.count[PARA_ONLY_B] == 0;
+    *same = true;
+    for (int sign = PARA_CHANGED; sign < PARA_SIGNS; sign++)
+        *same = *same && c.nodes[sign] == 0 && c.begin[sign] == 0;
     return para_dump_finish(out, "the comparison", err);
 }

@@ -49,10 +49,10 @@ static struct spread spread_of(const double *ns, int count)
     return s;
 }
 
-/* Whether all runs of one set took longer than all of the other. */
-static bool apart(const struct spread *a, const struct spread *b)
+/* Whether all runs of one set took longer than all of the other. Of one run each that says nothing. */
+static bool apart(const struct comparison *c, const struct spread *a, const struct spread *b)
 {
-    return a->low > b->high || b->low > a->high;
+    return c->a.count + c->b.count > 2 && (a->low > b->high || b->low > a->high);
 }
 
 static const double *of_b(const struct comparison *c, const struct row *r)
@@ -63,7 +63,7 @@ static const double *of_b(const struct comparison *c, const struct row *r)
 static enum para_sign sign_of(const struct comparison *c, const struct row *r)
 {
     struct spread a = spread_of(r->ns, c->a.count), b = spread_of(of_b(c, r), c->b.count);
-    return !r->in_b ? PARA_ONLY_A : !r->in_a ? PARA_ONLY_B : apart(&a, &b) ? PARA_CHANGED : PARA_SAME;
+    return !r->in_b ? PARA_ONLY_A : !r->in_a ? PARA_ONLY_B : apart(c, &a, &b) ? PARA_CHANGED : PARA_SAME;
 }
 
 /* ---- rows ---- */
@@ -198,7 +198,8 @@ static int write_text(struct comparison *c, const struct row *r)
     struct spread a = spread_of(r->ns, c->a.count), b = spread_of(of_b(c, r), c->b.count);
     if (!name)
         return -1;
-    fprintf(c->out, "%c %-*s %-14s %10.3f %10.3f %+10.3f %10.3f %10.3f\n", para_signs[sign_of(c, r)], NAME, name,
+    int over = (int)strlen(name) - NAME, detail = 14 - (over > 0 ? over : 0);
+    fprintf(c->out, "%c %-*s %-*s %10.3f %10.3f %+10.3f %10.3f %10.3f\n", para_signs[sign_of(c, r)], NAME, name, detail,
             r->detail, a.mean / 1e6, b.mean / 1e6, (b.mean - a.mean) / 1e6, (a.high - a.low) / 1e6,
             (b.high - b.low) / 1e6);
     return 0;
@@ -230,7 +231,7 @@ static int write_rows(struct comparison *c, const char *of, int most)
     int written = 0;
     if (!(c->flags & PARA_COMPARE_JSON))
         fprintf(c->out, "\n  %-*s %10s %10s %10s %10s %10s\n", NAME + 15, of, "first ms", "second ms", "difference",
-                "spread", "spread");
+                "1st spread", "2nd spread");
     for (int i = 0; i < c->count; i++) {
         if (c->flags & PARA_COMPARE_CHANGED && sign_of(c, &c->rows[i]) == PARA_SAME)
             continue;
@@ -312,6 +313,18 @@ static int say_account(struct comparison *c, struct para_source_change said[ACCO
     return 0;
 }
 
+static int tell_ops(struct comparison *c, struct para_page_comparison *told)
+{
+    if (fold(c, op_name, no_detail) < 0 || rank(c) < 0)
+        return -1;
+    struct para_op_times *ops = para_arena_alloc(&c->m.arena, ((size_t)c->count + 1) * sizeof *ops);
+    for (int i = 0; i < c->count && ops; i++)
+        ops[i] = (struct para_op_times){c->rows[i].name, c->rows[i].ns};
+    told->ops = ops;
+    told->n_ops = c->count;
+    return ops ? 0 : -1;
+}
+
 static int write_union(struct comparison *c, struct para_union *u, para_error *err)
 {
     int runs = c->a.count + c->b.count;
@@ -322,7 +335,7 @@ static int write_union(struct comparison *c, struct para_union *u, para_error *e
                                         .runs_b = c->b.count,
                                         .ns = para_arena_alloc(&c->m.arena, (size_t)runs * sizeof(double *)),
                                         .changed_only = c->flags & PARA_COMPARE_CHANGED};
-    if (!told.ns || say_account(c, account) < 0 || fill_nodes(c) < 0)
+    if (!told.ns || say_account(c, account) < 0 || tell_ops(c, &told) < 0 || fill_nodes(c) < 0)
         return para_fail_memory(err, "comparing runs");
     take_signs(c, u);
     for (int run = 0; run < runs; run++) {
@@ -344,11 +357,41 @@ static int write_page(struct comparison *c, para_error *err)
 
 /* ---- the whole ---- */
 
+/* How many runs of a set were disturbed, as para_timeline_new() judges. */
+static int count_disturbed(int *out, const struct set *s, para_error *err)
+{
+    *out = 0;
+    for (int i = 0; i < s->count; i++) {
+        struct para_timeline t;
+        PARA_TRY(para_timeline_new(&t, s->runs[i], err));
+        *out += t.disturbed;
+        para_timeline_free(&t);
+    }
+    return 0;
+}
+
+static int write_head(struct comparison *c, para_error *err)
+{
+    int a, b;
+    PARA_TRY(count_disturbed(&a, &c->a, err));
+    PARA_TRY(count_disturbed(&b, &c->b, err));
+    if (c->flags & PARA_COMPARE_JSON) {
+        fprintf(c->out, "{\"of\":\"runs\",\"a\":%d,\"b\":%d,\"a_disturbed\":%d,\"b_disturbed\":%d}\n", c->a.count,
+                c->b.count, a, b);
+        return 0;
+    }
+    fprintf(c->out, "%d run%s and %d; %s\n", c->a.count, c->a.count == 1 ? "" : "s", c->b.count,
+            c->a.count + c->b.count > 2
+                ? "~ where none of the first lies within what those of the second took"
+                : "how far runs are apart isn't known of one each, so none is called changed: give several, A1,A2");
+    if (a + b > 0)
+        fprintf(c->out, "of them %d and %d were disturbed: some nodes took far longer than others like them\n", a, b);
+    return 0;
+}
+
 static int write_lines(struct comparison *c, para_error *err)
 {
-    if (!(c->flags & PARA_COMPARE_JSON))
-        fprintf(c->out, "%d run%s and %d; ~ where none of the first lies within what those of the second took\n",
-                c->a.count, c->a.count == 1 ? "" : "s", c->b.count);
+    PARA_TRY(write_head(c, err));
     if (write_rows(c, "account", ACCOUNT) < 0 || fold(c, scope_name, scope_detail) < 0 ||
         write_rows(c, "scope", c->count) < 0 || fold(c, op_name, no_detail) < 0 || write_rows(c, "op", c->count) < 0 ||
         fill_nodes(c) < 0 || rank(c) < 0 || write_rows(c, "node", NODES) < 0)

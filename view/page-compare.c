@@ -42,6 +42,34 @@ static void write_runs(struct source *s)
     fputc(']', s->columns->out);
 }
 
+/* ---- ops ---- */
+
+static int64_t op_name(void *source, int i)
+{
+    struct source *s = source;
+    return para_columns_text(s->columns, s->compare->ops[i].name);
+}
+
+static const struct para_column op_columns[] = {{"name", op_name}, {0}};
+
+static int64_t op_ns(void *source, int i)
+{
+    return para_columns_whole(((struct source *)source)->ns[i]);
+}
+
+/* Names, and a list of times per op: one of each run. */
+static void write_ops(struct source *s)
+{
+    para_columns_write_group(s->columns, "ops", op_columns, s, s->compare->n_ops);
+    fputs(",\n\"opTimes\":[", s->columns->out);
+    for (int i = 0; i < s->compare->n_ops; i++) {
+        s->ns = s->compare->ops[i].ns;
+        fputs(i ? ",\n" : "\n", s->columns->out);
+        para_columns_write_list(s->columns, op_ns, s, s->compare->runs_a + s->compare->runs_b);
+    }
+    fputc(']', s->columns->out);
+}
+
 /* ---- what the graphs begin with ---- */
 
 static int64_t source_sign(void *source, int i)
@@ -73,5 +101,6 @@ void para_page_compare(const struct para_page_comparison *compare, const struct 
     para_columns_write_group(c, "nodes", node_columns, &s, u->graph.n_nodes);
     para_columns_write_group(c, "sources", source_columns, &s, compare->n_sources);
     write_runs(&s);
+    write_ops(&s);
     fputc('}', c->out);
 }

@@ -12,12 +12,20 @@ struct para_source_change {
     const char *text;         /* the same, or, where they differ, both: "parameter f32 (rows 4) -> ..." */
 };
 
+/* What all nodes of an op took, in each run. */
+struct para_op_times {
+    const char *name;
+    const double *ns;
+};
+
 struct para_page_comparison {
     const struct para_source_change *sources;
     int n_sources;
     int runs_a, runs_b; /* how many runs of either graph were measured; 0 and 0: the graphs alone are compared */
     double **ns;        /* by run, the first graph's first, and by node of the union */
-    bool changed_only;  /* what the page shows at first */
+    const struct para_op_times *ops; /* of runs */
+    int n_ops;
+    bool changed_only; /* what the page shows at first */
 };
 
 /* Write ,"compare":{...}: the sign of each node and how it differs, of each read whether one graph alone has it, and

@@ -285,9 +285,9 @@ static void write_legend(struct picture *s)
 static void write_all(struct picture *s)
 {
     int ready = row_top(s->p->workers) + 6, bottom = ready + READY, width = LEFT + WIDTH + MARGIN;
-    const char *head =
-        para_arena_format(&s->t.arena, "%s %s: %.3f ms, most of all bound by %s", visible(s, s->p->command),
-                          visible(s, s->p->model), (double)s->p->wall_ns / 1e6, para_bound_names[s->t.bound]);
+    const char *head = para_arena_format(
+        &s->t.arena, s->t.disturbed ? "%s %s: %.3f ms, disturbed" : "%s %s: %.3f ms, most of all bound by %s",
+        visible(s, s->p->command), visible(s, s->p->model), (double)s->p->wall_ns / 1e6, para_bound_names[s->t.bound]);
     const char *fitted = head ? para_text_fit(&s->t.arena, head, 16, width - 2 * MARGIN) : NULL;
     if (!fitted) {
         s->status = PARA_ENOMEM;

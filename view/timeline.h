@@ -77,6 +77,7 @@ struct para_timeline {
     int64_t late_ns; /* what they took more than the median */
     int latest;      /* the node that took most more; if late > 0 */
     int64_t latest_ns;
+    bool disturbed;      /* late nodes took so much that the rest says little */
     const char *summary; /* what bounds this step, and the figures, for people; visible characters */
     struct para_arena arena;
 };

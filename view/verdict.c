@@ -201,12 +201,6 @@ static int64_t kernels_ns(const struct para_timeline *t)
     return t->part_ns[PARA_BOUND_COMPUTE] + t->part_ns[PARA_BOUND_MEMORY];
 }
 
-/* Whether late nodes took so much that the rest says little. */
-static bool disturbed(const struct para_timeline *t)
-{
-    return t->late_ns > kernels_ns(t) / 4;
-}
-
 /* Said where it is a twentieth of the kernels' time. */
 static const char *describe_late(struct para_timeline *t)
 {
@@ -238,14 +232,15 @@ int para_verdict_add(struct para_timeline *t)
         return -1;
     for (int i = 1; i < PARA_BOUNDS; i++)
         t->bound = t->part_ns[i] > t->part_ns[t->bound] ? (enum para_bound)i : t->bound;
-    t->summary = disturbed(t)
+    t->disturbed = t->late_ns > kernels_ns(t) / 4;
+    t->summary = t->disturbed
                      ? para_arena_format(&t->arena, "This run was disturbed. ")
                      : para_arena_format(&t->arena, "What bounds this step most is %s. ", para_bound_names[t->bound]);
     say(&t->arena, &t->summary, describe_late(t));
     say(&t->arena, &t->summary, describe_kernels(t));
     say(&t->arena, &t->summary, describe_gaps(t));
     say(&t->arena, &t->summary, describe_limits(t));
-    say(&t->arena, &t->summary, disturbed(t) ? "" : remedies[t->bound]);
+    say(&t->arena, &t->summary, t->disturbed ? "" : remedies[t->bound]);
     return t->summary ? 0 : -1;
 }
 

@@ -4,11 +4,11 @@
 
 const SIGNS = ['', '~', '−', '+'], SIGN_COLOURS = ['', 'changed', 'removed', 'added'];
 const SIGN_WORDS = ['the same in both', 'changed', 'in the first alone', 'in the second alone'];
-const Sided = { SAME: 0, CHANGED: 1 };
+const Sided = { SAME: 0, CHANGED: 1, FIRST: 2 };
 
 function decodeComparison(json) {
   return { changedOnly: json.changedOnly !== 0, onlyA: json.onlyA, runsA: json.runsA, runsB: json.runsB,
-    ...decodeGroup(json.nodes), sources: decodeGroup(json.sources), times: json.times.map(decodeColumn) };
+    ops: decodeGroup(json.ops).name, opTimes: json.opTimes.map(decodeColumn), ...decodeGroup(json.nodes), sources: decodeGroup(json.sources), times: json.times.map(decodeColumn) };
 }
 
 /* What some took on average, and from the least to the most. */
@@ -26,6 +26,7 @@ class Comparison {
     const { compare, outline: o } = data;
     this.data = data;
     this.hasRuns = compare.times.length > 0;
+    this.isSingle = compare.times.length === 2;
     this.counts = SIGNS.map((_, sign) => countInBoxes(data, compare.sign.map((other) => (other === sign ? 1 : 0))));
     this.before = compare.times.map((times) => sumInBoxes(data, (node) => times[node]));
     this.end = o.end;
@@ -51,8 +52,16 @@ class Comparison {
 
   /* Nanoseconds of some boxes in the runs of either side. */
   sidesOf(boxes) {
+    return this.#sides(this.before.map((sums) => boxes.reduce((sum, box) => sum + sums[this.end[box]] - sums[box], 0)));
+  }
+
+  /* The same of all nodes of an op, as either side has them: a node that one side cut otherwise may have been another's. */
+  sidesOfOp(op) {
+    return this.#sides(this.data.compare.opTimes[op]);
+  }
+
+  #sides(times) {
     const { runsA } = this.data.compare;
-    const times = this.before.map((sums) => boxes.reduce((sum, box) => sum + sums[this.end[box]] - sums[box], 0));
     return [spreadOf(times.slice(0, runsA)), spreadOf(times.slice(runsA))];
   }
 
@@ -65,7 +74,8 @@ class Comparison {
     const sign = this.data.outline.kind[box] === Kind.NODE ? this.data.compare.sign[this.data.outline.item[box]] : -1;
     if (sign >= 0)
       return sign === Sided.CHANGED && this.hasRuns ? 'no run of one side took as long as one of the other'
-        : sign === Sided.SAME && this.hasRuns ? 'the runs of both sides overlap' : SIGN_WORDS[sign];
+        : sign !== Sided.SAME || !this.hasRuns ? SIGN_WORDS[sign]
+        : this.isSingle ? 'of one run each it is not known how far runs are apart' : 'the runs of both sides overlap';
     return SIGN_WORDS.map((words, k) => [this.count(box, k), SIGNS[k], words]).filter(([count]) => count > 0)
       .map(([count, sign, what]) => `${sign} ${count.toLocaleString('en')} ${what}`.trim()).join(', ');
   }
@@ -119,14 +129,10 @@ class ComparisonDetails {
   }
 
   #ops() {
-    const { data, details, comparison } = this, boxes = new Map();
-    data.boxOf.forEach((box, node) => {
-      const op = details.text(data.nodes.op[node]);
-      boxes.set(op, [...(boxes.get(op) || []), box]);
-    });
-    const rows = [...boxes].map(([op, all]) => [op, ...comparison.sidesOf(all)]);
-    rows.sort((x, y) => Math.abs(y[2].mean - y[1].mean) - Math.abs(x[2].mean - x[1].mean));
-    return this.#table('op', rows.map(([op, a, b]) => [op, duration(a.mean), duration(b.mean), difference(b.mean - a.mean)]));
+    return this.#table('op', Array.from(this.data.compare.ops, (name, op) => {
+      const [a, b] = this.comparison.sidesOfOp(op);
+      return [this.details.text(name), duration(a.mean), duration(b.mean), difference(b.mean - a.mean)];
+    }));
   }
 
   #line(node) {

@@ -262,7 +262,8 @@ class Details {
     if (o.kind[box] === Kind.INPUT)
       return this.#ofInput(box);
     const scope = this.text(o.scope[box]);
-    const sum = (column) => nodes.reduce((total, node) => total + column[node], 0);
+    const counted = this.comparison ? nodes.filter((node) => data.compare.sign[node] !== Sided.FIRST) : nodes;
+    const sum = (column) => counted.reduce((total, node) => total + column[node], 0);
     const heading = box === 0 ? (this.comparison ? 'Both graphs' : 'The whole graph') : scope || viewer.name(box);
     return [
       box === 0 ? make('header', {}, make('h2', {}, heading)) : this.#head(heading, '', box),
@@ -274,7 +275,7 @@ class Details {
         ['nodes', plural(nodes.length, 'node')],
         ['boxes', plural(o.members[box], 'box', 'boxes')],
         ['split', box !== 0 ? '' : data.splits ? this.#splits() : 'not split'],
-        ['work', `${quantity(sum(data.nodes.flops), 'FLOP')}, ${quantity(sum(data.nodes.bytes), 'B')}`],
+        [this.comparison ? 'work of the second' : 'work', `${quantity(sum(data.nodes.flops), 'FLOP')}, ${quantity(sum(data.nodes.bytes), 'B')}`],
         ['ran', data.run ? `${duration(viewer.timeOf(box))} in kernels` : ''],
         ['time', `${duration(sum(data.nodes.costNs))} at nominal rates, one after another`],
         ['critical path', box === 0 ? `${duration(data.criticalNs)}, ${plural(data.criticalPath.length, 'node')}, each as a task of its own` : '']),
