@@ -192,7 +192,8 @@ static int open_all(struct para_engine *e, const char *folder, para_error *err)
     if (e->options.shared)
         PARA_TRY(open_blocks(e, true, prompt, err));
     PARA_TRY(open_blocks(e, false, e->options.shared || prompt < again ? again : prompt, err));
-    return para_checkpoint_load(folder, e->step[e->steps - 1].graph, e->step[e->steps - 1].session, NULL, err);
+    const struct para_replay *last = &e->step[e->steps - 1];
+    return para_checkpoint_load_adapted(folder, e->options.adapter, last->graph, last->session, err);
 }
 
 int para_engine_open(struct para_engine *e, const char *folder, const para_model *model, para_machine *m,

@@ -59,6 +59,16 @@ static bool has_gpu(const para_scorer *s)
     return s->machine && para_machine_gpu_workers(s->machine) > 0;
 }
 
+/* Put adapters beside the products of *g, which is replaced. */
+static int adapt(para_graph **g, const para_scorer *s, para_error *err)
+{
+    para_graph *adapted;
+    PARA_TRY(para_model_lora(&adapted, *g, s->model, s->options.lora, err));
+    para_graph_free(*g);
+    *g = adapted;
+    return para_graph_seal(adapted, err);
+}
+
 static int make_graph(const para_scorer *s, int64_t tokens, const char *splits, para_graph **out,
                       char chosen[SPLITS_TEXT], para_error *err)
 {
@@ -76,6 +86,8 @@ static int make_graph(const para_scorer *s, int64_t tokens, const char *splits, 
     if (made.logits)
         add_scores(g, made.logits, o->rows, tokens);
     int status = para_graph_seal(g, err);
+    if (status == 0 && o->lora)
+        status = adapt(&g, s, err);
     status = status < 0 ? status : para_graph_arrange(out, g, &how, chosen, SPLITS_TEXT, err);
     para_graph_free(g);
     return status;
@@ -162,7 +174,7 @@ static int open_scorer(para_scorer *s, const char *folder, para_error *err)
     struct length *last = &s->length[s->lengths - 1];
     PARA_TRY(open_length(s, last, splits, err));
     if (!s->options.share)
-        PARA_TRY(para_checkpoint_load(folder, last->graph, last->session, NULL, err));
+        PARA_TRY(para_checkpoint_load_adapted(folder, s->options.adapter, last->graph, last->session, err));
     return make_room(s, err);
 }
 

@@ -27,7 +27,7 @@ bool para_wants_grad(const para_graph *g, const para_tensor *t)
     return g->wants && t->id < g->n_grads && g->wants[t->id];
 }
 
-/* A tensor wants a gradient if a parameter reaches it. */
+/* A tensor wants a gradient if a parameter reaches it that isn't frozen. */
 static int find_wanted(struct backward *b)
 {
     para_graph *g = b->g;
@@ -39,7 +39,7 @@ static int find_wanted(struct backward *b)
     if (!g->wants || !g->grads)
         return PARA_ENOMEM;
     for (int t = 0; t < b->n_tensors; t++) {
-        g->wants[t] = g->tensors[t]->kind == PARA_PARAMETER;
+        g->wants[t] = g->tensors[t]->kind == PARA_PARAMETER && !g->tensors[t]->frozen;
         b->first_use[t] = b->n_nodes;
     }
     for (int i = 0; i < b->n_nodes; i++) {
@@ -145,7 +145,7 @@ static int check_parameters(const para_graph *g, para_error *err)
 {
     for (int i = 0; i < g->n_tensors; i++) {
         const para_tensor *t = g->tensors[i];
-        if (t->kind == PARA_PARAMETER && t->shape.dtype != PARA_F32)
+        if (t->kind == PARA_PARAMETER && !t->frozen && t->shape.dtype != PARA_F32)
             return para_fail(err, PARA_ESUPPORT,
                              "parameter \"%s\" is %s, expected f32: weights of fewer bits can't be trained", t->name,
                              para_dtype_name(t->shape.dtype));

@@ -9,7 +9,7 @@
  * ...], "gradients": [[tensor, gradient], ...]}
  *
  * A graph that was spread has "spread", "batch=2", after "splits".
- * A copy of a parameter has "copies", the parameter's base.
+ * A copy of a parameter has "copies", the parameter's base, and a parameter that isn't trained "frozen": true.
  * A node that waits for others whose results it doesn't read has "after", their ids, before "attrs".
  * Absent things are null. Ids are places in the lists; what a split tensor or node was made from (origin) is an id in
  * the graph as written. Floats are written so that they read back as the same value; "inf", "-inf" and "nan" are
@@ -131,6 +131,8 @@ static void write_tensor(struct writer *w, const para_tensor *t)
     write_text(w, "why_whole", t->why_whole);
     if (t->copies)
         write_text(w, "copies", t->copies);
+    if (t->frozen)
+        write_bool(w, "frozen", true);
     fputc('}', w->out);
 }
 

@@ -203,6 +203,19 @@ const para_tensor *para_graph_find(const para_graph *g, const char *name)
     return named(g, name);
 }
 
+para_tensor *para_graph_value(para_graph *g, const char *name)
+{
+    return g->sealed ? NULL : named(g, name);
+}
+
+bool para_graph_has_frozen(const para_graph *g)
+{
+    bool found = false;
+    for (int t = 0; t < g->n_tensors && !found; t++)
+        found = g->tensors[t]->frozen;
+    return found;
+}
+
 /* The first number that may be free behind a taken name; NULL when memory runs out. */
 static int *next_number(para_graph *g, const char *name)
 {
@@ -579,6 +592,11 @@ const char *para_tensor_base(const para_tensor *t)
 para_kind para_tensor_kind(const para_tensor *t)
 {
     return t->kind;
+}
+
+bool para_tensor_frozen(const para_tensor *t)
+{
+    return t->frozen;
 }
 
 para_dtype para_tensor_dtype(const para_tensor *t)

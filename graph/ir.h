@@ -50,6 +50,7 @@ struct para_tensor {
     para_init init;        /* parameters and states */
     const char *why_whole; /* why a split left it whole, naming the axis; NULL if none did */
     const char *copies;    /* base of the parameter of which a PARA_COPY has the values, rounded */
+    bool frozen;           /* a parameter that isn't trained: nothing makes its gradient */
 };
 
 struct para_node {
@@ -132,6 +133,9 @@ para_node *para_node_add(para_graph *g, const struct para_op *op, const char *na
 para_tensor *para_node_add_output(para_node *n, const char *name, const struct para_shape *shape);
 /* Let n wait for `other`, which stands before it, too; once is enough. Returns 0, or PARA_ENOMEM kept in the graph. */
 int para_node_add_after(para_node *n, para_node *other);
+
+/* Whether it has parameters that aren't trained, beside which there are those that are. */
+bool para_graph_has_frozen(const para_graph *g);
 
 /* Operand number k: the inputs, then the outputs; there are n_in + n_out. */
 const para_tensor *para_node_operand(const para_node *n, int k);

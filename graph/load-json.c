@@ -230,6 +230,15 @@ static int load_copied(struct para_loader *l, const json_t *entry, para_tensor *
     return para_json_keep(l, name, &t->copies);
 }
 
+static int load_frozen(struct para_loader *l, const json_t *entry, para_tensor *t)
+{
+    if (!json_object_get(entry, "frozen"))
+        return 0;
+    PARA_TRY(para_json_get_bool(l, entry, "frozen", &t->frozen));
+    return t->frozen && t->kind == PARA_PARAMETER ? 0
+                                                  : para_json_bad(l, "expected true, of a parameter, or no such field");
+}
+
 /* What doesn't follow from how the tensor is made. */
 static int load_rest(struct para_loader *l, const json_t *entry, para_tensor *t)
 {
@@ -246,6 +255,7 @@ static int load_rest(struct para_loader *l, const json_t *entry, para_tensor *t)
     PARA_TRY(para_json_get_bool(l, entry, "is_output", &t->is_output));
     PARA_TRY(load_init(l, json_object_get(entry, "init"), t));
     PARA_TRY(load_copied(l, entry, t));
+    PARA_TRY(load_frozen(l, entry, t));
     if (json_is_null(json_object_get(entry, "why_whole")))
         return 0;
     PARA_TRY(para_json_get_string(l, entry, "why_whole", &why_whole));
@@ -274,14 +284,17 @@ static int make_producer(struct para_loader *l, int id, int output, para_node **
 /* Add tensor number l->entry, and before it the node that makes it. */
 static int load_tensor(struct para_loader *l)
 {
-    enum { COPIES = 13 };
+    enum { ALWAYS = 13 };
     const char *names[] = {"id",     "kind",       "name",      "base", "dtype",     "dims", "producer", "output",
-                           "origin", "overwrites", "is_output", "init", "why_whole", NULL,   NULL};
+                           "origin", "overwrites", "is_output", "init", "why_whole", NULL,   NULL,       NULL};
     json_t *entry = json_array_get(l->tensors, (size_t)l->entry);
     struct para_shape shape;
     const char *name;
-    int kind, producer, output;
-    names[COPIES] = json_object_get(entry, "copies") ? "copies" : NULL;
+    int kind, producer, output, count = ALWAYS;
+    if (json_object_get(entry, "copies"))
+        names[count++] = "copies";
+    if (json_object_get(entry, "frozen"))
+        names[count++] = "frozen";
     PARA_TRY(para_json_fields(l, entry, names));
     PARA_TRY(check_id(l, entry));
     l->field = "kind";

@@ -30,6 +30,7 @@ libinternal_la_SOURCES += graph/liveness.c
 libinternal_la_SOURCES += graph/liveness.h
 libinternal_la_SOURCES += graph/load-json.c
 libinternal_la_SOURCES += graph/load-profile.c
+libinternal_la_SOURCES += graph/lora.c
 libinternal_la_SOURCES += graph/op.h
 libinternal_la_SOURCES += graph/pattern.c
 libinternal_la_SOURCES += graph/pattern.h

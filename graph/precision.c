@@ -2,8 +2,8 @@
  *
  * What reads a parameter or a bfloat16 value reads as much in bfloat16 as its op's signature allows, and op->narrow is
  * the op that rounds a result that would be float32. Casts stand where a value isn't of the type that is read; a
- * parameter has a copy instead (PARA_COPY), which those who overwrite it overwrite too. States are bfloat16 where all
- * who read and overwrite them take that, as caches of keys and values.
+ * parameter has a copy instead (PARA_COPY), which those who overwrite it overwrite too. States, and parameters that are
+ * frozen, are bfloat16 themselves where all who read and overwrite them take that, as caches of keys and values.
  *
  * Gradients of parameters and outputs are exact: they are made as float32, by ops that can, and so are the terms that
  * sums add up to them.
@@ -18,7 +18,7 @@
 struct precision {
     struct para_rewrite pass; /* pass.value[]: what stands for a value, of either type */
     bool *exact;              /* by old tensor id */
-    bool *halved;             /* by old tensor id: a state that becomes bfloat16 */
+    bool *halved;             /* by old tensor id: a state or a frozen parameter that becomes bfloat16 */
     para_tensor **half;       /* by old tensor id: in bfloat16, where pass.value[] is float32; NULL: not yet */
     para_tensor **full;       /* the other way round */
     const para_node *current; /* the old node that is being rewritten */
@@ -81,12 +81,13 @@ static int try_reading(struct precision *p, const struct para_op *op, const para
     return para_signature_check(&trial, out, NULL);
 }
 
-/* States that all who read or overwrite them take as bfloat16, together with what else they read. */
+/* States and frozen parameters that all who read or overwrite them take as bfloat16, together with what else they
+ * read. */
 static void find_halved(struct precision *p)
 {
     const para_graph *g = p->pass.from;
     for (int t = 0; t < g->n_tensors; t++)
-        p->halved[t] = g->tensors[t]->kind == PARA_STATE && is_float(g->tensors[t]);
+        p->halved[t] = (g->tensors[t]->kind == PARA_STATE || g->tensors[t]->frozen) && is_float(g->tensors[t]);
     for (int t = 0; t < g->n_tensors; t++)
         if (g->tensors[t]->is_output)
             p->halved[g->tensors[t]->storage] = false;

@@ -70,8 +70,10 @@ int para_rewrite_finish(struct para_rewrite *r, int status, para_graph **out, pa
     para_graph *to = r->to;
     if (status == 0)
         status = take_gradients(r);
-    if (status == 0)
+    if (status == 0 && !r->stays_open)
         status = para_graph_seal(to, &to->error);
+    else if (status == 0)
+        status = to->error.code;
     if (status == 0) {
         *out = to;
     } else {
@@ -130,6 +132,7 @@ para_tensor *para_rewrite_add_value(struct para_rewrite *r, const para_tensor *o
     t->origin = old->origin;
     t->is_output = old->is_output;
     t->init = old->init;
+    t->frozen = old->frozen;
     t->base = strcmp(name, old->base) == 0 ? t->name : keep(r, old->base);
     t->why_whole = old->why_whole ? keep(r, old->why_whole) : NULL;
     t->copies = old->copies ? keep(r, old->copies) : NULL;

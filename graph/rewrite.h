@@ -12,7 +12,7 @@
  * the pass's name before them. So makers return NULL once something has failed, take NULL for an operand or a name, and
  * a step that fails may return any negative number.
  *
- * The order of passes: backward, optimizer, precision, split, spread or stage, accumulate, fuse or replicate,
+ * The order of passes: lora, backward, optimizer, precision, split, spread or stage, accumulate, fuse or replicate,
  * recompute, plan. */
 #ifndef PARA_GRAPH_REWRITE_H
 #define PARA_GRAPH_REWRITE_H
@@ -28,6 +28,7 @@ struct para_rewrite {
     para_tensor **value;    /* by old tensor id: what stands for it in `to`; NULL: nothing, or nothing yet */
     para_node **node;       /* by old node id: the same */
     bool drops_gradients;   /* para_grad() finds none in `to`; set by the pass */
+    bool stays_open;        /* `to` is handed out open, for backward to append to; set by the pass */
     struct para_arena work; /* until the pass ends */
     const char *title;      /* "split batch=2" */
     int sources;            /* old tensors up to this id have been looked at for sources to copy */

@@ -101,10 +101,12 @@ static bool worth_cutting(const para_graph *g, const char *axis)
     return with >= 0.01 * all;
 }
 
-/* The axes of inputs and parameters in order of appearance. */
+/* The axes of inputs and parameters in order of appearance. Where parameters are frozen it is their axes that count:
+ * adapters beside them have one more, which is short. */
 static int find_choices(const para_graph *g, struct choice choice[MAX_CHOICES])
 {
     int count = 0;
+    bool frozen = para_graph_has_frozen(g);
     for (int t = 0; t < g->n_tensors; t++) {
         const para_tensor *source = g->tensors[t];
         for (int d = 0; d < source->shape.rank && source->kind != PARA_INTERMEDIATE; d++) {
@@ -117,7 +119,7 @@ static int find_choices(const para_graph *g, struct choice choice[MAX_CHOICES])
             if (c == count)
                 choice[count++] = (struct choice){.axis = e->axis, .whole = e->whole};
             choice[c].of_input |= source->kind == PARA_INPUT;
-            choice[c].of_parameter |= source->kind == PARA_PARAMETER;
+            choice[c].of_parameter |= source->kind == PARA_PARAMETER && source->frozen == frozen;
         }
     }
     return count;

@@ -5,6 +5,7 @@ paragraphinclude_HEADERS += include/paragraph/compare.h
 paragraphinclude_HEADERS += include/paragraph/data.h
 paragraphinclude_HEADERS += include/paragraph/generate.h
 paragraphinclude_HEADERS += include/paragraph/graph.h
+paragraphinclude_HEADERS += include/paragraph/lora.h
 paragraphinclude_HEADERS += include/paragraph/models.h
 paragraphinclude_HEADERS += include/paragraph/ops.h
 paragraphinclude_HEADERS += include/paragraph/optim.h

@@ -7,6 +7,7 @@
 
 #include <paragraph/compare.h>
 #include <paragraph/graph.h>
+#include <paragraph/lora.h>
 #include <paragraph/models.h>
 #include <paragraph/ops.h>
 #include <paragraph/optim.h>

@@ -1,17 +1,16 @@
 /* Checkpoints: a session's parameters and optimizer states as a Hugging Face style folder of the model's family. */
-#include <paragraph/data.h>
+#include "io/checkpoint.h"
+
 #include <paragraph/optim.h>
 
 #include "base/dtype.h"
 #include "base/fail.h"
+#include "io/adapter.h"
 #include "io/config.h"
 #include "io/folder.h"
 #include "io/gguf-model.h"
-#include "io/match.h"
 #include "io/safetensors.h"
 #include "io/source.h"
-#include "io/values.h"
-#include "models/family.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -47,13 +46,13 @@ static int fetch(void *user, int i, void *buffer, para_error *err)
     return from->finite ? check_finite(v, buffer, err) : 0;
 }
 
-static int save_values(const char *folder, const char *name, const struct para_family *family, const para_graph *g,
-                       para_session *s, para_kind kind, bool finite, para_error *err)
+int para_values_save(const char *folder, const char *name, const struct para_family *family, const para_graph *g,
+                     para_session *s, enum para_value_set set, bool finite, para_error *err)
 {
     char path[PARA_PATH_BYTES];
     PARA_TRY(para_path(path, err, "%s/%s", folder, name));
     struct para_values values;
-    PARA_TRY(para_values_list(&values, g, family, PARA_FOLDER, kind, err));
+    PARA_TRY(para_values_list(&values, g, family, PARA_FOLDER, set, err));
     para_entry *entries = calloc((size_t)values.count + 1, sizeof *entries);
     int status = entries ? 0 : para_fail_memory(err, path);
     for (int i = 0; status == 0 && i < values.count; i++) {
@@ -87,31 +86,35 @@ static int check_step(const para_graph *g, para_session *s, const para_trainer *
     return 0;
 }
 
+int para_run_save(const char *folder, const struct para_family *family, const para_graph *g, para_session *s,
+                  const para_trainer *trainer, para_error *err)
+{
+    char path[PARA_PATH_BYTES];
+    if (!trainer)
+        return 0;
+    PARA_TRY(check_step(g, s, trainer, err));
+    PARA_TRY(para_values_save(folder, PARA_OPTIMIZER_FILE, family, g, s, PARA_VALUES_OPTIMIZER, false, err));
+    PARA_TRY(para_path(path, err, "%s/" PARA_TRAINER_FILE, folder));
+    return para_trainer_save(path, trainer, err);
+}
+
 static int save_files(const char *folder, const para_model *model, const para_graph *g, para_session *s,
                       const para_trainer *trainer, para_error *err)
 {
     char path[PARA_PATH_BYTES];
     PARA_TRY(para_path(path, err, "%s/config.json", folder));
     PARA_TRY(para_config_save(path, model, err));
-    PARA_TRY(save_values(folder, PARA_WEIGHTS_FILE, model->family, g, s, PARA_PARAMETER, trainer, err));
-    if (!trainer)
-        return 0;
-    PARA_TRY(check_step(g, s, trainer, err));
-    PARA_TRY(save_values(folder, "optimizer.safetensors", model->family, g, s, PARA_STATE, false, err));
-    PARA_TRY(para_path(path, err, "%s/trainer.json", folder));
-    return para_trainer_save(path, trainer, err);
+    PARA_TRY(para_values_save(folder, PARA_WEIGHTS_FILE, model->family, g, s, PARA_VALUES_MODEL, trainer, err));
+    return para_run_save(folder, model->family, g, s, trainer, err);
 }
+
+const char *const para_checkpoint_files[] = {"config.json",       PARA_WEIGHTS_FILE,   PARA_WEIGHTS_INDEX,
+                                             PARA_WEIGHTS_SHARDS, PARA_ADAPTER_CONFIG, PARA_ADAPTER_FILE,
+                                             PARA_OPTIMIZER_FILE, PARA_TRAINER_FILE,   NULL};
 
 int para_checkpoint_save(const char *dir, const para_model *model, const para_graph *g, para_session *s,
                          const para_trainer *trainer, para_error *err)
 {
-    static const char *const ours[] = {"config.json",
-                                       PARA_WEIGHTS_FILE,
-                                       PARA_WEIGHTS_INDEX,
-                                       PARA_WEIGHTS_SHARDS,
-                                       "optimizer.safetensors",
-                                       "trainer.json",
-                                       NULL};
     PARA_TRY(para_model_check(model, err));
     struct para_new_folder folder;
     PARA_TRY(para_new_folder_begin(&folder, dir, err));
@@ -120,7 +123,7 @@ int para_checkpoint_save(const char *dir, const para_model *model, const para_gr
         para_new_folder_abandon(&folder);
         return status;
     }
-    return para_new_folder_commit(&folder, ours, err);
+    return para_new_folder_commit(&folder, para_checkpoint_files, err);
 }
 
 int para_checkpoint_check(const char *dir, para_error *err)
@@ -160,16 +163,15 @@ static int check_graph(const char *path, const para_model *model, const para_gra
     return 0;
 }
 
-/* Find the family of a folder whose model has the graph's sizes. */
-static int find_family(const struct para_family **out, const char *folder, const para_graph *g, para_error *err)
+/* Read the model of a folder, which has the graph's sizes. */
+static int load_model(para_model **out, const char *folder, const para_graph *g, para_error *err)
 {
-    para_model *model;
     char path[PARA_PATH_BYTES];
     PARA_TRY(para_path(path, err, "%s/config.json", folder));
-    PARA_TRY(para_config_load(path, &model, err));
-    int status = check_graph(path, model, g, err);
-    *out = model->family;
-    para_model_free(model);
+    PARA_TRY(para_config_load(path, out, err));
+    int status = check_graph(path, *out, g, err);
+    if (status < 0)
+        para_model_free(*out);
     return status;
 }
 
@@ -177,7 +179,7 @@ static int find_family(const struct para_family **out, const char *folder, const
 static int load_trainer(para_trainer *out, const struct para_part *optimizer, const char *folder, para_error *err)
 {
     char path[PARA_PATH_BYTES];
-    PARA_TRY(para_path(path, err, "%s/trainer.json", folder));
+    PARA_TRY(para_path(path, err, "%s/" PARA_TRAINER_FILE, folder));
     PARA_TRY(para_trainer_load(path, out, err));
     for (int i = 0; i < optimizer->values.count; i++) {
         const struct para_value *v = &optimizer->values.items[i];
@@ -192,23 +194,49 @@ static int load_trainer(para_trainer *out, const struct para_part *optimizer, co
     return 0;
 }
 
-static int load_parts(struct para_part *model, struct para_part *optimizer, const char *folder, const para_graph *g,
-                      para_session *s, para_trainer *trainer, para_error *err)
+int para_run_match(struct para_part *optimizer, const char *folder, const struct para_family *family,
+                   const para_graph *g, para_trainer *trainer, para_error *err)
+{
+    char path[PARA_PATH_BYTES];
+    PARA_TRY(para_path(path, err, "%s/" PARA_OPTIMIZER_FILE, folder));
+    PARA_TRY(para_weights_open_file(&optimizer->weights, path, family->forms[PARA_FOLDER].prefix, err));
+    PARA_TRY(para_part_match(optimizer, family, g, PARA_VALUES_OPTIMIZER, err));
+    return load_trainer(trainer, optimizer, folder, err);
+}
+
+/* What is loaded: a model's weights, what an adapter adds to them, and the run. */
+struct loading {
+    const para_graph *g;
+    para_session *session;
+    const char *adapter; /* a folder; NULL: none */
+    struct para_part weights, optimizer;
+    struct para_merge merge;
+};
+
+static void loading_close(struct loading *l)
+{
+    para_part_close(&l->weights);
+    para_part_close(&l->optimizer);
+    para_merge_close(&l->merge);
+}
+
+/* Find a place for each tensor of the weights, which are open. */
+static int match_weights(struct loading *l, const para_model *model, para_error *err)
+{
+    PARA_TRY(para_part_match(&l->weights, model->family, l->g, PARA_VALUES_MODEL, err));
+    return l->adapter ? para_merge_begin(&l->merge, &l->weights, l->adapter, model, err) : 0;
+}
+
+static int load_parts(struct loading *l, const char *folder, const para_model *model, para_trainer *trainer,
+                      para_error *err)
 {
     para_trainer loaded = {0};
-    const struct para_family *family = NULL;
-    PARA_TRY(find_family(&family, folder, g, err));
-    PARA_TRY(para_weights_open(&model->weights, folder, family->forms[PARA_FOLDER].prefix, err));
-    PARA_TRY(para_part_match(model, family, g, PARA_PARAMETER, err));
-    if (trainer) {
-        char path[PARA_PATH_BYTES];
-        PARA_TRY(para_path(path, err, "%s/optimizer.safetensors", folder));
-        PARA_TRY(para_weights_open_file(&optimizer->weights, path, family->forms[PARA_FOLDER].prefix, err));
-        PARA_TRY(para_part_match(optimizer, family, g, PARA_STATE, err));
-        PARA_TRY(load_trainer(&loaded, optimizer, folder, err));
-    }
-    PARA_TRY(para_part_set(model, s, err));
-    PARA_TRY(para_part_set(optimizer, s, err));
+    PARA_TRY(para_weights_open(&l->weights.weights, folder, model->family->forms[PARA_FOLDER].prefix, err));
+    PARA_TRY(match_weights(l, model, err));
+    if (trainer)
+        PARA_TRY(para_run_match(&l->optimizer, folder, model->family, l->g, &loaded, err));
+    PARA_TRY(para_part_set(&l->weights, l->session, err));
+    PARA_TRY(para_part_set(&l->optimizer, l->session, err));
     if (trainer)
         *trainer = loaded;
     return 0;
@@ -243,20 +271,16 @@ static int model_from_file(para_model **out, const char *path, para_error *err)
     return status;
 }
 
-static int load_file(const char *path, const para_graph *g, para_session *s, para_error *err)
+static int load_file(struct loading *l, const char *path, para_error *err)
 {
-    struct para_part p = {0};
     para_model *model = NULL;
-    int status = para_source_open(&model, &p, path, err);
-    if (status == 0) {
-        status = check_graph(path, model, g, err);
-        if (status == 0)
-            status = para_part_match(&p, model->family, g, PARA_PARAMETER, err);
-        if (status == 0)
-            status = para_part_set(&p, s, err);
-        para_model_free(model);
-    }
-    para_part_close(&p);
+    PARA_TRY(para_source_open(&model, &l->weights, path, err));
+    int status = check_graph(path, model, l->g, err);
+    if (status == 0)
+        status = match_weights(l, model, err);
+    if (status == 0)
+        status = para_part_set(&l->weights, l->session, err);
+    para_model_free(model);
     return status;
 }
 
@@ -311,15 +335,32 @@ int para_checkpoint_ends(const char *dir, int32_t **ids, int64_t *count, para_er
     return 0;
 }
 
-int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer, para_error *err)
+static int load_folder(struct loading *l, const char *dir, para_trainer *trainer, para_error *err)
 {
     char folder[PARA_PATH_BYTES];
-    if (para_source_is_file(dir) && !trainer)
-        return load_file(dir, g, s, err);
+    para_model *model;
     PARA_TRY(para_folder_find(folder, dir, err));
-    struct para_part model = {0}, optimizer = {0};
-    int status = load_parts(&model, &optimizer, folder, g, s, trainer, err);
-    para_part_close(&model);
-    para_part_close(&optimizer);
+    PARA_TRY(load_model(&model, folder, l->g, err));
+    int status = load_parts(l, folder, model, trainer, err);
+    para_model_free(model);
     return status;
+}
+
+static int load(struct loading *l, const char *dir, para_trainer *trainer, para_error *err)
+{
+    bool is_file = para_source_is_file(dir) && !trainer;
+    int status = is_file ? load_file(l, dir, err) : load_folder(l, dir, trainer, err);
+    loading_close(l);
+    return status;
+}
+
+int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer, para_error *err)
+{
+    return load(&(struct loading){.g = g, .session = s}, dir, trainer, err);
+}
+
+int para_checkpoint_load_adapted(const char *dir, const char *adapter, const para_graph *g, para_session *s,
+                                 para_error *err)
+{
+    return load(&(struct loading){.g = g, .session = s, .adapter = adapter}, dir, NULL, err);
 }

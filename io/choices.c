@@ -3,14 +3,9 @@
 
 #include "base/fail.h"
 #include "base/grow.h"
-#include "io/file.h"
+#include "io/lines.h"
 
-#include <jansson.h>
-
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { FEWEST = 2 };
 
@@ -26,20 +21,7 @@ struct para_choices {
     int count, capacity;
 };
 
-/* A line being read. */
-struct line {
-    const char *path;
-    int64_t number;
-    const json_t *object;
-};
-
-static int complain(const struct line *l, para_error *err, const char *key, const char *expected)
-{
-    return para_fail(err, PARA_EFORMAT, "%s:%lld: \"%s\" is %s, expected %s", l->path, (long long)l->number, key,
-                     json_object_get(l->object, key) ? "something else" : "missing", expected);
-}
-
-static int read_context(struct question *q, const struct line *l, para_error *err)
+static int read_context(struct question *q, const struct para_line *l, para_error *err)
 {
     const char *key = json_object_get(l->object, "ctx") ? "ctx" : "prompt";
     q->choice.context = json_string_value(json_object_get(l->object, key));
@@ -48,15 +30,15 @@ static int read_context(struct question *q, const struct line *l, para_error *er
     if (q->choice.context)
         return para_fail(err, PARA_EFORMAT, "%s:%lld: \"%s\" is empty, expected text that endings continue", l->path,
                          (long long)l->number, key);
-    return complain(l, err, json_object_get(l->object, key) ? key : "ctx", "a string (in \"ctx\" or \"prompt\")");
+    return para_line_fail(l, json_object_get(l->object, key) ? key : "ctx", "a string (in \"ctx\" or \"prompt\")", err);
 }
 
-static int read_endings(struct question *q, const struct line *l, para_error *err)
+static int read_endings(struct question *q, const struct para_line *l, para_error *err)
 {
     const json_t *endings = json_object_get(l->object, "endings");
     size_t count = json_array_size(endings);
     if (count < FEWEST)
-        return complain(l, err, "endings", "an array of two strings or more");
+        return para_line_fail(l, "endings", "an array of two strings or more", err);
     q->endings = calloc(count, sizeof *q->endings);
     if (!q->endings)
         return para_fail_memory(err, "endings");
@@ -72,7 +54,7 @@ static int read_endings(struct question *q, const struct line *l, para_error *er
 }
 
 /* A whole number, or, as some files have it, its digits in a string. */
-static int read_label(struct question *q, const struct line *l, para_error *err)
+static int read_label(struct question *q, const struct para_line *l, para_error *err)
 {
     const json_t *label = json_object_get(l->object, "label");
     const char *digits = json_string_value(label);
@@ -86,59 +68,23 @@ static int read_label(struct question *q, const struct line *l, para_error *err)
     return 0;
 }
 
-static int add_line(para_choices *c, struct line *l, const char *text, size_t bytes, para_error *err)
+static int take(void *user, const struct para_line *l, para_error *err)
 {
-    json_error_t why;
+    para_choices *c = user;
     if (para_grow(&c->question, c->count, &c->capacity, sizeof *c->question) < 0)
         return para_fail_memory(err, "questions");
-    struct question *q = &c->question[c->count];
-    *q = (struct question){.object = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &why)};
-    if (!q->object)
-        return para_fail(err, PARA_EFORMAT, "%s:%lld:%d: %s", l->path, (long long)l->number, why.column, why.text);
-    c->count++;
-    l->object = q->object;
-    q->choice.line = l->number;
-    if (!json_is_object(q->object))
-        return para_fail(err, PARA_EFORMAT,
-                         "%s:%lld: expected a JSON object, {\"ctx\": ..., \"endings\": ..., "
-                         "\"label\": ...}",
-                         l->path, (long long)l->number);
+    struct question *q = &c->question[c->count++];
+    *q = (struct question){.object = json_incref(l->object), .choice = {.line = l->number}};
     PARA_TRY(read_context(q, l, err));
     PARA_TRY(read_endings(q, l, err));
     return read_label(q, l, err);
 }
 
-/* Lines of nothing but white space are passed over; a mark of UTF-8 may come first. */
-static int read_lines(para_choices *c, FILE *file, const char *path, para_error *err)
-{
-    struct line l = {.path = path};
-    char *text = NULL;
-    size_t room = 0;
-    ssize_t length;
-    int status = 0;
-    errno = 0;
-    while (status == 0 && (length = getline(&text, &room, file)) >= 0) {
-        size_t bytes = (size_t)length, begin = l.number++ == 0 && strncmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-        begin += strspn(text + begin, " \t\r\n");
-        if (begin < bytes)
-            status = add_line(c, &l, text + begin, bytes - begin, err);
-    }
-    if (status == 0 && ferror(file))
-        status = para_fail_system(err, path, "read");
-    else if (status == 0 && !feof(file))
-        status = para_fail_memory(err, "a line");
-    free(text);
-    return status;
-}
-
 int para_choices_open(para_choices **out, const char *path, para_error *err)
 {
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return para_fail_system(err, path, "open");
     para_choices *c = calloc(1, sizeof *c);
-    int status = c ? read_lines(c, file, path, err) : para_fail_memory(err, "questions");
-    fclose(file);
+    int status = c ? para_lines_read(path, "{\"ctx\": ..., \"endings\": ..., \"label\": ...}", take, c, err)
+                   : para_fail_memory(err, "questions");
     if (status == 0 && c->count == 0)
         status = para_fail(err, PARA_EFORMAT, "%s: has no questions, expected a JSON object a line", path);
     if (status == 0)

@@ -5,7 +5,6 @@
 #include "base/number.h"
 #include "io/file.h"
 #include "io/rope.h"
-#include "models/family.h"
 
 #include <errno.h>
 #include <math.h>
@@ -82,13 +81,19 @@ static bool write_field(json_t *config, const struct para_field *f, const void *
     return json_object_set_new(config, f->name, field_value(f, model, config)) == 0;
 }
 
+bool para_fields_write(json_t *json, const struct para_field *fields, const void *config)
+{
+    bool whole = json;
+    for (const struct para_field *f = fields; f->name && whole; f++)
+        if (f->kind != PARA_FIELD_EMPTY)
+            whole = write_field(json, f, config);
+    return whole;
+}
+
 int para_config_save(const char *path, const para_model *model, para_error *err)
 {
     json_t *config = json_object();
-    bool whole = config;
-    for (const struct para_field *f = model->family->fields; f->name && whole; f++)
-        if (f->kind != PARA_FIELD_EMPTY)
-            whole = write_field(config, f, model->config);
+    bool whole = para_fields_write(config, model->family->fields, model->config);
     int status = para_json_save(path, whole ? config : NULL, err);
     json_decref(config);
     return status;
@@ -100,7 +105,7 @@ int para_config_save(const char *path, const para_model *model, para_error *err)
 struct reading {
     const char *path;
     const json_t *json;
-    const struct para_family *family;
+    const char *what;
     void *config;
 };
 
@@ -111,7 +116,8 @@ static int fail_value(const struct reading *r, const char *field, const char *ex
 
 static bool is_empty(const json_t *value)
 {
-    return !value || json_is_null(value) || (json_is_object(value) && json_object_size(value) == 0);
+    return !value || json_is_null(value) || (json_is_object(value) && json_object_size(value) == 0) ||
+           (json_is_array(value) && json_array_size(value) == 0);
 }
 
 /* A size may stand under either name; where both do they must agree. */
@@ -204,7 +210,7 @@ static int check_fixed(const struct reading *r, const struct para_field *f, para
 static int check_empty(const struct reading *r, const struct para_field *f, para_error *err)
 {
     char expected[80];
-    snprintf(expected, sizeof expected, "none: a plain %s model", r->family->name);
+    snprintf(expected, sizeof expected, "none: a plain %s", r->what);
     return is_empty(json_object_get(r->json, f->name)) ? 0 : fail_value(r, f->name, expected, err);
 }
 
@@ -235,14 +241,25 @@ static int read_field(const struct reading *r, const struct para_field *f, para_
     return 0;
 }
 
-static int read_config(const struct reading *r, para_error *err)
+int para_fields_read(void *config, const struct para_field *fields, const char *what, const char *path,
+                     const json_t *json, para_error *err)
 {
-    for (const struct para_field *f = r->family->fields; f->name; f++)
-        PARA_TRY(read_field(r, f, err));
-    r->family->complete(r->config);
+    const struct reading r = {path, json, what, config};
+    for (const struct para_field *f = fields; f->name; f++)
+        PARA_TRY(read_field(&r, f, err));
+    return 0;
+}
+
+static int read_config(para_model *model, const char *path, const json_t *config, para_error *err)
+{
+    const struct para_family *family = model->family;
+    char what[40];
+    snprintf(what, sizeof what, "%s model", family->name);
+    PARA_TRY(para_fields_read(model->config, family->fields, what, path, config, err));
+    family->complete(model->config);
     para_error why;
-    int status = r->family->check(r->config, &why);
-    return status < 0 ? para_fail(err, PARA_EFORMAT, "%s: %s", r->path, why.message) : 0;
+    int status = family->check(model->config, &why);
+    return status < 0 ? para_fail(err, PARA_EFORMAT, "%s: %s", path, why.message) : 0;
 }
 
 static int find_family(const struct para_family **out, const char *path, const json_t *config, para_error *err)
@@ -267,8 +284,7 @@ static int read_model(para_model **out, const char *path, const json_t *config, 
     para_model *model;
     PARA_TRY(find_family(&family, path, config, err));
     PARA_TRY(para_model_new(&model, family, NULL, err));
-    const struct reading r = {path, config, family, model->config};
-    int status = read_config(&r, err);
+    int status = read_config(model, path, config, err);
     if (status < 0)
         para_model_free(model);
     else

@@ -5,6 +5,8 @@
 #include "base/dtype.h"
 #include "base/fail.h"
 #include "base/quantize.h"
+#include "io/adapter.h"
+#include "io/checkpoint.h"
 #include "io/config.h"
 #include "io/folder.h"
 #include "io/gguf-describe.h"
@@ -30,6 +32,8 @@ struct conversion {
     para_model *model;
     para_graph *g;
     struct para_part part;
+    const char *adapter; /* a folder; NULL: none */
+    struct para_merge merge;
     struct para_values values; /* with their places in what is written */
     float *value, *in_file;    /* the largest tensor in both orders */
 };
@@ -93,7 +97,7 @@ static int fetch(void *user, int i, void *buffer, para_error *err)
     }
     const struct para_value *from = &c->part.values.items[i], *to = &c->values.items[i];
     para_dtype dtype = written_type(c, i);
-    bool same = para_dtype_blocks(dtype) && para_weight_is(from->found, dtype);
+    bool same = para_dtype_blocks(dtype) && para_weight_is(from->found, dtype) && !from->lora_a;
     if (same) {
         para_value_from_file(from, dtype, from->found->entry.data, c->value);
         para_value_to_file(to, dtype, c->value, buffer);
@@ -163,8 +167,10 @@ static int write_folder(struct conversion *c, para_error *err)
                                            PARA_WEIGHTS_FILE,
                                            PARA_WEIGHTS_INDEX,
                                            PARA_WEIGHTS_SHARDS,
-                                           "optimizer.safetensors",
-                                           "trainer.json",
+                                           PARA_ADAPTER_CONFIG,
+                                           PARA_ADAPTER_FILE,
+                                           PARA_OPTIMIZER_FILE,
+                                           PARA_TRAINER_FILE,
                                            "vocab.json",
                                            "merges.txt",
                                            "added_tokens.json",
@@ -257,8 +263,10 @@ static int build(struct conversion *c, para_error *err)
     para_model_build(c->g, c->model, 1, 1, false);
     PARA_TRY(para_graph_seal(c->g, err));
     const struct para_family *family = c->model->family;
-    PARA_TRY(para_part_match(&c->part, family, c->g, PARA_PARAMETER, err));
-    return para_values_list(&c->values, c->g, family, c->form == TO_FOLDER ? PARA_FOLDER : PARA_GGUF, PARA_PARAMETER,
+    PARA_TRY(para_part_match(&c->part, family, c->g, PARA_VALUES_MODEL, err));
+    if (c->adapter)
+        PARA_TRY(para_merge_begin(&c->merge, &c->part, c->adapter, c->model, err));
+    return para_values_list(&c->values, c->g, family, c->form == TO_FOLDER ? PARA_FOLDER : PARA_GGUF, PARA_VALUES_MODEL,
                             err);
 }
 
@@ -297,14 +305,16 @@ static int convert(struct conversion *c, const char *from, const char *tokenizer
     return write_form(c, err);
 }
 
-int para_model_convert(const char *from, const char *to, para_dtype weights, const char *tokenizer, para_error *err)
+int para_model_convert(const char *from, const char *adapter, const char *to, para_dtype weights, const char *tokenizer,
+                       para_error *err)
 {
-    struct conversion c = {.to = to, .form = form_of(to), .weights = weights};
+    struct conversion c = {.to = to, .form = form_of(to), .weights = weights, .adapter = adapter};
     int status = convert(&c, from, tokenizer, err);
     free(c.value);
     free(c.in_file);
     free(c.values.items);
     para_part_close(&c.part);
+    para_merge_close(&c.merge);
     para_graph_free(c.g);
     para_model_free(c.model);
     return status;

@@ -2,7 +2,7 @@
 #include <paragraph/data.h>
 
 #include "base/fail.h"
-#include "base/philox.h"
+#include "io/draw.h"
 #include "io/file.h"
 
 #include <errno.h>
@@ -11,9 +11,6 @@
 #include <string.h>
 
 enum { READ_BYTES = 1 << 16, SHORT_IDS = 1 << 16 };
-
-/* Keeps the draws of windows apart from those of initial values and dropout under the same seed. */
-static const uint64_t WINDOW_KEY = 0x77696e646f777321u;
 
 /* Ids of a vocabulary of up to SHORT_IDS take two bytes each, others four. */
 struct para_dataset {
@@ -186,21 +183,6 @@ int para_dataset_read(const para_dataset *d, int64_t begin, int64_t count, int32
     return 0;
 }
 
-/* Where the window of (step, row) starts, 0 to tokens - seq - 1. A 64-bit draw x is scaled, floor(x starts / 2^64),
- * which favours no start by more than starts / 2^64. */
-static int64_t random_start(const para_dataset *d, int64_t seq, int64_t step, int64_t row, uint64_t seed)
-{
-    struct para_philox p = para_philox(seed ^ WINDOW_KEY, (uint64_t)step, (uint64_t)row);
-    uint64_t draw = (uint64_t)p.word[1] << 32 | p.word[0], starts = (uint64_t)(d->count - seq);
-    return (int64_t)((unsigned __int128)draw * starts >> 64);
-}
-
-static int64_t sequential_start(const para_dataset *d, int64_t batch, int64_t seq, int64_t step, int64_t row)
-{
-    unsigned __int128 window = (unsigned __int128)step * (uint64_t)batch + (uint64_t)row;
-    return (int64_t)(window % (uint64_t)para_dataset_windows(d, seq)) * seq;
-}
-
 int para_dataset_batch(const para_dataset *d, int64_t batch, int64_t seq, int64_t step, uint64_t seed, bool sequential,
                        int32_t *tokens, int32_t *targets, para_error *err)
 {
@@ -211,7 +193,8 @@ int para_dataset_batch(const para_dataset *d, int64_t batch, int64_t seq, int64_
         return para_fail(err, PARA_ERANGE, "token data: %lld tokens are too few for a window of %lld and its target",
                          (long long)d->count, (long long)seq);
     for (int64_t row = 0; row < batch; row++) {
-        int64_t start = sequential ? sequential_start(d, batch, seq, step, row) : random_start(d, seq, step, row, seed);
+        int64_t start = sequential ? para_row_in_order(step, batch, row, para_dataset_windows(d, seq)) * seq
+                                   : para_row_drawn(seed, step, row, d->count - seq);
         for (int64_t i = 0; i < seq; i++) {
             tokens[row * seq + i] = id_at(d, start + i);
             targets[row * seq + i] = id_at(d, start + i + 1);

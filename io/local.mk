@@ -1,7 +1,10 @@
 # Files: safetensors, tokenizers, token data, checkpoints.
 if IO
+libinternal_la_SOURCES += io/adapter.c
+libinternal_la_SOURCES += io/adapter.h
 libinternal_la_SOURCES += io/added.c
 libinternal_la_SOURCES += io/added.h
+libinternal_la_SOURCES += io/answers.c
 libinternal_la_SOURCES += io/blocks.c
 libinternal_la_SOURCES += io/blocks.h
 libinternal_la_SOURCES += io/bpe.c
@@ -9,11 +12,13 @@ libinternal_la_SOURCES += io/bpe.h
 libinternal_la_SOURCES += io/bytes.h
 libinternal_la_SOURCES += io/chat-template.c
 libinternal_la_SOURCES += io/checkpoint.c
+libinternal_la_SOURCES += io/checkpoint.h
 libinternal_la_SOURCES += io/choices.c
 libinternal_la_SOURCES += io/config.c
 libinternal_la_SOURCES += io/config.h
 libinternal_la_SOURCES += io/convert.c
 libinternal_la_SOURCES += io/dataset.c
+libinternal_la_SOURCES += io/draw.h
 libinternal_la_SOURCES += io/encoder.c
 libinternal_la_SOURCES += io/encoder.h
 libinternal_la_SOURCES += io/file.c
@@ -34,6 +39,8 @@ libinternal_la_SOURCES += io/gguf.c
 libinternal_la_SOURCES += io/gguf.h
 libinternal_la_SOURCES += io/letters.c
 libinternal_la_SOURCES += io/letters.h
+libinternal_la_SOURCES += io/lines.c
+libinternal_la_SOURCES += io/lines.h
 libinternal_la_SOURCES += io/llmc.c
 libinternal_la_SOURCES += io/llmc.h
 libinternal_la_SOURCES += io/match.c

@@ -139,15 +139,58 @@ void para_part_close(struct para_part *p)
     *p = (struct para_part){0};
 }
 
-int para_part_match(struct para_part *p, const struct para_family *family, const para_graph *g, para_kind kind,
+int para_part_match(struct para_part *p, const struct para_family *family, const para_graph *g, enum para_value_set set,
                     para_error *err)
 {
     const struct para_form *form = &family->forms[p->form];
-    PARA_TRY(para_values_list(&p->values, g, family, p->form, kind, err));
+    PARA_TRY(para_values_list(&p->values, g, family, p->form, set, err));
     for (int i = 0; i < p->values.count; i++)
         PARA_TRY(match(&p->values.items[i], p, family, err));
     PARA_TRY(refuse_extras(&p->values, &p->weights, form, err));
     return check_copies(&p->weights, form, &p->values, err);
+}
+
+/* rows (rows, columns) += scale left (rows, rank) right (rank, columns), by way of a row of sums */
+static void add_product(int64_t rows, int64_t columns, int64_t rank, float scale, const float *left, const float *right,
+                        float *sums, float *out)
+{
+    for (int64_t i = 0; i < rows; i++, left += rank, out += columns) {
+        memset(sums, 0, (size_t)columns * sizeof *sums);
+        for (int64_t k = 0; k < rank; k++)
+            for (int64_t j = 0; j < columns; j++)
+                sums[j] += left[k] * right[k * columns + j];
+        for (int64_t j = 0; j < columns; j++)
+            out[j] += scale * sums[j];
+    }
+}
+
+/* Read a matrix (rows, columns), transposed or not. */
+static void read_matrix(const struct para_weight *w, int64_t rows, int64_t columns, bool transposed, float *room,
+                        float *out)
+{
+    para_weight_convert(transposed ? room : out, w, rows * columns);
+    for (int64_t i = 0; i < rows && transposed; i++)
+        for (int64_t j = 0; j < columns; j++)
+            out[j * rows + i] = room[i * columns + j];
+}
+
+/* Add what an adapter says, A (rank, in) and B (out, rank): B A to a value (out, in), A^T B^T to one (in, out). */
+static int add_adapter(const struct para_value *v, float *out, para_error *err)
+{
+    const struct para_value *a = v->lora_a, *b = v->lora_b;
+    int64_t rank = a->expected.shape[0], in = a->elements / rank, outs = b->elements / rank;
+    int64_t longest = in > outs ? in : outs;
+    bool in_first = para_value_contracts_first(v);
+    float *room = malloc((size_t)(rank * (in + outs + longest) + longest) * sizeof *room);
+    if (!room)
+        return para_fail_memory(err, v->name);
+    float *left = room, *right = left + rank * (in_first ? in : outs), *spare = right + rank * (in_first ? outs : in);
+    read_matrix(a->found, rank, in, in_first, spare, in_first ? left : right);
+    read_matrix(b->found, outs, rank, in_first, spare, in_first ? right : left);
+    add_product(in_first ? in : outs, in_first ? outs : in, rank, (float)v->lora_scale, left, right,
+                spare + rank * longest, out);
+    free(room);
+    return 0;
 }
 
 int para_part_floats(const struct para_value *v, float *out, para_error *err)
@@ -160,13 +203,13 @@ int para_part_floats(const struct para_value *v, float *out, para_error *err)
         para_value_from_file(v, PARA_F32, in_file, out);
         free(in_file);
     }
-    return 0;
+    return v->lora_a ? add_adapter(v, out, err) : 0;
 }
 
 static int set_converted(para_session *s, const struct para_value *v, para_error *err)
 {
     const para_entry *e = &v->found->entry;
-    if (para_weight_is(v->found, PARA_F32) && (uintptr_t)e->data % _Alignof(float) == 0 && v->in_order)
+    if (para_weight_is(v->found, PARA_F32) && (uintptr_t)e->data % _Alignof(float) == 0 && v->in_order && !v->lora_a)
         return para_session_set_weight(s, v->base, e->data, v->elements, err);
     float *values = malloc((size_t)v->elements * sizeof *values);
     if (!values)
@@ -197,7 +240,7 @@ int para_part_set(const struct para_part *p, para_session *s, para_error *err)
 {
     for (int i = 0; i < p->values.count; i++) {
         const struct para_value *v = &p->values.items[i];
-        bool same = para_weight_is(v->found, v->expected.dtype);
+        bool same = para_weight_is(v->found, v->expected.dtype) && !v->lora_a;
         PARA_TRY(same ? set_as_is(s, v, err) : set_converted(s, v, err));
         para_safetensors_forget(&v->found->entry);
     }

@@ -15,14 +15,14 @@ struct para_part {
 
 void para_part_close(struct para_part *p);
 
-/* Find a tensor of the weights, which are open, for each of the graph's parameters or states. */
-int para_part_match(struct para_part *p, const struct para_family *family, const para_graph *g, para_kind kind,
+/* Find a tensor of the weights, which are open, for each of a set of the graph's values. */
+int para_part_match(struct para_part *p, const struct para_family *family, const para_graph *g, enum para_value_set set,
                     para_error *err);
 
 /* Set a session's values, one tensor after another: no more than one is in memory beside them. */
 int para_part_set(const struct para_part *p, para_session *s, para_error *err);
 
-/* Write the elements found for a value as float32, in the value's order. */
+/* Write the elements found for a value as float32, in the value's order, with what an adapter adds. */
 int para_part_floats(const struct para_value *v, float *out, para_error *err);
 
 /* Fail if the weights don't bear out a model's sizes: before anyone builds a graph, or makes room, by them. */

@@ -15,8 +15,25 @@ static bool ends_with(const char *string, const char *end)
     return length > end_length && strcmp(string + length - end_length, end) == 0;
 }
 
+static bool is_adapter(const char *name)
+{
+    return ends_with(name, PARA_LORA_A) || ends_with(name, PARA_LORA_B);
+}
+
+/* An adapter's name in files: what PEFT puts before the module's, and what it ends with. False if it has no place. */
+static bool adapter_name(struct para_value *v, const struct para_family *family, const char *stem)
+{
+    char weight[PARA_NAME_BYTES], module[PARA_NAME_BYTES];
+    const char *end = stem + strlen(stem) - strlen(PARA_LORA_A);
+    snprintf(weight, sizeof weight, "%.*s.weight", (int)(end - stem), stem);
+    if (!para_family_name(family, PARA_FOLDER, weight, module, sizeof module) || !ends_with(module, ".weight"))
+        return false;
+    module[strlen(module) - strlen(".weight")] = '\0';
+    return snprintf(v->name, sizeof v->name - 2, PARA_LORA_PREFIX "%s%s", module, end) < PARA_NAME_BYTES - 2;
+}
+
 /* A parameter has its family's name in files, a moment that of its parameter with ".m" or ".v" after it, another state
- * its own. *row is that of the parameter; NULL: there is none. */
+ * its own. *row is that of the model's parameter; NULL: it is none of these. */
 static int file_name(struct para_value *v, const struct para_family *family, enum para_form_kind form, para_kind kind,
                      const struct para_name **row, para_error *err)
 {
@@ -26,13 +43,31 @@ static int file_name(struct para_value *v, const struct para_family *family, enu
     if (snprintf(stem, sizeof stem, "%.*s", (int)stem_length, v->base) >= PARA_NAME_BYTES)
         return para_fail(err, PARA_ENAME, "the name \"%.120s...\" is too long for a checkpoint", v->base);
     *row = para_family_name(family, form, stem, v->name, sizeof v->name - 2);
-    if (!*row && kind == PARA_PARAMETER)
+    bool named = *row || (is_adapter(stem) && adapter_name(v, family, stem));
+    if (!named && kind == PARA_PARAMETER)
         return para_fail(err, PARA_ENAME, "parameter \"%s\" has no place in a %s checkpoint", v->base, family->name);
-    if (!*row)
+    if (!named)
         snprintf(v->name, sizeof v->name, "%s", v->base);
     else if (moment)
         memcpy(v->name + strlen(v->name), v->base + stem_length, 3);
     return 0;
+}
+
+/* An adapter's layout in files: "lora", and what the product contracts, or the rest, as one. */
+static void adapter_layout(char out[PARA_AXES_BYTES], const para_tensor *t)
+{
+    int used = 0;
+    const char *before = "";
+    for (int i = 0; i < para_tensor_rank(t) && used < PARA_AXES_BYTES; i++) {
+        const char *axis = para_tensor_dim(t, i).axis;
+        bool apart = strcmp(axis, "lora") == 0 || strcmp(before, "lora") == 0;
+        used += snprintf(out + used, (size_t)(PARA_AXES_BYTES - used), "%s%.31s",
+                         i == 0  ? ""
+                         : apart ? " "
+                                 : "*",
+                         axis);
+        before = axis;
+    }
 }
 
 /* The layout of a value that a file has dimension by dimension: "embd ff". */
@@ -186,10 +221,13 @@ static int add_value(struct para_values *values, struct para_strmap *seen, const
     if (para_strmap_set(seen, base, v) < 0)
         return para_fail_memory(err, base);
     v->base = base;
+    v->tensor = t;
     const struct para_name *row = NULL;
-    char plain[PARA_AXES_BYTES];
+    char plain[PARA_AXES_BYTES], adapter[PARA_AXES_BYTES];
     PARA_TRY(file_name(v, family, form, para_tensor_kind(t), &row, err));
-    const char *layout = row ? layout_of(row, form) : NULL;
+    adapter_layout(adapter, t);
+    bool beside = strncmp(v->name, PARA_LORA_PREFIX, strlen(PARA_LORA_PREFIX)) == 0;
+    const char *layout = row ? layout_of(row, form) : beside ? adapter : NULL;
     file_shape(v, t, layout, form == PARA_GGUF && family->paired && row && row->turned);
     plain_layout(plain, t);
     tell_axes(v->axes, layout ? layout : plain);
@@ -209,15 +247,22 @@ static bool is_scale(const para_graph *g, const para_tensor *t)
     return false;
 }
 
+static bool is_of(const para_tensor *t, enum para_value_set set)
+{
+    para_kind kind = set == PARA_VALUES_OPTIMIZER ? PARA_STATE : PARA_PARAMETER;
+    return para_tensor_kind(t) == kind && !para_tensor_producer(t) &&
+           (kind == PARA_STATE || is_adapter(para_tensor_base(t)) == (set == PARA_VALUES_ADAPTER));
+}
+
 int para_values_list(struct para_values *out, const para_graph *g, const struct para_family *family,
-                     enum para_form_kind form, para_kind kind, para_error *err)
+                     enum para_form_kind form, enum para_value_set set, para_error *err)
 {
     struct para_strmap seen = {0};
     struct para_values values = {calloc((size_t)para_graph_tensor_count(g) + 1, sizeof *values.items), 0};
     int status = values.items ? 0 : para_fail_memory(err, "a checkpoint");
     for (int i = 0; status == 0 && i < para_graph_tensor_count(g); i++) {
         const para_tensor *t = para_graph_tensor(g, i);
-        if (para_tensor_kind(t) == kind && !para_tensor_producer(t) && !is_scale(g, t))
+        if (is_of(t, set) && !is_scale(g, t))
             status = add_value(&values, &seen, family, form, t, err);
     }
     para_strmap_free(&seen);
@@ -226,4 +271,24 @@ int para_values_list(struct para_values *out, const para_graph *g, const struct 
     else
         *out = values;
     return status;
+}
+
+const struct para_value *para_values_find(const struct para_values *values, const char *name, size_t length,
+                                          const char *end)
+{
+    for (int i = 0; i < values->count; i++) {
+        const char *base = values->items[i].base;
+        if (strncmp(base, name, length) == 0 && strcmp(base + length, end) == 0)
+            return &values->items[i];
+    }
+    return NULL;
+}
+
+bool para_value_contracts_first(const struct para_value *v)
+{
+    const para_tensor *a = v->lora_a->tensor;
+    bool found = false;
+    for (int d = 0; d < para_tensor_rank(a) && !found; d++)
+        found = strcmp(para_tensor_dim(a, d).axis, para_tensor_dim(v->tensor, 0).axis) == 0;
+    return found;
 }

@@ -76,14 +76,15 @@ static int access_tile(para_session *s, const para_tensor *t, bool write, piece_
 
 int para_values_begin(para_session *s, para_error *err)
 {
+    bool frozen = para_graph_has_frozen(s->g);
     if (s->tasks)
         PARA_TRY(para_tasks_clear(s->tasks, err));
     for (int i = 0; i < s->g->n_tensors; i++) {
         const para_tensor *t = s->g->tensors[i];
         bool kept = t->kind == PARA_PARAMETER || t->kind == PARA_STATE || t->kind == PARA_COPY;
         bool drawn = t->init.kind != PARA_INIT_FILL, zero = !drawn && t->init.mean == 0;
-        if (kept && !t->producer && !zero && !s->store.borrowed[s->plan->buffers.of[i]] &&
-            !(drawn && s->options.no_draws))
+        bool undrawn = drawn && s->options.no_draws && t->frozen == frozen;
+        if (kept && !t->producer && !zero && !s->store.borrowed[s->plan->buffers.of[i]] && !undrawn)
             PARA_TRY(access_tile(s, t, true, draw_piece, NULL, err));
     }
     return 0;

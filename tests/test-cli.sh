@@ -949,6 +949,53 @@ check_resuming() {
         train --data text --resume half
 }
 
+# tunes FILE ARGUMENT...: train adapters of model; the JSON goes to FILE.
+tunes() {
+    file=$1
+    shift
+    "$paragraph" train --batch 4 --seq 8 --seed 7 --schedule constant --warmup 0 --lr 1e-2 --json "$@" >"$file" 2>err
+}
+
+# Adapters are trained, gone on with bit by bit, and added to their model; answers alone are counted.
+check_adapters() {
+    check "adapters" tunes whole --data text --init model --lora-r 2 --lora-alpha 4 --steps 6 --out tuned
+    check "the model stays as it is" grep -q "adapters: r 2, alpha 4, targets all-linear" err
+    check "a folder of PEFT's" grep -q '"peft_type": "LORA"' tuned/adapter_config.json
+    check "without the model" [ ! -e tuned/model.safetensors ]
+    check "half of it" tunes first --data text --init model --lora-r 2 --lora-alpha 4 --steps 3 --out parted
+    check "the rest" tunes rest --data text --resume parted --steps 6 --out parted --reschedule
+    cat first rest >parts
+    check "a resumed run has the losses of one never stopped" same_losses parts whole
+    check "and its adapter" cmp tuned/adapter_model.safetensors parted/adapter_model.safetensors
+    check "the model may be elsewhere" tunes rest --data text --resume parted --init model --steps 7 --val held
+    check "which is evaluated with its adapter" grep -q val_loss rest
+    sed -i 's/"base_model_name_or_path": "model"/"base_model_name_or_path": "gone"/' parted/adapter_config.json
+    check "or nowhere" ends 1 'its model is "gone", which isn'"'"'t there; --init DIR' train --data text --resume parted --steps 8
+    "$paragraph" eval --model model --adapter tuned --data held --json >apart 2>err
+    check "a model as a folder with it" ends 0 "" convert --model model --adapter tuned --out merged
+    "$paragraph" eval --model merged --data held --json >merged.json 2>err
+    check "has the loss of both" close apart merged.json
+    "$paragraph" generate --model model --adapter tuned --prompt a -n 4 --greedy >left 2>err
+    "$paragraph" generate --model merged --prompt a -n 4 --greedy >right 2>err
+    check "and their texts" cmp left right
+    refuses 2 'gpt2 has no target "q_proj"; there are c_attn, c_proj, c_fc' train --data text --init model --lora-r 2 \
+        --lora-targets q_proj
+    refuses 2 "--lora-alpha says how adapters are made, expected --lora-r" train --data text --init model --lora-alpha 2
+    refuses 2 "expected --init DIR beside it" train --data text --lora-r 2
+    refuses 2 "tuned says how its adapters are made" train --data text --resume tuned --steps 9 --lora-r 2
+    refuses 2 "tuned holds a model of 6 steps" train --data text --init model --lora-r 2 --out tuned
+    refuses 2 "expected --train beside it" plan --preset tiny --lora-r 2
+    check "a plan" ends 0 "" plan --preset tiny --train --lora-r 2
+    printf '{"prompt": "%s", "answer": "%s"}\n' ab cd abc d a bcde >answers
+    check "answers" tunes out --answers answers --init model --steps 4 --order sequential --val answers
+    check "each line is a row" grep -q "answers: 3, without a token that ends them; rows of 8 tokens" err
+    check "with adapters" tunes out --answers answers --init model --lora-r 2 --steps 4 --val-fraction 0.3
+    check "without a model" ends 0 "rows of 4 tokens" train --answers answers $sizes --steps 2
+    echo '{"prompt": "a", "answer": ""}' >>answers
+    refuses 1 'answers:4: "answer" is something else, expected a string' train --answers answers --init model
+    refuses 2 "give one of them" train --data text --answers answers --init model
+}
+
 # What a run must not lose, nor leave behind.
 check_keeping() {
     check "going on beside the best model" train more --resume model --best best --val held --steps 10
@@ -1004,6 +1051,7 @@ check_tokenizer
 check_convert
 check_keeping
 check_resuming
+check_adapters
 check_dump
 # Floors take hundreds of GFLOP, which are hours by an emulator.
 if [ -n "${PARA_EMULATED-}" ]; then

@@ -40,13 +40,13 @@ static int tear_down(void **state)
 static void convert(const char *from, const char *to, para_dtype weights, const char *tokenizer)
 {
     para_error err = {0};
-    must(para_model_convert(from, to, weights, tokenizer, &err), err);
+    must(para_model_convert(from, NULL, to, weights, tokenizer, &err), err);
 }
 
 static void assert_refused(const char *from, const char *to, para_dtype weights, int code, const char *says)
 {
     para_error err = {0};
-    int status = para_model_convert(from, to, weights, NULL, &err);
+    int status = para_model_convert(from, NULL, to, weights, NULL, &err);
     if (status != code || !strstr(err.message, says))
         fail_msg("%s to %s: %d, \"%s\", expected %d and \"%s\"", from, to, status, status < 0 ? err.message : "", code,
                  says);
@@ -357,7 +357,7 @@ static void what_a_type_cannot_hold_is_refused(void **state)
     set_value(s, "wte", wte, (size_t)(m.vocab * m.embd) * sizeof *wte);
     must(para_checkpoint_save(from, model, g, s, NULL, &err), err);
     convert(from, p->gguf, PARA_F32, NULL);
-    assert_int_equal(para_model_convert(from, p->gguf, PARA_F16, NULL, &err), PARA_ERANGE);
+    assert_int_equal(para_model_convert(from, NULL, p->gguf, PARA_F16, NULL, &err), PARA_ERANGE);
     assert_non_null(strstr(err.message, "tensor \"model.embed_tokens.weight\" has elements that f16 can't hold"));
     assert_same_model(p->gguf, from, PARA_F32);
     free(wte);

@@ -19,6 +19,7 @@ static int make_graph(struct work *w, const struct bench_options *o, int workers
     para_adamw_options adamw = para_adamw_default();
     adamw.clip = 1.0;
     adamw.weight_decay = 0.1;
+    para_lora lora = lora_of(&o->lora);
     struct graph_wish wish = {.model = w->model,
                               .batch = w->kind == WORK_TRAIN ? w->batch : 1,
                               .seq = w->kind == WORK_TRAIN ? w->seq : 1,
@@ -26,6 +27,7 @@ static int make_graph(struct work *w, const struct bench_options *o, int workers
                               .likeliest = fuse,
                               .use = uses[w->kind],
                               .workers = workers,
+                              .lora = &lora,
                               .adamw = &adamw,
                               .fuse = fuse,
                               .split = &o->split,
@@ -46,6 +48,19 @@ static int make_graph(struct work *w, const struct bench_options *o, int workers
     wish.seq = w->seq;
     wish.split = &chosen;
     return graph_make(&w->graph, &wish, NULL);
+}
+
+static double count_adapters(const para_graph *g)
+{
+    double trained = 0;
+    bool frozen = false;
+    for (int i = 0; i < para_graph_tensor_count(g); i++) {
+        const para_tensor *t = para_graph_tensor(g, i);
+        bool parameter = para_tensor_kind(t) == PARA_PARAMETER && !para_tensor_producer(t);
+        frozen = frozen || para_tensor_frozen(t);
+        trained += parameter && !para_tensor_frozen(t) ? (double)para_tensor_elements(t) : 0;
+    }
+    return frozen ? trained : 0;
 }
 
 static int predict(struct work *w, int workers)
@@ -128,6 +143,7 @@ int work_open(struct work *w, const struct bench_options *o, para_machine *machi
     int workers = machine_tile_workers(machine);
     TRY(choose(w, o));
     TRY(make_graph(w, o, workers, machine_fuses(machine)));
+    w->adapters = count_adapters(w->graph);
     TRY(predict(w, workers));
     TRY(make_session(w, machine, !para_machine_gpu_workers(machine)));
     if (para_machine_gpu_workers(machine))
@@ -215,10 +231,13 @@ static double attention_flops(const struct work *w)
     return 2 * (double)s->layers * (double)(s->heads * s->head_dim) * (double)w->seq * (double)w->seq;
 }
 
-static double train_flops(const struct work *w)
+/* A step's products in either direction. Backward a matrix takes as many for its own gradient as for that of what it
+ * multiplies; beside adapters its own isn't made. */
+static double train_flops(const struct work *w, bool backward)
 {
-    double products = 6 * (double)(w->sizes.layer_parameters + w->sizes.head_parameters) * (double)w->seq;
-    return (double)w->batch * (products + 3 * attention_flops(w));
+    double matrices = (double)(w->sizes.layer_parameters + w->sizes.head_parameters);
+    double each = 2 * matrices * (backward && !w->adapters ? 2 : 1) + 2 * w->adapters * (backward ? 2 : 1);
+    return (double)w->batch * (each * (double)w->seq + attention_flops(w) * (backward ? 2 : 1));
 }
 
 /* The head makes the logits of one token of each row. */
@@ -240,9 +259,10 @@ void work_floor_ms(const struct work *w, const para_floor *f, double floor_ms[PH
     double per_ms = f->sgemm_gflops * 1e6;
     memset(floor_ms, 0, PHASES * sizeof *floor_ms);
     if (w->kind == WORK_TRAIN) {
-        floor_ms[PHASE_FORWARD] = train_flops(w) / 3 / per_ms;
-        floor_ms[PHASE_BACKWARD] = train_flops(w) / 3 * 2 / per_ms;
-        floor_ms[PHASE_OPTIMIZER] = 28 * (double)w->sizes.parameters / (f->memory_gbs * 1e6);
+        double trained = w->adapters > 0 ? w->adapters : (double)w->sizes.parameters;
+        floor_ms[PHASE_FORWARD] = train_flops(w, false) / per_ms;
+        floor_ms[PHASE_BACKWARD] = train_flops(w, true) / per_ms;
+        floor_ms[PHASE_OPTIMIZER] = 28 * trained / (f->memory_gbs * 1e6);
     } else if (w->kind == WORK_DECODE) {
         floor_ms[PHASE_FORWARD] = (product_bytes(w->graph) + cache_bytes(w)) / (f->read_gbs * 1e6);
     } else {

@@ -12,6 +12,7 @@ struct bench_options {
     struct model_options model;
     struct split_options split;
     struct memory_options memory;
+    struct lora_options lora;
     struct machine_options machine;
 };
 
@@ -27,6 +28,7 @@ struct work {
     char name[MODEL_NAME]; /* of the model */
     int64_t batch, seq, position;
     char splits[SPLIT_TEXT];
+    double adapters; /* parameters of adapters, which are trained in place of the model's; 0: none */
     struct graph_phases begins;
     para_graph *graph;
     para_session *session;

@@ -166,6 +166,9 @@ static int run(const void *parsed)
         return misused("--decode and --prompt are two works: give one of them");
     if (!b.o->decode && !b.o->prompt && weights_type(b.o->weights) != PARA_F32)
         return misused("--weights %s is for --decode and --prompt: training takes f32", b.o->weights);
+    TRY(lora_check(&b.o->lora));
+    if ((b.o->decode || b.o->prompt) && b.o->lora.rank)
+        return misused("--lora-r is for training steps; it doesn't go with --decode and --prompt");
     if ((b.o->decode || b.o->prompt) && b.o->memory.recompute)
         return misused("--recompute is for training steps; it doesn't go with --decode and --prompt");
     TRY(profile_file_open(&profile, b.o->profile));
@@ -182,6 +185,7 @@ static const struct option_group bench_groups[] = {
     {"Model", model_option_table, offsetof(struct bench_options, model)},
     {"Computation", split_option_table, offsetof(struct bench_options, split)},
     {"Memory", memory_option_table, offsetof(struct bench_options, memory)},
+    {"Adapters", lora_option_table, offsetof(struct bench_options, lora)},
     {"Machine", machine_option_table, offsetof(struct bench_options, machine)},
     {0},
 };

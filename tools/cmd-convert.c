@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 struct convert_options {
-    const char *model, *out, *weights, *tokenizer;
+    const char *model, *adapter, *out, *weights, *tokenizer;
     bool overwrite;
 };
 
@@ -17,6 +17,7 @@ struct convert_options {
 static const struct option convert_table[] = {
     {"model", OPTION_TEXT, FIELD(model), "DIR|FILE",
      "folder with config.json and model.safetensors, GGUF file, or model file of llm.c (*.bin)", 0, 0, true},
+    {"adapter", OPTION_TEXT, FIELD(adapter), "DIR", ADAPTER_OPTION_HELP, 0, 0, false},
     {"out", OPTION_TEXT, FIELD(out), "DIR|FILE",
      "a GGUF file (*.gguf), a model file of llm.c (*.bin), or a folder to write", 0, 0, true},
     {"weights", OPTION_CHOICE, FIELD(weights), TYPE_WORDS,
@@ -42,7 +43,8 @@ static int run(const void *parsed)
         return misused("--out: %s %s; --overwrite replaces it", o->out, is_file ? "is there already" : "holds a model");
     if (same_folder(o->model, o->out))
         return misused("--out is --model, \"%s\", expected another place", o->out);
-    return para_model_convert(o->model, o->out, type_of(o->weights), o->tokenizer, &err) < 0 ? broken(&err) : EXIT_DONE;
+    int status = para_model_convert(o->model, o->adapter, o->out, type_of(o->weights), o->tokenizer, &err);
+    return status < 0 ? broken(&err) : EXIT_DONE;
 }
 
 static const struct option_group convert_groups[] = {{"Options", convert_table, 0}, {0}};
@@ -56,7 +58,8 @@ const struct command command_convert = {
         "Write a model in another form, which the name tells: *.gguf is a GGUF file, *.bin a model file of llm.c, any "
         "other name a folder as transformers has it. GGUF files are of architecture gpt2, llama, qwen2 or qwen3; those "
         "of llm.c are GPT-2. The tokenizer goes along where the form has a place for it. What stood there before is "
-        "replaced when all is written.",
+        "replaced when all is written.\n\n"
+        "With --adapter what is written is the model with the adapter in it: W + s B A in place of W.",
     .groups = convert_groups,
     .defaults = &convert_defaults,
     .bytes = sizeof convert_defaults,

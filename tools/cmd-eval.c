@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct eval_options {
-    const char *model, *tokenizer, *weights, *profile;
+    const char *model, *adapter, *tokenizer, *weights, *profile;
     struct option_files data;
     int64_t batch, seq, stride;
     const char *logits, *choices;
@@ -21,6 +21,7 @@ struct eval_options {
 static const struct option eval_table[] = {
     {"model", OPTION_TEXT, offsetof(struct eval_options, model), "DIR|FILE",
      "folder with config.json and model.safetensors, or a GGUF file", 0, 0, true},
+    {"adapter", OPTION_TEXT, offsetof(struct eval_options, adapter), "DIR", ADAPTER_OPTION_HELP, 0, 0, false},
     {"data", OPTION_FILES, offsetof(struct eval_options, data), "FILE",
      "text, or little-endian uint16 token ids if named *.tok16", 0, 0, false},
     {"choices", OPTION_TEXT, offsetof(struct eval_options, choices), "FILE",
@@ -146,6 +147,7 @@ static int evaluate_on(struct measure *m, para_machine *machine, struct new_file
                                .options = scorer_options(&o->split, machine, o->batch)};
     wish.options.rows = windows > 0 && windows < wish.options.rows ? windows : wish.options.rows;
     wish.options.profile = o->profile;
+    wish.options.adapter = o->adapter;
     struct evaluator e = {0};
     int code = evaluator_open(&e, &wish, m->windows.seq, m->windows.stride, m->windows.whole, o->logits != NULL);
     para_profile_origin origin = {.command = "eval", .model = o->model};
@@ -188,6 +190,7 @@ static int run_choices(const struct eval_options *o, const para_model *model, co
                                .folder = o->model,
                                .machine = machine,
                                .options = scorer_options(&o->split, machine, o->batch)};
+    wish.options.adapter = o->adapter;
     int code = choices_run(o->choices, vocabulary, &wish, o->json);
     para_machine_close(machine);
     return code;

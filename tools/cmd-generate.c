@@ -12,6 +12,7 @@
 static const struct option generate_table[] = {
     {"model", OPTION_TEXT, FIELD(model), "DIR|FILE", "folder with config.json and model.safetensors, or a GGUF file", 0,
      0, true},
+    {"adapter", OPTION_TEXT, FIELD(adapter), "DIR", ADAPTER_OPTION_HELP, 0, 0, false},
     {"prompt", OPTION_TEXT, FIELD(prompt), "TEXT",
      "what to continue; special tokens such as <|endoftext|> in it are read as such", 0, 0, false},
     {"prompts", OPTION_TEXT, FIELD(prompts), "FILE",
@@ -174,6 +175,7 @@ static para_generator_options generator_options(const struct run *r)
     g.precision = precision_type(o->split.precision);
     g.fuse = o->split.fuse;
     g.no_logits = o->alternatives < 0;
+    g.adapter = o->adapter;
     g.profile = o->profile != NULL;
     g.tokenizer = r->vocabulary.tokenizer;
     return g;

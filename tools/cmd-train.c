@@ -11,7 +11,9 @@ static int save_to(struct train *t, const char *folder)
 {
     para_error err;
     signals_hold(); /* a second signal waits until the folder is whole */
-    int status = para_checkpoint_save(folder, t->model, t->graph, t->session, &t->trainer, &err);
+    int status = t->lora.rank
+                     ? para_adapter_save(folder, t->model, &t->lora, t->base, t->graph, t->session, &t->trainer, &err)
+                     : para_checkpoint_save(folder, t->model, t->graph, t->session, &t->trainer, &err);
     int code = status < 0 ? broken(&err) : vocabulary_copy(&t->vocabulary, folder);
     signals_release();
     return code;
@@ -29,7 +31,9 @@ static int save(struct train *t)
 static int validate(struct train *t)
 {
     struct evaluation result;
-    TRY(evaluator_run(&t->evaluator, t->val, &result));
+    bool own = t->val_answers != t->answers;
+    TRY(t->val_answers ? evaluator_run_answers(&t->evaluator, t->val_answers, own ? 0 : t->answer_count, &result)
+                       : evaluator_run(&t->evaluator, t->val, &result));
     if (result.tokens == 0)
         return EXIT_DONE;
     progress_validation(&t->progress, t->trainer.step, result.loss);
@@ -74,16 +78,23 @@ static int not_finite(struct train *t, const struct outcome *s)
                   para_node_op(node));
 }
 
+static int next_batch(struct train *t, para_error *err)
+{
+    int64_t batch = t->o->batch, step = t->trainer.step;
+    bool sequential = strcmp(t->o->order, "sequential") == 0;
+    return t->answers ? para_answers_batch(t->answers, t->answer_count, batch, t->seq, step, t->trainer.seed,
+                                           sequential, t->tokens, t->targets, err)
+                      : para_dataset_batch(t->data, batch, t->seq, step, t->trainer.seed, sequential, t->tokens,
+                                           t->targets, err);
+}
+
 static int step(struct train *t, struct outcome *out)
 {
     para_error err;
     const struct train_options *o = t->o;
     double begin_s = now_s();
     size_t bytes = (size_t)(o->batch * t->seq) * sizeof(int32_t);
-    bool sequential = strcmp(o->order, "sequential") == 0;
-    if (para_dataset_batch(t->data, o->batch, t->seq, t->trainer.step, t->trainer.seed, sequential, t->tokens,
-                           t->targets, &err) < 0 ||
-        para_session_set(t->session, "tokens", t->tokens, bytes, &err) < 0 ||
+    if (next_batch(t, &err) < 0 || para_session_set(t->session, "tokens", t->tokens, bytes, &err) < 0 ||
         para_session_set(t->session, "targets", t->targets, bytes, &err) < 0 ||
         para_session_run(t->session, &err) < 0 ||
         para_session_get(t->session, "loss", &out->loss, sizeof out->loss, &err) < 0 ||
@@ -124,7 +135,7 @@ static int loop(struct train *t)
         TRY(step(t, &outcome));
         report(t, &outcome);
         bool last = t->trainer.step == o->steps;
-        if (t->val && (last || is_due(t->trainer.step, o->eval_every)))
+        if ((t->val || t->val_answers) && (last || is_due(t->trainer.step, o->eval_every)))
             TRY(validate(t));
         if (last || is_due(t->trainer.step, o->save_every))
             TRY(save(t));
@@ -135,11 +146,10 @@ static int loop(struct train *t)
 static int write_profile(struct train *t)
 {
     const struct train_options *o = t->o;
-    const char *folder = o->resume ? o->resume : o->init;
     char name[MODEL_NAME];
     model_name(&o->model, name);
     para_profile_origin origin = {
-        .command = "train", .model = folder ? folder : name, .recompute = o->memory.recompute};
+        .command = "train", .model = t->base ? t->base : name, .recompute = o->memory.recompute};
     return profile_file_write(&t->profile, t->session, &origin);
 }
 
@@ -196,6 +206,15 @@ const struct command command_train = {
         "step, saves if there is --out, says where it stopped, and exits with 1; a second Ctrl-C or SIGTERM ends it at "
         "once, or once the save that it is at is done, and what was saved before stays. A signal that was ignored when "
         "it began stays so. Progress goes to standard error.\n\n"
+        "With --answers a window is one line: the prompt, its answer, and, if the model's files name one, the token "
+        "that "
+        "ends texts; what is counted is each token of the answer and that end. Prompts are read as generate reads "
+        "them. A "
+        "line that is wrong, or longer than --seq, is refused by its number.\n\n"
+        "With --lora-r adapters are trained beside the model of --init, which stays as it is: y = W x becomes y = W x "
+        "+ s "
+        "B A x (Hu et al., LoRA, 2021), with A and B of r rows and columns. What is saved is a folder as PEFT has it, "
+        "adapter_config.json and adapter_model.safetensors, with what --resume needs beside them.\n\n"
         "JSON keys: step, loss, lr, grad_norm, tokens_per_s for a step; step, val_loss for an "
         "evaluation.",
     .groups = train_groups,

@@ -276,7 +276,8 @@ int model_from_folder(para_model **out, const char *folder)
 bool holds_model(const char *folder)
 {
     static const char *const names[] = {"/model.safetensors", "/model.safetensors.index.json",
-                                        ".paragraph-next/model.safetensors"};
+                                        "/adapter_model.safetensors", ".paragraph-next/model.safetensors",
+                                        ".paragraph-next/adapter_model.safetensors"};
     bool found = false;
     for (size_t i = 0; i < sizeof names / sizeof names[0] && !found; i++) {
         char path[4096];
@@ -332,6 +333,38 @@ const struct option memory_option_table[] = {
     {0},
 };
 
+const struct option lora_option_table[] = {
+    {"lora-r", OPTION_COUNT, offsetof(struct lora_options, rank), "N",
+     "train low-rank adapters of this rank beside the model, which stays as it is", 1, INT32_MAX, false},
+    {"lora-alpha", OPTION_REAL, offsetof(struct lora_options, alpha), "X",
+     "adapters add alpha / r times their product (default: twice the rank)", 1e-6, 1e6, false},
+    {"lora-targets", OPTION_TEXT, offsetof(struct lora_options, targets), "NAMES",
+     "products that get adapters, by PEFT's target_modules, with commas: c_attn,c_proj or q_proj,v_proj; all-linear: "
+     "all "
+     "of the layers (default: all-linear)",
+     0, 0, false},
+    {"lora-rslora", OPTION_FLAG, offsetof(struct lora_options, rslora), NULL,
+     "add alpha / sqrt(r) times their product, PEFT's use_rslora", 0, 0, false},
+    {0},
+};
+
+int lora_check(const struct lora_options *o)
+{
+    if (!o->rank && (o->alpha > 0 || o->targets || o->rslora))
+        return misused("--lora-%s says how adapters are made, expected --lora-r beside it", o->alpha > 0 ? "alpha"
+                                                                                            : o->targets ? "targets"
+                                                                                                         : "rslora");
+    return EXIT_DONE;
+}
+
+para_lora lora_of(const struct lora_options *o)
+{
+    return (para_lora){.rank = o->rank,
+                       .alpha = o->alpha > 0 ? o->alpha : 2 * (double)o->rank,
+                       .rslora = o->rslora,
+                       .targets = o->targets};
+}
+
 /* FLOPs per byte: norms, activations, dropout and sums take less, products that contract more than 16 take more. */
 static const double CHEAP = 8;
 
@@ -381,7 +414,31 @@ int graph_cut(para_graph **g, const struct split_options *o, int workers, char *
     return EXIT_DONE;
 }
 
-static int build(para_graph *g, const struct graph_wish *wish, para_error *err)
+/* Put adapters beside the products of *g, which is replaced by an open graph. */
+static int adapt(para_graph **g, const struct graph_wish *wish, para_error *err)
+{
+    para_graph *adapted;
+    if (!wish->lora || !wish->lora->rank)
+        return 0;
+    int status = para_graph_seal(*g, err);
+    status = status < 0 ? status : para_model_lora(&adapted, *g, wish->model, wish->lora, err);
+    if (status == 0) {
+        para_graph_free(*g);
+        *g = adapted;
+    }
+    return status;
+}
+
+/* Append what trains it. */
+static int append_step(para_graph *g, const struct graph_wish *wish, struct graph_phases *phases, para_error *err)
+{
+    phases->backward = para_graph_node_count(g);
+    int status = para_graph_backward(g, para_graph_value(g, "loss"), err);
+    phases->optimizer = para_graph_node_count(g);
+    return status < 0 ? status : para_graph_adamw(g, wish->adamw, err);
+}
+
+static int build(para_graph **g, const struct graph_wish *wish, para_error *err)
 {
     bool training = wish->use == GRAPH_TRAINING;
     para_caches caches = {.batch = wish->batch,
@@ -390,18 +447,15 @@ static int build(para_graph *g, const struct graph_wish *wish, para_error *err)
                           .prefix = wish->prefix,
                           .likeliest = wish->likeliest};
     para_model_graph made = wish->use == GRAPH_CACHED
-                                ? para_model_build_cached(g, wish->model, &caches)
-                                : para_model_build(g, wish->model, wish->batch, wish->seq, training);
-    struct graph_phases phases = {para_graph_node_count(g), para_graph_node_count(g)};
-    int status = 0;
-    if (training && made.loss) {
-        status = para_graph_backward(g, made.loss, err);
-        phases.optimizer = para_graph_node_count(g);
-        status = status < 0 ? status : para_graph_adamw(g, wish->adamw, err);
-    }
+                                ? para_model_build_cached(*g, wish->model, &caches)
+                                : para_model_build(*g, wish->model, wish->batch, wish->seq, training);
+    int status = made.loss ? adapt(g, wish, err) : 0;
+    struct graph_phases phases = {para_graph_node_count(*g), para_graph_node_count(*g)};
+    if (made.loss && status == 0)
+        status = append_step(*g, wish, &phases, err);
     if (wish->phases)
         *wish->phases = phases;
-    return status < 0 ? status : para_graph_seal(g, err);
+    return status < 0 ? status : para_graph_seal(*g, err);
 }
 
 int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen)
@@ -412,7 +466,7 @@ int graph_make(para_graph **out, const struct graph_wish *wish, char *chosen)
         return out_of_memory("a graph", 0);
     struct split_options split = *wish->split;
     split.fuse = split.fuse || wish->fuse;
-    int code = build(g, wish, &err) < 0 ? refused("", &err) : graph_cut(&g, &split, wish->workers, chosen);
+    int code = build(&g, wish, &err) < 0 ? refused("", &err) : graph_cut(&g, &split, wish->workers, chosen);
     code = code ? code : graph_recompute(&g, wish->memory);
     if (code == EXIT_DONE)
         *out = g;

@@ -79,6 +79,9 @@ int model_from_folder(para_model **out, const char *folder);
 #define WEIGHTS_WORDS "f32|bf16|int8|q8_0|q4_0"
 int model_to_read(para_model **out, const char *folder, const char *weights);
 para_dtype weights_type(const char *word);
+/* What is said of --adapter. */
+#define ADAPTER_OPTION_HELP                                                                                            \
+    "folder of an adapter as PEFT has it, which is added to the model's matrices as they are read"
 
 struct split_options {
     const char *split;
@@ -100,6 +103,19 @@ struct memory_options {
 };
 extern const struct option memory_option_table[];
 
+/* Adapters to train in place of a model; rank 0: none. */
+struct lora_options {
+    int64_t rank;
+    double alpha; /* 0: twice the rank */
+    const char *targets;
+    bool rslora;
+};
+extern const struct option lora_option_table[];
+/* Whether what is given goes together. */
+int lora_check(const struct lora_options *options);
+/* How adapters are made, if there are to be any. */
+para_lora lora_of(const struct lora_options *options);
+
 enum graph_use { GRAPH_LOGITS, GRAPH_CACHED, GRAPH_TRAINING };
 
 /* The first node of the backward pass and of the optimizer in a graph as written; its number of nodes where it has
@@ -116,6 +132,7 @@ struct graph_wish {
     int64_t cache, prefix; /* of GRAPH_CACHED, as in para_caches */
     bool likeliest;
     enum graph_use use;
+    const para_lora *lora; /* adapters, of GRAPH_TRAINING; NULL or of rank 0: none */
     const para_adamw_options *adamw;
     const struct split_options *split;
     const struct memory_options *memory; /* for training alone; NULL: repeat nothing */

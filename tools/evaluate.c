@@ -117,3 +117,30 @@ int evaluator_run(struct evaluator *e, const para_dataset *data, struct evaluati
     *out = (struct evaluation){sum / (double)windows_scored(&w), windows_scored(&w)};
     return EXIT_DONE;
 }
+
+int evaluator_run_answers(struct evaluator *e, const para_answers *answers, int64_t first, struct evaluation *out)
+{
+    para_error err;
+    int64_t all = para_answers_count(answers), tokens = 0, count;
+    double sum = 0;
+    *out = (struct evaluation){0};
+    for (int64_t done = first; done < all; done += count) {
+        if (e->stop && *e->stop)
+            return EXIT_DONE;
+        for (count = 0; count < e->rows && done + count < all; count++) {
+            const para_answer *a = para_answers_item(answers, done + count);
+            e->texts[count] = (para_scored_text){.given = a->tokens,
+                                                 .given_count = a->prompt,
+                                                 .tokens = a->tokens + a->prompt,
+                                                 .count = a->count - a->prompt};
+        }
+        if (para_scorer_run(e->scorer, e->texts, count, NULL, NULL, &err) < 0)
+            return broken(&err);
+        for (int64_t r = 0; r < count; r++) {
+            sum -= e->texts[r].sum;
+            tokens += e->texts[r].count;
+        }
+    }
+    *out = (struct evaluation){sum / (double)tokens, tokens};
+    return EXIT_DONE;
+}

@@ -50,5 +50,7 @@ int evaluator_open(struct evaluator *e, const struct scorer_wish *wish, int64_t 
 void evaluator_close(struct evaluator *e);
 
 int evaluator_run(struct evaluator *e, const para_dataset *data, struct evaluation *out);
+/* The same of answers, from number `first` on: their tokens alone, given what stands before. */
+int evaluator_run_answers(struct evaluator *e, const para_answers *answers, int64_t first, struct evaluation *out);
 
 #endif

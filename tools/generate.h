@@ -9,7 +9,7 @@
 #include "tools/vocabulary.h"
 
 struct generate_options {
-    const char *model, *prompt, *prompts, *tokenizer, *weights, *profile;
+    const char *model, *adapter, *prompt, *prompts, *tokenizer, *weights, *profile;
     int64_t count, continuations, first, rows;
     int64_t alternatives; /* tokens whose log-probabilities are told beside the one chosen; -1: none are told */
     struct option_files stops;

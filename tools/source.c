@@ -66,12 +66,15 @@ static int graph_from_file(para_graph **out, const struct source_options *o, cha
 static int check(const struct source_options *o)
 {
     bool flags = model_options_given(&o->model);
-    if (o->graph && (o->folder || flags || o->train || o->batch || o->seq))
+    if (o->graph && (o->folder || flags || o->train || o->batch || o->seq || o->lora.rank))
         return misused(
-            "--graph FILE is a graph already; --model, --preset, sizes, --train, --batch and --seq don't go with it");
+            "--graph FILE is a graph already; --model, --preset, sizes, --train, --batch, --seq and --lora-r "
+            "don't go with it");
     if (o->folder && flags)
         return misused("--model DIR says what the model is; --preset and sizes don't go with it");
-    return EXIT_DONE;
+    if (o->lora.rank && !o->train)
+        return misused("--lora-r is for training, expected --train beside it");
+    return lora_check(&o->lora);
 }
 
 int source_graph(para_graph **out, const struct source_options *o, int workers, char *splits)
@@ -84,9 +87,11 @@ int source_graph(para_graph **out, const struct source_options *o, int workers, 
     para_adamw_options adamw = para_adamw_default();
     adamw.clip = 1.0;
     adamw.weight_decay = 0.1;
+    para_lora lora = lora_of(&o->lora);
     struct graph_wish wish = {.model = model,
                               .batch = o->batch ? o->batch : DEFAULT_BATCH,
                               .seq = o->seq ? o->seq : para_model_measure(model).context,
+                              .lora = &lora,
                               .adamw = &adamw,
                               .use = o->train ? GRAPH_TRAINING : GRAPH_LOGITS,
                               .workers = workers,

@@ -11,12 +11,14 @@ struct source_options {
     struct model_options model;
     struct split_options split;
     struct memory_options memory;
+    struct lora_options lora; /* of --train */
 };
 
 /* Groups of options to list in a command whose struct has `member` of that type; {0} must follow. */
 #define SOURCE_GROUPS(type, member)                                                                                    \
     {"Graph", source_option_table, offsetof(type, member)},                                                            \
         {"Model", model_option_table, offsetof(type, member.model)},                                                   \
+        {"Adapters", lora_option_table, offsetof(type, member.lora)},                                                  \
         {"Computation", split_option_table, offsetof(type, member.split)},                                             \
     {                                                                                                                  \
         "Memory", memory_option_table, offsetof(type, member.memory)                                                   \

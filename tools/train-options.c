@@ -10,14 +10,18 @@ enum { PATH = 4096 };
 #define FIELD(name) offsetof(struct train_options, name)
 
 static const struct option data_table[] = {
-    {"data", OPTION_FILES, FIELD(data), "FILE", "text, or little-endian uint16 token ids if named *.tok16", 0, 0, true},
+    {"data", OPTION_FILES, FIELD(data), "FILE", "text, or little-endian uint16 token ids if named *.tok16", 0, 0,
+     false},
+    {"answers", OPTION_FILES, FIELD(answers), "FILE",
+     "in its place, JSON lines of {\"prompt\": ..., \"answer\": ...}, or \"completion\": the loss counts answers alone",
+     0, 0, false},
     {"tokenizer", OPTION_TEXT, FIELD(tokenizer), "DIR",
      "folder with tokenizer.json, or vocab.json and merges.txt, a GGUF file, or the word bytes, which go along with "
      "the model "
      "(default: "
      "those of --init or --resume, or bytes if there are none)",
      0, 0, false},
-    {"val", OPTION_TEXT, FIELD(val), "FILE", "text held out for validation", 0, 0, false},
+    {"val", OPTION_TEXT, FIELD(val), "FILE", "text held out for validation; with --answers, JSON lines", 0, 0, false},
     {"val-fraction", OPTION_REAL, FIELD(val_fraction), "F", "in its place, hold out the last part F of the data", 0,
      0.99, false},
     {"order", OPTION_CHOICE, FIELD(order), "random|sequential",
@@ -35,7 +39,9 @@ static const struct option data_table[] = {
 };
 
 static const struct option start_table[] = {
-    {"init", OPTION_TEXT, FIELD(init), "DIR|FILE", "begin with the model of this folder or GGUF file", 0, 0, false},
+    {"init", OPTION_TEXT, FIELD(init), "DIR|FILE",
+     "begin with the model of this folder or GGUF file; with --resume of adapters: the model that they are of", 0, 0,
+     false},
     {"resume", OPTION_TEXT, FIELD(resume), "DIR",
      "go on with the run saved here, given its data: the model is the folder's, and so are steps, batch, seq, order "
      "and "
@@ -48,7 +54,9 @@ static const struct option start_table[] = {
 
 static const struct option optimizer_table[] = {
     {"batch", OPTION_COUNT, FIELD(batch), "N", "windows of a step", 1, INT32_MAX, false},
-    {"seq", OPTION_COUNT, FIELD(seq), "N", "tokens of a window; by default the model's context", 1, INT32_MAX, false},
+    {"seq", OPTION_COUNT, FIELD(seq), "N",
+     "tokens of a window; by default the model's context, or with --answers as many as the longest line takes", 1,
+     INT32_MAX, false},
     {"steps", OPTION_COUNT, FIELD(steps), "N", "steps in all, those before --resume included", 1, INT32_MAX, false},
     {"lr", OPTION_REAL, FIELD(lr), "X", "highest learning rate", 0, 1e6, false},
     {"min-lr", OPTION_REAL, FIELD(min_lr), "X", "learning rate at the last step (default: a tenth of lr)", 0, 1e6,
@@ -74,6 +82,7 @@ const struct option_group train_groups[] = {
     {"Data", data_table, 0},
     {"Begin", start_table, 0},
     {"Model", model_option_table, FIELD(model)},
+    {"Adapters", lora_option_table, FIELD(lora)},
     {"Steps", optimizer_table, 0},
     {"Computation", split_option_table, FIELD(split)},
     {"Memory", memory_option_table, FIELD(memory)},
@@ -147,8 +156,17 @@ static bool lies_in(const char *inner, const char *outer)
 int train_check(struct train_options *o)
 {
     bool validates = o->val || o->val_fraction > 0;
-    if (o->init && o->resume)
+    if (!o->data.count == !o->answers.count)
+        return misused(o->data.count ? "--data and --answers both give what to train on; give one of them"
+                                     : "train needs --data FILE or --answers FILE");
+    bool adapters = o->resume && para_adapter_exists(o->resume);
+    if (o->init && o->resume && !adapters)
         return misused("--init begins a run and --resume goes on with one; give one of them");
+    TRY(lora_check(&o->lora));
+    if (o->lora.rank && adapters)
+        return misused("%s says how its adapters are made; --lora-r doesn't go with --resume", o->resume);
+    if (o->lora.rank && !o->init)
+        return misused("--lora-r trains adapters of a model, expected --init DIR beside it");
     TRY(train_recall(o));
     TRY(check_numbers(o));
     if (o->val && o->val_fraction > 0)

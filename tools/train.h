@@ -10,7 +10,7 @@
 #include "tools/vocabulary.h"
 
 struct train_options {
-    struct option_files data;
+    struct option_files data, answers;
     const char *val, *tokenizer;
     double val_fraction;
     const char *init, *resume, *out, *best;
@@ -23,6 +23,7 @@ struct train_options {
     struct model_options model;
     struct split_options split;
     struct memory_options memory;
+    struct lora_options lora;
     struct machine_options machine;
     struct options_given given;
 };
@@ -31,8 +32,13 @@ struct train_options {
 struct train {
     const struct train_options *o;
     para_model *model;
+    const char *base;      /* the folder or file that the model begins with; NULL: none */
+    para_lora lora;        /* adapters that are trained in its place; rank 0: none */
+    para_adapter *adapter; /* of the run that is gone on with; NULL: none */
     int64_t seq;
-    para_dataset *all, *data, *val; /* `data` is `all` or a part of it; `val` NULL: none */
+    para_dataset *all, *data, *val;      /* `data` is `all` or a part of it; `val` NULL: none */
+    para_answers *answers, *val_answers; /* in their place; the latter may be the former; NULL: none */
+    int64_t answer_count;                /* of the first that are trained on */
     para_machine *machine;
     para_graph *graph;
     para_session *session;

@@ -3,6 +3,7 @@
 #ifndef PARAGRAPH_DATA_H
 #define PARAGRAPH_DATA_H
 
+#include <paragraph/lora.h>
 #include <paragraph/models.h>
 #include <paragraph/optim.h>
 #include <paragraph/session.h>
@@ -108,6 +109,45 @@ PARA_API const para_choice *para_choices_item(const para_choices *c, int64_t i);
 
 /** @} */
 
+/** @defgroup answers Prompts and answers
+ * @{ */
+
+/** Prompts with answers, to train a model to answer: the loss counts the answers' tokens alone. */
+typedef struct para_answers para_answers;
+
+/** One of them; the tokens live as long as all. */
+typedef struct para_answer {
+    int64_t line;          /**< of its file, from 1 */
+    const int32_t *tokens; /**< the prompt's, then the answer's with what ends it */
+    int64_t prompt;        /**< tokens of the prompt, 1 or more */
+    int64_t count;         /**< of both, more than those */
+} para_answer;
+
+/** Read JSON lines, {"prompt": ..., "answer": ...}, strings that aren't empty; "completion" is as good as "answer",
+ * other keys are passed over, and so are lines of white space. A prompt has the ids of para_tokenizer_prompt(), an
+ * answer those that the text of both has behind these, or, where a token would lie across the border, its own. `end`,
+ * the id that ends a text, follows; negative: none does. Ids are below `vocab`, and a row, all tokens but the last, has
+ * at most `longest`. Returns 0, PARA_EIO, PARA_EFORMAT or PARA_ERANGE, naming file and line, or PARA_ENOMEM. The caller
+ * frees *out. */
+PARA_API int para_answers_open(para_answers **out, const char *const paths[], int count, const para_tokenizer *t,
+                               int32_t end, int64_t vocab, int64_t longest, para_error *err);
+/** Free them; NULL is welcome. */
+PARA_API void para_answers_free(para_answers *a);
+/** Return how many there are, at least 1. */
+PARA_API int64_t para_answers_count(const para_answers *a);
+/** Return the tokens of the longest row. */
+PARA_API int64_t para_answers_longest(const para_answers *a);
+/** Return number `i`, from 0, which lives as long as `a`; NULL if there is none. */
+PARA_API const para_answer *para_answers_item(const para_answers *a, int64_t i);
+/** Fill `tokens` and `targets` (batch x seq each) with the rows of step number `step`, drawn from (seed, step, row)
+ * among the `first` first ones, or, if `sequential`, in their order, going round. A row is one prompt with its answer;
+ * targets are the tokens one later where these are an answer's, else -100, which counts nothing. Returns 0, or
+ * PARA_EINVAL for a batch or first less than 1, a negative step, or a seq less than para_answers_longest(). */
+PARA_API int para_answers_batch(const para_answers *a, int64_t first, int64_t batch, int64_t seq, int64_t step,
+                                uint64_t seed, bool sequential, int32_t *tokens, int32_t *targets, para_error *err);
+
+/** @} */
+
 /** @defgroup checkpoint Checkpoints
  * @{ */
 
@@ -152,11 +192,12 @@ PARA_API int para_checkpoint_ends(const char *dir, int32_t **ids, int64_t *count
  * float32 or bfloat16); blocks of the same type are taken as they are. The tokenizer goes along: that of the folder
  * `tokenizer`, or, where that is NULL, the model's own, if it has one that the form can have; a GGUF file of 256 tokens
  * without one gets the bytes. What is replaced is the old one or the new one at any instant; other files of a folder
- * stay. Returns 0; PARA_EIO, PARA_EFORMAT, PARA_ESHAPE; PARA_ESUPPORT for what the form can't say; PARA_ERANGE for
- * elements that the type can't hold, or sizes that aren't multiples of its blocks; PARA_ENOMEM. It takes memory for
- * some copies of the largest matrix. */
-PARA_API int para_model_convert(const char *from, const char *to, para_dtype weights, const char *tokenizer,
-                                para_error *err);
+ * stay. With `adapter`, a folder (NULL: none), what is written is the model with what that adds to it, as
+ * para_checkpoint_load_adapted() has it. Returns 0; PARA_EIO, PARA_EFORMAT, PARA_ESHAPE; PARA_ESUPPORT for what the
+ * form can't say; PARA_ERANGE for elements that the type can't hold, or sizes that aren't multiples of its blocks;
+ * PARA_ENOMEM. It takes memory for some copies of the largest matrix. */
+PARA_API int para_model_convert(const char *from, const char *adapter, const char *to, para_dtype weights,
+                                const char *tokenizer, para_error *err);
 /** Load a folder's parameters into a session and, if `trainer` isn't NULL, its optimizer states and trainer.json
  * (PARA_EIO if absent). Weights are in model.safetensors or in the files of model.safetensors.index.json, float32,
  * float16 or bfloat16, and become the graph's type as para_session_set_weight() has it; names may or may not begin with
@@ -169,6 +210,45 @@ PARA_API int para_model_convert(const char *from, const char *to, para_dtype wei
  */
 PARA_API int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer,
                                   para_error *err);
+
+/** @} */
+
+/** @defgroup adapter Adapters in files
+ * @{ */
+
+/** What PEFT's adapter_config.json says of a low-rank adapter. */
+typedef struct para_adapter para_adapter;
+
+/** Read adapter_config.json of a folder, field by field: what changes the results and isn't supported, such as
+ * use_dora or modules_to_save, is refused by its name. Returns 0, PARA_EIO, PARA_EFORMAT or PARA_ENOMEM. The caller
+ * frees *out. */
+PARA_API int para_adapter_open(para_adapter **out, const char *dir, para_error *err);
+/** Free it; NULL is welcome. */
+PARA_API void para_adapter_free(para_adapter *a);
+/** Return how the adapter was made, as para_model_lora() takes it; it lives as long as `a`. */
+PARA_API const para_lora *para_adapter_lora(const para_adapter *a);
+/** Return the name of the model that the adapter was made for, a folder or a name on a hub, "" if it isn't told; it
+ * lives as long as `a`. */
+PARA_API const char *para_adapter_base(const para_adapter *a);
+/** Whether a folder has an adapter. */
+PARA_API bool para_adapter_exists(const char *dir);
+
+/** Save the adapters of a session of a graph that para_model_lora() made, of which `how` and `model` are, as PEFT does:
+ * adapter_config.json and adapter_model.safetensors, with PEFT's names; `base` is what the model is called there. With
+ * `trainer` optimizer.safetensors and trainer.json are beside them. Otherwise as para_checkpoint_save(). Between runs
+ * only. */
+PARA_API int para_adapter_save(const char *dir, const para_model *model, const para_lora *how, const char *base,
+                               const para_graph *g, para_session *s, const para_trainer *trainer, para_error *err);
+/** Load the adapters of a folder into a session of such a graph, made with para_adapter_lora(), and, if `trainer` isn't
+ * NULL, its optimizer states and trainer.json. The model's own weights come from para_checkpoint_load(). Fails as that
+ * does. Between runs only. */
+PARA_API int para_adapter_load(const char *dir, const para_model *model, const para_graph *g, para_session *s,
+                               para_trainer *trainer, para_error *err);
+/** Load a model's parameters as para_checkpoint_load() does, with what the adapter in the folder `adapter` adds to
+ * them: W + s B A, in float32, before it becomes the graph's type; NULL: as they are. Fails as that and
+ * para_adapter_load() do. */
+PARA_API int para_checkpoint_load_adapted(const char *dir, const char *adapter, const para_graph *g, para_session *s,
+                                          para_error *err);
 
 /** @} */
 

@@ -82,6 +82,8 @@ typedef struct para_generator_options {
     bool fuse;                       /**< as is always done on GPUs: para_graph_fuse() */
     bool no_logits;                  /**< para_text need not have them: where a GPU makes texts, likeliest tokens are
                                           chosen there */
+    const char *adapter;             /**< folder of an adapter whose products are added to the parameters as they are
+                                          read, as para_checkpoint_load_adapted() does; NULL: none */
     bool profile;                    /**< keep the times of steps: para_generator_last_step() */
     const para_tokenizer *tokenizer; /**< whose ids are chosen, and give the texts' bytes; it must live as long. NULL:
                                           all of the model's are, and texts have no bytes */

@@ -6,9 +6,9 @@
  * Tensors belong to their graph and live as long as it does. A graph is not for several threads while it is
  * open; a sealed one is read only and may be shared.
  *
- * The order of passes: backward, optimizer, precision, split, spread or stage, accumulate, fuse or replicate,
+ * The order of passes: lora, backward, optimizer, precision, split, spread or stage, accumulate, fuse or replicate,
  * recompute, plan.
- * The first two append to an open graph, the others take a sealed one. */
+ * Backward and optimizer append to an open graph, which lora gives; the others take a sealed one. */
 #ifndef PARAGRAPH_GRAPH_H
 #define PARAGRAPH_GRAPH_H
 
@@ -100,6 +100,10 @@ PARA_API para_tensor *para_name(para_tensor *t, const char *name);
 /** Mark `t` as an output: its value is kept when the run ends, and para_session_get() reads it until the next run. The
  * graph must be open; it may have its gradients and its optimizer already. */
 PARA_API para_tensor *para_output(para_tensor *t);
+
+/** Find a tensor of an open graph by its full name, to go on building with it; NULL if there is none, or the graph is
+ * sealed. */
+PARA_API para_tensor *para_graph_value(para_graph *g, const char *name);
 
 /** Keep an error in the graph, as a failed builder call does (the first one stays); for builders of models. */
 PARA_API void para_graph_fail(para_graph *g, const para_error *err);
@@ -337,6 +341,8 @@ PARA_API const char *para_tensor_name(const para_tensor *t);
 PARA_API const char *para_tensor_base(const para_tensor *t);
 /** Return what the tensor is to its graph. */
 PARA_API para_kind para_tensor_kind(const para_tensor *t);
+/** Tell whether the tensor is a parameter that isn't trained, as para_graph_lora() leaves those of a model. */
+PARA_API bool para_tensor_frozen(const para_tensor *t);
 /** Return the type of its elements. */
 PARA_API para_dtype para_tensor_dtype(const para_tensor *t);
 /** Return the number of dimensions. */

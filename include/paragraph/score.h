@@ -17,19 +17,22 @@ typedef struct para_scorer para_scorer;
 
 /** What is made room for, and how it is computed. */
 typedef struct para_scorer_options {
-    int64_t rows;         /**< texts at a time, 1 or more */
-    int64_t longest;      /**< tokens that a text's row reads at most, 1 to the model's context */
-    bool one_length;      /**< all rows are as long as that; else a text takes the shortest of 16, 24, 32, 48, ... */
-    const char *split;    /**< as para_graph_split_list() takes it, the rows' axis being "batch"; "auto" cuts rows
-                               alone, so that a text's bits depend on no number of rows or workers, and one row, or
-                               what runs on GPUs, by its static rule */
-    int stages;           /**< as para_graph_stage() takes it; 1: not placed */
-    const char *spread;   /**< as para_graph_spread() takes it; NULL: not spread */
-    para_dtype precision; /**< as para_graph_precision() takes it */
-    bool fuse;            /**< as is always done on GPUs: para_graph_fuse() */
-    bool profile;         /**< keep the times of the longest rows: para_scorer_session() */
-    para_session *share;  /**< read the parameters of this session, of the same machine and cut alike, which must live
-                               as long, and not the folder's; NULL: none */
+    int64_t rows;          /**< texts at a time, 1 or more */
+    int64_t longest;       /**< tokens that a text's row reads at most, 1 to the model's context */
+    bool one_length;       /**< all rows are as long as that; else a text takes the shortest of 16, 24, 32, 48, ... */
+    const char *split;     /**< as para_graph_split_list() takes it, the rows' axis being "batch"; "auto" cuts rows
+                                alone, so that a text's bits depend on no number of rows or workers, and one row, or
+                                what runs on GPUs, by its static rule */
+    int stages;            /**< as para_graph_stage() takes it; 1: not placed */
+    const char *spread;    /**< as para_graph_spread() takes it; NULL: not spread */
+    para_dtype precision;  /**< as para_graph_precision() takes it */
+    bool fuse;             /**< as is always done on GPUs: para_graph_fuse() */
+    bool profile;          /**< keep the times of the longest rows: para_scorer_session() */
+    const para_lora *lora; /**< adapters that the session to share has, as para_model_lora() takes them; NULL: none */
+    const char *adapter;   /**< folder of an adapter whose products are added to the parameters as they are read, as
+                                para_checkpoint_load_adapted() does; NULL: none */
+    para_session *share;   /**< read the parameters of this session, of the same machine and cut alike, which must live
+                                as long, and not the folder's; NULL: none */
 } para_scorer_options;
 
 /** 8 rows of up to 512 tokens, split "auto", 1 stage, float32, the rest off. */

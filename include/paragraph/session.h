@@ -172,7 +172,8 @@ typedef struct para_session_options {
     bool reference;      /**< serial only: each op's plain scalar reference in place of its kernel */
     bool implicit;       /**< StarPU only: let StarPU infer dependencies from data accesses; a debugging aid */
     bool profile;        /**< keep each node's times */
-    bool no_draws;       /**< begin what would be drawn at random as zeros: it will be set, from a file say */
+    bool no_draws;       /**< begin what would be drawn at random as zeros: it will be set, from a file say; where
+                              parameters are frozen these alone */
     para_session *share; /**< take the parameters and states that this session has too, of the same names, from its
                               memory; on the same machine, split alike; it must live longer. So runs a forward pass
                               with trained weights: build it as a second graph without backward and optimizer, with the
