@@ -321,6 +321,7 @@ int para_clusters_new(struct para_clusters *out, const para_graph *g, const para
         number_clusters(&c, &found, found.nodes, c.next_in);
         list_nodes(&c, &found, c.next);
         list_edges(&c, &found, c.leader);
+        found.narrow = c.narrow;
     }
     free(c.leader);
     free(c.next);

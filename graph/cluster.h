@@ -13,6 +13,7 @@ struct para_clusters {
     int n_edges;
     int *first_edge; /* task -> where the tasks that it waits for begin in `from`; count + 1 of them */
     int *from;
+    bool narrow; /* workers are as many as the graph keeps busy, and no node is placed */
 };
 
 /* `gpus` says where nodes run; NULL: all on CPUs. Tasks on GPUs are para_gather()'s. What follows is of CPUs.

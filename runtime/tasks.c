@@ -5,12 +5,17 @@
  * StarPU would take 0.1 to 0.3 us each. A task on a GPU enqueues its kernels one by one in its first run; in the second
  * they are captured, and from then on launched as one, as long as the blocks lie where they lay. Sequential consistency
  * is off, so that StarPU adds no order of its own. A run resubmits the same task structures after all have ended. In
- * implicit mode StarPU infers the order from data accesses instead: a debugging aid. */
+ * implicit mode StarPU infers the order from data accesses instead: a debugging aid.
+ *
+ * Where no more tasks are ready than there are workers, as in making a token, there is nothing to schedule: then each
+ * worker gets one task of StarPU's a run, and these share out the plan's among themselves (runtime/crew.h). */
 #include "base/fail.h"
 #include "runtime/blocks.h"
+#include "runtime/crew.h"
 #include "runtime/cuda.h"
 #include "runtime/session.h"
 
+#include <sched.h>
 #include <starpu.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -56,6 +61,13 @@ struct task {
     unsigned worker_words;
 };
 
+/* A worker's part in a crew. */
+struct member {
+    para_session *session;
+    int worker;
+    struct starpu_task *starpu;
+};
+
 /* Where a buffer lies. */
 struct place {
     starpu_data_handle_t handle;
@@ -84,6 +96,9 @@ struct para_tasks {
     const para_machine *machine;
     struct task *tasks; /* by number in the plan */
     int n_tasks;
+    struct para_crew *crew; /* NULL: StarPU schedules each task */
+    struct member *members; /* by worker */
+    int n_members;
     void **scratch; /* by worker: in main memory, and, after those, on the GPUs */
     int n_workers, n_gpus;
 };
@@ -154,6 +169,35 @@ void para_task_run(void *buffers[], void *argument)
     int worker = para_machine_worker(t->session->machine, starpu_worker_get_id());
     run_nodes(t, buffers, worker, t->session->tasks->scratch[worker], NULL);
 }
+
+/* Let the core do something else for a moment, after many looks in vain for one that has to do on it. */
+static void wait_a_moment(int looks)
+{
+    const int MANY = 100;
+    if (looks > MANY)
+        sched_yield();
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+}
+
+static void work_in_crew(void *buffers[], void *argument)
+{
+    const struct member *m = argument;
+    const struct para_tasks *ts = m->session->tasks;
+    int first = 0, looks = 0, number;
+    while ((number = para_crew_take(ts->crew, &first)) != PARA_CREW_END) {
+        if (number == PARA_CREW_NONE) {
+            wait_a_moment(looks++);
+            continue;
+        }
+        run_nodes(&ts->tasks[number], buffers, m->worker, ts->scratch[m->worker], NULL);
+        para_crew_end(ts->crew, number);
+        looks = 0;
+    }
+}
+
+static struct starpu_codelet crew_codelet = {.where = STARPU_CPU, .cpu_funcs = {work_in_crew}, .name = "crew"};
 
 /* Whether the blocks of a captured task still lie where they lay. */
 static bool lies_still(const struct task *t, void *buffers[])
@@ -315,21 +359,47 @@ static void watch(const struct para_tasks *ts)
         ;
 }
 
+static void note_submission(para_session *s, const struct task *t)
+{
+    for (int k = 0; k < t->nodes.count && s->samples; k++)
+        para_samples_submit(s, t->nodes.of[k]);
+}
+
+/* Those submitted before it end: they wait for none after it. */
+static int submit(para_session *s, struct starpu_task *task)
+{
+    int status = starpu_task_submit(task);
+    if (status == 0)
+        return 0;
+    starpu_task_wait_for_all();
+    s->broken = true;
+    return para_fail(&s->error, PARA_EDEVICE, "%s: StarPU refuses the task: %s", task->name, strerror(-status));
+}
+
+static int submit_tasks(para_session *s, struct para_tasks *ts)
+{
+    for (int i = 0; i < ts->n_tasks; i++) {
+        note_submission(s, &ts->tasks[i]);
+        atomic_store(&ts->tasks[i].ended, false);
+        PARA_TRY(submit(s, ts->tasks[i].starpu));
+    }
+    return 0;
+}
+
+static int submit_crew(para_session *s, struct para_tasks *ts)
+{
+    para_crew_begin(ts->crew);
+    for (int i = 0; i < ts->n_tasks; i++)
+        note_submission(s, &ts->tasks[i]);
+    for (int w = 0; w < ts->n_members; w++)
+        PARA_TRY(submit(s, ts->members[w].starpu));
+    return 0;
+}
+
 int para_tasks_run(para_session *s)
 {
     struct para_tasks *ts = s->tasks;
-    for (int i = 0; i < ts->n_tasks; i++) {
-        for (int k = 0; k < ts->tasks[i].nodes.count && s->samples; k++)
-            para_samples_submit(s, ts->tasks[i].nodes.of[k]);
-        atomic_store(&ts->tasks[i].ended, false);
-        int status = starpu_task_submit(ts->tasks[i].starpu);
-        if (status != 0) {
-            starpu_task_wait_for_all(); /* those before it, which wait for none after it */
-            s->broken = true;
-            return para_fail(&s->error, PARA_EDEVICE, "%s: StarPU refuses the task: %s", ts->tasks[i].starpu->name,
-                             strerror(-status));
-        }
-    }
+    PARA_TRY(ts->crew ? submit_crew(s, ts) : submit_tasks(s, ts));
     watch(ts);
     starpu_task_wait_for_all();
     renew(ts, s->options.implicit);
@@ -695,6 +765,15 @@ static int list_nodes(struct para_tasks *ts, struct task *t, const para_session 
     return 0;
 }
 
+static int create_task(struct starpu_task **out, para_session *s, para_error *err)
+{
+    *out = starpu_task_create();
+    if (!*out)
+        return para_fail_memory(err, "tasks");
+    s->counters.tasks_created++;
+    return 0;
+}
+
 static int make_task(struct para_tasks *ts, para_session *s, int number, para_error *err)
 {
     struct task *t = &ts->tasks[number];
@@ -705,10 +784,10 @@ static int make_task(struct para_tasks *ts, para_session *s, int number, para_er
     t->modes = para_arena_alloc(&ts->arena, all * sizeof *t->modes);
     t->operand = para_arena_alloc(&ts->arena, all * sizeof *t->operand);
     t->launch.base = para_arena_alloc(&ts->arena, all * sizeof *t->launch.base);
-    t->starpu = t->handles && t->modes && t->operand && t->launch.base ? starpu_task_create() : NULL;
-    if (!t->starpu)
+    if (!t->handles || !t->modes || !t->operand || !t->launch.base)
         return para_fail_memory(err, "tasks");
-    s->counters.tasks_created++;
+    if (!ts->crew)
+        PARA_TRY(create_task(&t->starpu, s, err));
     ts->n_tasks++;
     t->session = s;
     name_buffers(t, ts, s->plan, number);
@@ -716,7 +795,38 @@ static int make_task(struct para_tasks *ts, para_session *s, int number, para_er
         return para_fail_memory(err, "tasks");
     if (group_nodes(ts, t, s->plan) < 0 || restrict_workers(ts, t, s->plan->groups) < 0)
         return para_fail_memory(err, "tasks");
-    fill_task(t);
+    if (!ts->crew)
+        fill_task(t);
+    return 0;
+}
+
+/* Whether no more tasks are ready than there are workers, and StarPU brings nothing anywhere for them. Those of a
+ * training step are long. Who names a scheduler wants each task to be scheduled. */
+static bool wants_crew(const struct para_tasks *ts, const para_session *s)
+{
+    return ts->in_place && s->plan->clusters.narrow && !s->g->has_backward &&
+           strcmp(s->machine->scheduler, "prio") == 0;
+}
+
+static int make_crew(struct para_tasks *ts, para_session *s, para_error *err)
+{
+    ts->crew = para_crew_new(&s->plan->clusters);
+    ts->members = para_arena_alloc(&ts->arena, sizeof *ts->members * (size_t)ts->n_workers);
+    if (!ts->crew || !ts->members)
+        return para_fail_memory(err, "tasks");
+    for (int w = 0; w < ts->n_workers; w++) {
+        struct member *m = &ts->members[w];
+        *m = (struct member){.session = s, .worker = w};
+        PARA_TRY(create_task(&m->starpu, s, err));
+        ts->n_members++;
+        m->starpu->cl = &crew_codelet;
+        m->starpu->name = crew_codelet.name;
+        m->starpu->cl_arg = m;
+        m->starpu->destroy = 0;
+        m->starpu->sequential_consistency = 0;
+        m->starpu->execute_on_a_specific_worker = 1;
+        m->starpu->workerid = (unsigned)s->machine->starpu_worker[w];
+    }
     return 0;
 }
 
@@ -768,9 +878,11 @@ int para_tasks_new(para_session *s, para_error *err)
     ts->tasks = para_arena_alloc(&ts->arena, sizeof *ts->tasks * (size_t)(s->plan->clusters.count + 1));
     if (!ts->tasks)
         return para_fail_memory(err, "tasks");
+    if (wants_crew(ts, s))
+        PARA_TRY(make_crew(ts, s, err));
     for (int i = 0; i < s->plan->clusters.count; i++)
         PARA_TRY(make_task(ts, s, i, err));
-    for (int i = 0; i < s->plan->clusters.count && !s->options.implicit; i++)
+    for (int i = 0; i < s->plan->clusters.count && !s->options.implicit && !ts->crew; i++)
         PARA_TRY(declare_edges(ts, s->plan, i, err));
     return 0;
 }
@@ -780,10 +892,15 @@ void para_tasks_free(struct para_tasks *ts)
     if (!ts)
         return;
     for (int i = 0; i < ts->n_tasks; i++) {
-        take_back(ts->tasks[i].starpu);
-        starpu_task_destroy(ts->tasks[i].starpu);
+        if (ts->tasks[i].starpu) {
+            take_back(ts->tasks[i].starpu);
+            starpu_task_destroy(ts->tasks[i].starpu);
+        }
         para_cuda_graph_free(ts->tasks[i].launch.graph);
     }
+    for (int w = 0; w < ts->n_members; w++)
+        starpu_task_destroy(ts->members[w].starpu);
+    para_crew_free(ts->crew);
     for (int i = 0; i < ts->n_handles; i++)
         starpu_data_unregister_no_coherency(ts->handles[i]); /* nothing is needed any more */
     para_blocks_free(&ts->blocks);

@@ -149,6 +149,7 @@ check_PROGRAMS += tests/test-blocks
 check_PROGRAMS += tests/test-build
 check_PROGRAMS += tests/test-cached
 check_PROGRAMS += tests/test-cluster
+check_PROGRAMS += tests/test-crew
 check_PROGRAMS += tests/test-codelets
 check_PROGRAMS += tests/test-compare
 check_PROGRAMS += tests/test-deps

@@ -315,6 +315,40 @@ static void refused_tasks_break_the_session(void **state)
     para_session_free(other);
 }
 
+/* --- crews --- */
+
+/* A graph that keeps no more workers busy than there are is a task a worker; later runs make nothing. */
+static void narrow_runs_are_a_task_a_worker(void **state)
+{
+    const struct fixture *f = *state;
+    para_error err = {0};
+    para_graph *g = graph_of("x:input[rows=4]; a = scale(x, 2); b = add(a, x); y = scale(b, 3); output(y)");
+    para_graph *cut = cut_graph(g, &(struct plan_case){"rows=2", 0, NULL});
+    para_session *s = NULL;
+    must(para_session_new(&s, cut, f->m, NULL, &err), err);
+    for (int run = 0; run < 50; run++) {
+        float x[4] = {1, 2, 3, (float)run}, *y;
+        set_value(s, "x", x, sizeof x);
+        long before = atomic_load(&allocations);
+        run_once(s);
+        assert_int_equal(atomic_load(&allocations) - before, 0);
+        y = get_floats(s, "y", 4);
+        for (int i = 0; i < 4; i++)
+            assert_float_equal(y[i], 9 * x[i], 0);
+        free(y);
+    }
+    assert_int_equal(para_session_count(s).tasks_created, para_machine_workers(f->m));
+    atomic_store(&submissions_left, 1);
+    assert_int_equal(para_session_run(s, &err), PARA_EDEVICE);
+    atomic_store(&submissions_left, -1);
+    assert_text(err.message, "StarPU refuses the task: No such device");
+    assert_int_equal(para_session_run(s, &err), PARA_EDEVICE);
+    assert_text(err.message, "the session is broken since a run failed");
+    para_session_free(s);
+    para_graph_free(cut);
+    para_graph_free(g);
+}
+
 /* --- replay --- */
 
 static int tasks_of(const para_graph *g, const para_machine *m)
@@ -504,6 +538,7 @@ int main(void)
         cmocka_unit_test(kernel_errors_name_their_node),
         cmocka_unit_test(inputs_must_be_set_once),
         cmocka_unit_test(refused_tasks_break_the_session),
+        cmocka_unit_test(narrow_runs_are_a_task_a_worker),
         cmocka_unit_test(replay_makes_nothing),
         cmocka_unit_test(replay_leaves_the_heap_alone),
         cmocka_unit_test(tasks_name_what_may_be_moved),
