@@ -706,6 +706,9 @@ check_dump() {
     check "view opens it with BROWSER" [ -s "opened/$page" ]
     BROWSER='cp -t opened' "$paragraph" view $sizes --seq 8 --write-only -o page.html 2>err
     check "view -o --write-only" cmp page.html graph.html
+    mkdir runs && "$paragraph" bench $sizes --seq 8 --steps 1 --repeat 1 --profile 'runs/a run.json' >out.txt 2>err
+    "$paragraph" view --profile 'runs/a run.json' --write-only 2>err
+    check "view names a run's page by its file" grep -q "page is paragraph-view-[0-9a-f]\{12\}-arun\.html$" err
     check "view --write-only opens nothing" [ ! -e opened/page.html ]
     (unset BROWSER DISPLAY WAYLAND_DISPLAY; "$paragraph" view $sizes --seq 8 -o page.html 2>err)
     check "view without a browser" grep -q "open it in a browser" err
@@ -860,7 +863,7 @@ check_profile() {
     "$paragraph" compare graph.json forward.json --changed --json >differences 2>err
     check "graphs that differ are told by 1" [ $? -eq 1 ]
     check "and nothing else" [ ! -s err ]
-    check "as JSON" json_lines differences "sign name op scope a b change" "sign name value change" "same changed only_a only_b"
+    check "as JSON" json_lines differences "sign name op scope a b change" "sign name value change" "of same changed only_a only_b"
     check "a comparison as a page" ends 1 "" compare graph.json forward.json --html -o compared.html
     check "it is a page" grep -q '"compare":{' compared.html
     check "a page of lines" ends 2 "choose one" compare graph.json graph.json --html --json

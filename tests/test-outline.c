@@ -244,6 +244,32 @@ static void equal_layers_are_one(void **state)
     para_graph_free(g);
 }
 
+/* More than a hundred are shown by the hundred, and counted one by one. */
+static void many_are_counted_one_by_one(void **state)
+{
+    (void)state;
+    struct dice d = {.seed = 17};
+    para_graph *g = model_graph("tiny", FORWARD, 250, ""), *whole, *cut;
+    para_error err = {0};
+    struct drawing w;
+    draw(&w, g, PARA_OUTLINE_ALIKE, NONE, &d);
+    int repeat = box_named(&w, PARA_BOX_REPEAT, PARA_CLASS_FORWARD,
+                           "layer \xc3\x97"
+                           "250");
+    assert_string_equal(w.o.boxes[next_in(&w, first_in(&w, repeat))].name, "249 more like it");
+    discard(&w);
+    para_graph_free(g);
+    whole = graph_of("x:input[n=240]; y = gelu(x); output(y)");
+    must(para_graph_split_list(&cut, whole, "n=120", NULL, 0, &err), err);
+    draw(&w, cut, PARA_OUTLINE_ALIKE, NONE, &d);
+    box_named(&w, PARA_BOX_PARTS, PARA_CLASS_FORWARD,
+              "y \xc3\x97"
+              "120");
+    discard(&w);
+    para_graph_free(cut);
+    para_graph_free(whole);
+}
+
 /* What splits insert for one node is a box for each value: a box holds what its name says. */
 static void what_splits_insert_is_told_apart(void **state)
 {
@@ -349,10 +375,15 @@ static void work_grows_with_the_graph(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_graphs_have_good_outlines), cmocka_unit_test(random_scopes_have_good_outlines),
-        cmocka_unit_test(models_have_good_outlines),        cmocka_unit_test(equal_layers_are_one),
-        cmocka_unit_test(what_splits_insert_is_told_apart), cmocka_unit_test(unequal_scopes_stay),
-        cmocka_unit_test(updates_are_of_what_is_kept),      cmocka_unit_test(work_grows_with_the_graph),
+        cmocka_unit_test(random_graphs_have_good_outlines),
+        cmocka_unit_test(random_scopes_have_good_outlines),
+        cmocka_unit_test(models_have_good_outlines),
+        cmocka_unit_test(equal_layers_are_one),
+        cmocka_unit_test(many_are_counted_one_by_one),
+        cmocka_unit_test(what_splits_insert_is_told_apart),
+        cmocka_unit_test(unequal_scopes_stay),
+        cmocka_unit_test(updates_are_of_what_is_kept),
+        cmocka_unit_test(work_grows_with_the_graph),
     };
     return cmocka_run_group_tests_name("outline", tests, NULL, NULL);
 }

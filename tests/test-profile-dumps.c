@@ -74,13 +74,13 @@ static void drawings_show_what_boxes_took(void **state)
     para_profile *p = measured();
     char *text = dump_profile(p, PROFILE_SVG, 0);
     assert_has(text, "<title>bench a &lt;model&gt;: 0.100 ms, of 2 workers 0.088 ms in kernels</title>");
-    assert_has(text, ">0.030 ms, 34.1 %</text>");
+    assert_has(text, ">30 \xc2\xb5s, 34.1 %</text>");
     assert_has(text, "<rect class=\"heat5\"");
     assert_has(text, "<rect class=\"heat4\"");
     assert_null(strstr(text, "<rect class=\"heat3\""));
     free(text);
     text = dump_profile(p, PROFILE_SVG, 1);
-    assert_has(text, ">0.046 ms, 52.3 %</text>"); /* of a folded scope */
+    assert_has(text, ">46 \xc2\xb5s, 52.3 %</text>"); /* of a folded scope */
     free(text);
     text = dump(p->g, SVG, 0);
     assert_null(strstr(text, "<rect class=\"heat"));

@@ -75,7 +75,8 @@ static void print_times(const struct bench *b)
            b->step_ms[b->steps - 1]);
     printf("floor  %10.3f ms (%.1f GFLOP/s of products, %.1f GB/s of memory, %.1f read)\n", floor,
            b->floor.sgemm_gflops, b->floor.memory_gbs, b->floor.read_gbs);
-    printf("ratio  %10.3f (%.1f%% of the limit)\n", step / floor, 100 * floor / step);
+    printf("ratio  %10.3f (%.1f%% of the limit%s)\n", step / floor, 100 * floor / step,
+           step < floor ? ": other work took the machine while that was measured" : "");
     printf("tokens %10.1f per second\n", (double)(b->work.batch * b->work.seq) / step * 1e3);
 }
 

@@ -3,6 +3,7 @@
 #include "tools/measured.h"
 #include "tools/newfile.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIGEST_SHOWN = 12, FILE_NAME = 64 };
+enum { DIGEST_SHOWN = 12, RUN_NAME = 64, FILE_NAME = 128 };
 
 struct view_options {
     struct source_options source;
@@ -25,20 +26,36 @@ static const struct option view_table[] = {
      "ran",
      0, 0, false},
     {"o", OPTION_TEXT, offsetof(struct view_options, output), "FILE",
-     "write to FILE in place of paragraph-view-DIGEST.html in the current folder", 0, 0, false},
+     "write to FILE in place of paragraph-view-DIGEST.html in the current folder, or, of the run in RUN.json, "
+     "paragraph-view-DIGEST-RUN.html",
+     0, 0, false},
     {"write-only", OPTION_FLAG, offsetof(struct view_options, write_only), NULL, "write the page and open no browser",
      0, 0, false},
     {0},
 };
 
-/* The file that is written if no other is named: of one graph always the same. */
-static int name_file(const para_graph *g, char name[FILE_NAME])
+/* "-" and the name of a profile's file without its folder and ".json", what is odd in a name left out. */
+static void say_run(const char *profile, char run[RUN_NAME])
+{
+    const char *slash = strrchr(profile, '/'), *base = slash ? slash + 1 : profile, *dot = strrchr(base, '.');
+    size_t used = 0, length = dot && strcmp(dot, ".json") == 0 ? (size_t)(dot - base) : strlen(base);
+    run[used++] = '-';
+    for (size_t i = 0; i < length && used + 1 < RUN_NAME; i++)
+        if (isalnum((unsigned char)base[i]) || strchr("._-", base[i]))
+            run[used++] = base[i];
+    run[used] = '\0';
+}
+
+/* The file that is written if no other is named: of one graph always the same, and of its runs as their files. */
+static int name_file(const para_graph *g, const char *profile, char name[FILE_NAME])
 {
     para_error err;
-    char digest[PARA_DIGEST_TEXT];
+    char digest[PARA_DIGEST_TEXT], run[RUN_NAME] = "";
     if (para_graph_digest(g, digest, &err) < 0)
         return broken(&err);
-    snprintf(name, FILE_NAME, "paragraph-view-%.*s.html", DIGEST_SHOWN, digest);
+    if (profile)
+        say_run(profile, run);
+    snprintf(name, FILE_NAME, "paragraph-view-%.*s%s.html", DIGEST_SHOWN, digest, run);
     return EXIT_DONE;
 }
 
@@ -123,7 +140,7 @@ static int view(const para_graph *g, const para_profile *p, const struct view_op
     char name[FILE_NAME];
     const char *path = o->output ? o->output : name;
     if (!o->output)
-        TRY(name_file(g, name));
+        TRY(name_file(g, o->profile, name));
     TRY(write_page(g, p, path));
     show_page(path, o->write_only);
     return EXIT_DONE;

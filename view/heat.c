@@ -6,8 +6,10 @@
 
 static int describe(struct para_outline *o, struct para_box *box, int64_t ns, int64_t all)
 {
-    box->detail = para_arena_format(&o->arena, "%.3f ms, %.1f %%", (double)ns / 1e6,
-                                    all > 0 ? 100.0 * (double)ns / (double)all : 0.0);
+    bool small = ns < 1000000;
+    double time = (double)ns / (small ? 1e3 : 1e6), percent = all > 0 ? 100.0 * (double)ns / (double)all : 0;
+    const char *text = para_arena_format(&o->arena, small ? "%.3g \xc2\xb5s" : "%.3f ms", time);
+    box->detail = text && percent >= 0.05 ? para_arena_format(&o->arena, "%s, %.1f %%", text, percent) : text;
     if (!box->detail)
         return -1;
     int width = para_text_width(box->detail, PARA_DETAIL_SIZE);

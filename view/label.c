@@ -142,11 +142,20 @@ static const char *extent_of_rest(struct para_arena *arena, const struct para_ou
     return from && to ? para_arena_format(arena, "%s to %s", from, to) : NULL;
 }
 
+/* What is right inside a box, that in runs counted one by one. */
+static int inside(const struct para_outline *o, int box)
+{
+    int count = 0;
+    for (int b = box + 1; b < o->boxes[box].end; b = o->boxes[b].end)
+        count += o->boxes[b].kind == PARA_BOX_RUN ? inside(o, b) : 1;
+    return count;
+}
+
 /* "layer x12", of the scopes' common word. */
 static const char *repeat_name(struct para_arena *arena, const struct para_outline *o, int box)
 {
     const char *word = last_component(arena, o, &o->boxes[box + 1]);
-    int scopes = 1 + o->boxes[o->boxes[box + 1].end].members;
+    int scopes = 1 + inside(o, o->boxes[box + 1].end);
     return word ? para_arena_format(arena, "%.*s \xc3\x97%d", (int)strcspn(word, "."), word, scopes) : NULL;
 }
 
@@ -174,7 +183,7 @@ static void say(struct para_arena *arena, const struct para_outline *o, int b, c
         return;
     case PARA_BOX_PARTS:
         *name = stem(arena, para_short_name(n));
-        *name = *name ? para_arena_format(arena, "%s \xc3\x97%d", *name, box->members) : NULL;
+        *name = *name ? para_arena_format(arena, "%s \xc3\x97%d", *name, inside(o, b)) : NULL;
         *detail = cut_axes(arena, n);
         return;
     case PARA_BOX_REPEAT:
@@ -182,7 +191,7 @@ static void say(struct para_arena *arena, const struct para_outline *o, int b, c
         *detail = amount(arena, o, b);
         return;
     case PARA_BOX_REST:
-        *name = para_arena_format(arena, "%d more like it", box->members);
+        *name = para_arena_format(arena, "%d more like it", inside(o, b));
         *detail = extent_of_rest(arena, o, b);
         return;
     case PARA_BOX_RUN:

@@ -316,17 +316,17 @@ class Details {
     return bar;
   }
 
-  /* Values that splits left whole, by reason. */
+  /* Nodes with results that splits might have cut and left whole, by reason. */
   #wholes() {
     const { values, splits } = this.viewer.data, reasons = new Map();
     for (let value = 0; splits && value < values.whole.length; value++) {
-      const reason = this.#reasonOf(value);
+      const reason = this.text(values.whole[value]);
       if (reason && values.producer[value] >= 0)
-        reasons.set(reason, [...(reasons.get(reason) || []), value]);
+        reasons.set(reason, (reasons.get(reason) || new Set()).add(values.producer[value]));
     }
-    const items = [...reasons].map(([reason, all]) => () => make('details', {},
-      make('summary', {}, `${reason} (${plural(all.length, 'value')})`),
-      this.#folding([...new Set(all.map((value) => values.producer[value]))].map((node) => () => this.linkToNode(node)))));
+    const items = [...reasons].map(([reason, nodes]) => () => make('details', {},
+      make('summary', {}, `${reason} (${plural(nodes.size, 'node')})`),
+      this.#folding([...nodes].map((node) => () => this.linkToNode(node)))));
     return this.list('Left whole by splits', items);
   }
 
