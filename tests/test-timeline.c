@@ -87,9 +87,9 @@ static void idle_workers_beside_ready_tasks_are_told(void **state)
         {30, PARA_GAP_WAIT, "idle: d waits: RAW on c"},
         {70, PARA_GAP_END, "idle: nothing is left to run here"},
     };
-    para_profile *p = profile_of("x:input[batch=2,rows=4]; a = scale(x, 2); b = scale(x, 3); c = scale(x, 4); "
-                                 "d = add(c, x); output(a); output(b); output(d)",
-                                 2, times, 70);
+    static const char *const queued = "x:input[batch=2,rows=4]; a = scale(x, 2); b = scale(x, 3); c = scale(x, 4); "
+                                      "d = add(c, x); output(a); output(b); output(d)";
+    para_profile *p = profile_of(queued, 2, times, 70);
     struct para_timeline t = timeline_of(p);
     int64_t ns;
     assert_int_equal(t.n_gaps - t.first_gap[1], 3);
@@ -110,6 +110,16 @@ static void idle_workers_beside_ready_tasks_are_told(void **state)
     assert_int_equal(t.n_gaps - t.first_gap[1], 1);
     assert_int_equal(t.gaps[t.first_gap[1]].cause, PARA_GAP_END);
     assert_int_equal(t.queued_ns, 0);
+    para_timeline_free(&t);
+    para_profile_free(p);
+    p = profile_of(queued, 4, times, 70);
+    t = timeline_of(p);
+    assert_int_equal(t.bound, PARA_BOUND_IMBALANCE);
+    para_timeline_free(&t);
+    p->wall_ns = p->nodes[3].end_ns = 31;
+    t = timeline_of(p);
+    assert_int_equal(t.bound, PARA_BOUND_RUNTIME);
+    assert_non_null(strstr(t.summary, "Workers took nothing though tasks were ready"));
     para_timeline_free(&t);
     para_profile_free(p);
 }

@@ -215,6 +215,16 @@ static const char *describe_late(struct para_timeline *t)
                 : NULL;
 }
 
+/* What would help. */
+static const char *remedy(const struct para_timeline *t)
+{
+    if (t->disturbed)
+        return "";
+    return t->bound == PARA_BOUND_RUNTIME && t->queued_ns > t->part_ns[PARA_BOUND_RUNTIME] / 2
+               ? "Workers took nothing though tasks were ready: something else may have held their cores."
+               : remedies[t->bound];
+}
+
 static const char *describe_limits(struct para_timeline *t)
 {
     int workers = t->p->workers;
@@ -240,7 +250,7 @@ int para_verdict_add(struct para_timeline *t)
     say(&t->arena, &t->summary, describe_kernels(t));
     say(&t->arena, &t->summary, describe_gaps(t));
     say(&t->arena, &t->summary, describe_limits(t));
-    say(&t->arena, &t->summary, t->disturbed ? "" : remedies[t->bound]);
+    say(&t->arena, &t->summary, remedy(t));
     return t->summary ? 0 : -1;
 }
 
