@@ -276,7 +276,7 @@ static int on_token(void *user, const para_text *text, para_error *err)
 static int make(struct telling *t)
 {
     para_error err;
-    int ahead = 2 * PARA_GENERATOR_ROWS;
+    int ahead = 8 * PARA_GENERATOR_ROWS;
     for (int i = 0; i < ahead; i++)
         TRY(submit_next(t));
     if (t->show && !t->o->chat)
