@@ -59,7 +59,8 @@ page_script += view/page/hash.js
 page_script += view/page/keys.js
 page_script += view/page/pointer.js
 page_script += view/page/main.js
-page_files = view/page/page.css view/page/page.html view/page/comparison.js view/page/timeline.js \
+page_run = view/page/run.js view/page/timeline.js
+page_files = view/page/page.css view/page/page.html view/page/comparison.js $(page_run) \
 	$(page_script)
 EXTRA_DIST += view/embed.awk $(page_files)
 nodist_libinternal_la_SOURCES = view/page-parts.c
@@ -67,6 +68,6 @@ CLEANFILES += view/page-parts.c
 view/page-parts.c: view/embed.awk $(page_files)
 	$(AM_V_GEN)$(MKDIR_P) view && cd $(srcdir) && $(AWK) -f view/embed.awk name=para_page_style view/page/page.css \
 		name=para_page_body view/page/page.html name=para_page_comparison view/page/comparison.js \
-		name=para_page_timeline view/page/timeline.js \
+		name=para_page_run_script $(page_run) \
 		name=para_page_script $(page_script) \
 		>'$(abs_builddir)/view/page-parts.c.new' && mv '$(abs_builddir)/view/page-parts.c.new' '$(abs_builddir)/$@'

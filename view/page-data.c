@@ -194,7 +194,9 @@ static int64_t node_attributes(void *source, int i)
     for (int a = 0; a < PARA_MAX_ATTRS && n->op->attrs[a].name && words; a++) {
         const struct para_attr_spec *spec = &n->op->attrs[a];
         const char *gap = *words ? " " : "";
-        if (para_attr_is_left_out(n, a))
+        bool is_empty =
+            spec->type != PARA_ATTR_INT && spec->type != PARA_ATTR_FLOAT && (!n->attr[a].s || !*n->attr[a].s);
+        if (para_attr_is_left_out(n, a) || is_empty)
             continue;
         if (spec->type == PARA_ATTR_INT)
             words =
@@ -202,8 +204,7 @@ static int64_t node_attributes(void *source, int i)
         else
             words = para_arena_format(&s->columns.arena, "%s%s%s=%s", words, gap, spec->name,
                                       spec->type == PARA_ATTR_FLOAT ? para_double_text(n->attr[a].f, number)
-                                      : n->attr[a].s                ? n->attr[a].s
-                                                                    : "");
+                                                                    : n->attr[a].s);
     }
     s->columns.failed = s->columns.failed || !words;
     return text(s, words);

@@ -57,7 +57,7 @@ static int write_hash(FILE *out, const char *const *lines)
 /* Write each script that the page has. */
 static int each_script(const struct para_page *page, FILE *out, int (*write)(FILE *, const char *const *))
 {
-    if ((page->compare && write(out, para_page_comparison) < 0) || (page->run && write(out, para_page_timeline) < 0))
+    if ((page->compare && write(out, para_page_comparison) < 0) || (page->run && write(out, para_page_run_script) < 0))
         return -1;
     return write(out, para_page_script);
 }

@@ -25,6 +25,6 @@ int para_page_write_joined(const struct para_union *u, const struct para_page_co
 /* Lines, each with its newline; NULL ends them. */
 extern const char *const para_page_style[], *const para_page_body[], *const para_page_script[];
 /* What the script has beside: where two sides are compared, and where there is a run. */
-extern const char *const para_page_comparison[], *const para_page_timeline[];
+extern const char *const para_page_comparison[], *const para_page_run_script[];
 
 #endif

@@ -4,6 +4,7 @@ PARAGRAPH is the command. With AXE, the path of axe.min.js, its rules are applie
 """
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -62,6 +63,10 @@ class Pages(unittest.TestCase):
                              "--format", "html"),
             "norms": dump(cls.folder.name, "norms.html", "--preset", "tiny", "--split", "embd=2", "--format", "html"),
             "deep": dump(cls.folder.name, "deep.html", "--preset", "tiny", "--layers", "250", "--format", "html"),
+            "parts": dump(cls.folder.name, "parts.html", "--preset", "tiny", "--layers", "1", "--split", "batch=12,ff=16",
+                          "--format", "html"),
+            "stages": dump(cls.folder.name, "stages.html", "--preset", "tiny", "--train", "--split", "batch=2",
+                           "--stages", "2", "--format", "html"),
             "hostile": hostile_page(cls.folder.name),
         }
         cls.profile = profile(cls.folder.name)
@@ -129,6 +134,16 @@ class Pages(unittest.TestCase):
             waits.setdefault(node, set()).add(other)
         return waits
 
+    def needs(self, page):
+        """For each node those whose results it reads, and those that read its own."""
+        needs, needed = {}, {}
+        for node, maker in page.evaluate("[...data.reads.node.keys()].map((r) => [data.reads.node[r], "
+                                         "data.values.producer[data.reads.value[r]]])"):
+            if maker >= 0:
+                needs.setdefault(node, set()).add(maker)
+                needed.setdefault(maker, set()).add(node)
+        return needs, needed
+
     def marked(self, page):
         """The nodes that are not pale."""
         return set(page.evaluate("viewer.mark === null ? [] : [...data.boxOf.keys()]"
@@ -138,9 +153,9 @@ class Pages(unittest.TestCase):
 
     def test_opens_folded(self):
         page = self.open()
-        units = page.evaluate("viewer.units")
-        self.assertLessEqual(units, 300)
-        self.assertIn(f"{units} units shown", page.evaluate("document.getElementById('status').textContent"))
+        boxes = page.evaluate("viewer.boxes")
+        self.assertLessEqual(boxes, 300)
+        self.assertIn(f"{boxes} boxes shown", page.evaluate("document.getElementById('status').textContent"))
         self.assertIn("570 nodes", page.evaluate("document.title"))
         self.assertGreater(self.colours(page), 5)
 
@@ -156,23 +171,23 @@ class Pages(unittest.TestCase):
 
     def test_folding_changes_what_is_shown(self):
         page = self.open()
-        before = page.evaluate("viewer.units")
+        before = page.evaluate("viewer.boxes")
         box = page.evaluate("viewer.rows.find((box) => viewer.name(box) === 'layer.0')")
         page.evaluate(f"viewer.select({box}); canvas.focus()")
         at = page.evaluate(f"[viewer.layout.x[{box}] - camera.x, viewer.layout.y[{box}] - camera.y]")
         page.press("Enter")
-        folded = page.evaluate("viewer.units")
+        folded = page.evaluate("viewer.boxes")
         self.assertLess(folded, before)
         self.assertFalse(page.evaluate(f"viewer.isOpen({box})"))
         self.assertEqual(at, page.evaluate(f"[viewer.layout.x[{box}] - camera.x, viewer.layout.y[{box}] - camera.y]"))
         page.press("Enter")
-        self.assertEqual(page.evaluate("viewer.units"), before)
+        self.assertEqual(page.evaluate("viewer.boxes"), before)
         page.press("u")
-        self.assertEqual(page.evaluate("viewer.units"), 570 + 2)
+        self.assertEqual(page.evaluate("viewer.boxes"), 570 + 2)
         page.press("o")
-        self.assertLess(page.evaluate("viewer.units"), 30)
+        self.assertLess(page.evaluate("viewer.boxes"), 30)
         page.press("r")
-        self.assertEqual(page.evaluate("viewer.units"), before)
+        self.assertEqual(page.evaluate("viewer.boxes"), before)
 
     def test_one_of_many_equal_layers_is_revealed_with_its_neighbours_alone(self):
         page = self.open("deep")
@@ -242,6 +257,78 @@ class Pages(unittest.TestCase):
         page.type("arange")
         self.assertEqual(page.evaluate("document.getElementById('search').value"), "arange")
 
+    def box_of(self, page, selector):
+        """Where an element is: left, top, right, bottom."""
+        return page.evaluate(f"(({{ left, top, right, bottom }}) => [left, top, right, bottom])"
+                             f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())")
+
+    def test_what_is_typed_and_how_many_are_found_stand_side_by_side(self):
+        page = self.open()
+        page.press("/")
+        page.type("matmul grad batch=0 a very long question")
+        for query in ("matmul", "no.such.node"):
+            page.evaluate(f"searchBox.ask({json.dumps(query)})")
+            page.frame()
+            self.assertLessEqual(self.box_of(page, "#search")[2], self.box_of(page, "#found")[0])
+            self.assertLessEqual(self.box_of(page, "#found")[2], self.box_of(page, "#finder")[2])
+        page.evaluate("searchBox.ask('matmul')")
+        self.assertRegex(page.evaluate("document.getElementById('found').textContent"), r"^[0-9]+ found$")
+        self.assertIn("these are the first 60", page.evaluate("document.getElementById('results').innerText"))
+
+    def test_escape_ends_a_search_first(self):
+        page = self.open()
+        page.press("/")
+        page.type("layer.0.mlp.gelu[batch=1,ff=0]")
+        page.press("Enter")
+        self.assertTrue(page.evaluate("painter.found !== null"))
+        page.press("Escape")
+        self.assertEqual(page.evaluate("[painter.found, searchBox.input.value]"), [None, ""])
+        self.assertEqual(self.selected(page), "layer.0.mlp.gelu[batch=1,ff=0]")
+        page.press("Escape")
+        self.assertEqual(page.evaluate("viewer.selected"), 0)
+
+    def test_parameters_are_found_with_all_that_read_them(self):
+        page = self.open("run")
+        self.go(page, "layer.0.ln_1[batch=1]")
+        page.evaluate("[...document.querySelectorAll('#details .value .link')].find((link) => "
+                      "link.textContent === 'layer.0.ln_1:1[batch=1]').click()")
+        page.frame()
+        self.assertIn("Made by\nlayer.0.ln_1[batch=1]\n", self.details(page))
+        page.press("Escape", "Escape")
+        page.press("/")
+        page.type("wte")
+        page.press("Enter")
+        values = page.evaluate("viewer.valuesLike(viewer.value)")
+        readers = set(page.evaluate("[...data.reads.node.keys()].map((r) => [data.reads.node[r], data.reads.value[r]])"
+                                    f".filter(([, value]) => {values}.includes(value)).map(([node]) => node)"))
+        self.assertEqual(self.marked(page), readers)
+        text = self.details(page)
+        for words in ("wte\n", "parameter", "Read by", "embed.token[batch=0]", "logits[batch=1]", "Overwritten by", "wte.adamw"):
+            self.assertIn(words, text)
+        page.evaluate("new Promise((done) => setTimeout(done, 600))")
+        again = self.open("run", hash=page.evaluate("location.hash"))
+        self.assertEqual(again.evaluate("viewer.value"), values[0])
+        again.press("Escape", "Escape")
+        self.assertEqual(again.evaluate("viewer.value"), -1)
+        self.assertIn("The whole graph", self.details(again))
+
+    # ---- names ----
+
+    def test_rows_say_no_more_than_the_row_around_them_leaves(self):
+        page = self.open("parts")
+        node = self.go(page, "layer.0.mlp.gelu[batch=7,ff=11]")
+        name, title = page.evaluate("((row) => [row.querySelector('.name').textContent, row.title])"
+                                    "(document.querySelector('.row[aria-selected=true]'))")
+        self.assertEqual(name, "batch=7,ff=11")
+        self.assertTrue(title.startswith("layer.0.mlp.gelu[batch=7,ff=11]: "), title)
+        self.assertEqual(page.evaluate(f"data.texts[data.nodes.name[{node}]]"), "layer.0.mlp.gelu[batch=7,ff=11]")
+        page = self.open()
+        page.press("u")
+        cut = page.evaluate("[...document.querySelectorAll('.row .label')].map((label) => label.getBoundingClientRect().right - "
+                            "label.querySelector('.tail').getBoundingClientRect().right)")
+        self.assertGreater(len(cut), 20)
+        self.assertGreaterEqual(min(cut), 0)
+
     # ---- what is said of a node ----
 
     def test_details_tell_why_a_node_waits(self):
@@ -249,7 +336,7 @@ class Pages(unittest.TestCase):
         node = self.go(page, "layer.1.mlp.gelu[batch=0,ff=1]")
         text = self.details(page)
         for part in ("gelu", "layer.1", "batch=0,ff=1", "slack", "FLOP", "f32 (batch 6 of 12 at 0",
-                     "RAW on layer.1.mlp.fc[batch=0,ff=1]", "it reads what that writes"):
+                     "RAW on layer.1.mlp.fc[batch=0,ff=1]", "the later node reads this value"):
             self.assertIn(part, text)
         self.assertIn("Waits that others imply are left out.", text)
         self.assertEqual(page.evaluate(f"itemsOf(data.waitsOf, {node}).length"), 1)
@@ -266,7 +353,7 @@ class Pages(unittest.TestCase):
         self.go(page, "layer.0.ln_1")
         self.assertIn("left whole: embd: a norm's statistics need the whole axis", self.details(page))
         page = self.open()
-        self.assertIn("its results have no axis that is cut (batch, ff)", self.details(page))
+        self.assertNotIn("its results have no axis that is cut", self.details(page))
         self.go(page, "embed.arange")
         self.assertIn("whole: its results have no axis that is cut (batch, ff)", self.details(page))
         self.go(page, "layer.0.mlp.gelu[batch=0,ff=1]")
@@ -296,18 +383,14 @@ class Pages(unittest.TestCase):
 
     def test_ancestors_descendants_and_paths(self):
         page = self.open()
-        waits = self.waits(page)
-        waiters = {}
-        for node, others in waits.items():
-            for other in others:
-                waiters.setdefault(other, set()).add(node)
+        needs, needed = self.needs(page)
         first, second = self.node(page, "layer.0.mlp.gelu[batch=0,ff=1]"), self.node(page, "layer.2.mlp.gelu[batch=0,ff=0]")
         page.evaluate(f"viewer.goToNode({second})")
         page.press("a")
-        before = self.reach(waits, second)
+        before = self.reach(needs, second)
         self.assertEqual(self.marked(page), before)
         self.assertIn(first, before)
-        others = f"{len(before) - 1} nodes that it depends on"
+        others = f"{len(before) - 1} nodes whose data it needs"
         self.assertIn(others, page.evaluate("document.getElementById('status').textContent"))
         self.assertIn(others, self.details(page))
         self.assertIn("embed.token[batch=0]", self.details(page))
@@ -315,13 +398,35 @@ class Pages(unittest.TestCase):
         self.assertEqual(self.marked(page), set())
         page.evaluate(f"viewer.goToNode({first})")
         page.press("d")
-        after = self.reach(waiters, first)
+        after = self.reach(needed, first)
         self.assertEqual(self.marked(page), after)
         page.press("Escape", "p")
         page.evaluate(f"viewer.goToNode({second})")
         page.press("p")
         self.assertEqual(self.marked(page), before & after)
         self.assertGreater(len(before & after), 10)
+
+    def test_a_run_changes_nothing_in_what_needs_whose_data(self):
+        page = self.open("run")
+        needs, needed = self.needs(page)
+        waits = self.waits(page)
+        self.assertIn("reuse", page.evaluate("[...data.waits.kind].map((kind) => EDGE_KINDS[kind])"))
+        node = self.go(page, "layer.1.mlp.gelu[batch=0]")
+        page.press("a")
+        self.assertEqual(self.marked(page), self.reach(needs, node))
+        self.assertNotEqual(self.marked(page), self.reach(waits, node))
+        self.assertIn("waits for memory alone", self.details(page))
+        page.press("d")
+        self.assertEqual(self.marked(page), self.reach(needed, node))
+        names = page.evaluate("viewer.mark.nodes.map((node) => data.texts[data.nodes.name[node]])")
+        path = dump(self.folder.name, "alone.html", "--preset", "tiny", "--layers", "2", "--batch", "4", "--train",
+                    "--split", "batch=2", "--format", "html")
+        alone = self.browser.page()
+        alone.open(f"file://{path}")
+        self.addCleanup(self.check_quiet, alone)
+        self.go(alone, "layer.1.mlp.gelu[batch=0]")
+        alone.press("d")
+        self.assertEqual(alone.evaluate("viewer.mark.nodes.map((node) => data.texts[data.nodes.name[node]])"), names)
 
     def test_the_critical_path_is_a_longest_one(self):
         page = self.open()
@@ -344,7 +449,7 @@ class Pages(unittest.TestCase):
         self.assertGreaterEqual(node, 0)
         page.evaluate(f"viewer.goToNode({node})")
         page.frame()
-        self.assertIn("0, but on another path as long", self.details(page))
+        self.assertIn("on another path that takes as long", self.details(page))
 
     def test_closed_boxes_on_the_critical_path_are_lit(self):
         page = self.open()
@@ -404,7 +509,7 @@ class Pages(unittest.TestCase):
         page.evaluate(f"viewer.selectGap({g})")
         page.frame()
         name = page.evaluate(f"data.texts[data.nodes.name[data.waits.from[{wait}]]]")
-        self.assertIn(f"waits for {name}: ", self.details(page))
+        self.assertRegex(self.details(page), f"{re.escape(nodes[node]['name'])} waits for {re.escape(name)}(: | \\()")
         self.assertIn(nodes[node]["name"], self.details(page))
 
     def test_waits_of_a_run_are_the_plans(self):
@@ -457,6 +562,168 @@ class Pages(unittest.TestCase):
         self.assertEqual(page.evaluate("viewer.timeOf(0)"), sum(node["end_ns"] - node["start_ns"] for node in nodes))
         self.assertGreater(self.colours(page), 5)
         self.assertTrue(page.evaluate("document.getElementById('heat').getAttribute('aria-pressed') === 'true'"))
+
+    def test_labels_of_the_axis_differ(self):
+        page = self.open("run")
+        for begin, length in ((0, 1), (0.3, 0.1), (0.5, 0.01), (0.999, 0.001), (0.2, 0)):
+            page.evaluate(f"timeline.look(timeline.run.wallNs * {begin}, timeline.run.wallNs * ({begin} + {length}))")
+            ticks = page.evaluate("timeline.ticks().map(({ words }) => words)")
+            self.assertGreater(len(ticks), 2)
+            self.assertEqual(len(set(ticks)), len(ticks), ticks)
+            self.assertEqual(len({words.split(" ")[1] for words in ticks}), 1)
+            numbers = [float(words.split(" ")[0]) for words in ticks]
+            steps = {round(b - a, 9) for a, b in zip(numbers, numbers[1:])}
+            self.assertEqual(len(steps), 1, ticks)
+
+    def test_what_the_timeline_tells_stands_above_it(self):
+        page = self.open("run")
+        self.assertLessEqual(self.box_of(page, "#moment")[3], self.box_of(page, "#timeline")[1])
+        left, top = self.box_of(page, "#timeline")[:2]
+        seen = page.evaluate("document.getElementById('moment').textContent")
+        self.assertRegex(seen, "^2 workers, 0.000 ms to ")
+        bar = page.evaluate("timeline.run.rows[0].items.findIndex((item) => item >= 0)")
+        x = page.evaluate(f"timeline.xOf((timeline.run.rows[0].beginNs[{bar}] + timeline.run.rows[0].endNs[{bar}]) / 2)")
+        page.mouse("mouseMoved", left + x, top + page.evaluate("timeline.rowTop(0)") + 4)
+        page.frame()
+        self.assertRegex(page.evaluate("document.getElementById('moment').textContent"), "^worker 0: ")
+        self.go(page, "layer.1.mlp.gelu[batch=0]")
+        self.assertIn("layer.1.mlp.gelu[batch=0]: ", page.evaluate("document.getElementById('moment').textContent"))
+        page.press("Escape")
+        self.assertRegex(page.evaluate("document.getElementById('moment').textContent"), "^2 workers, ")
+
+    def test_home_and_end_of_a_worker(self):
+        page = self.open("run")
+        page.press("w", "End")
+        last = page.evaluate("[...timeline.run.rows[0].items].filter((item) => item >= 0).pop()")
+        self.assertEqual(page.evaluate("timeline.item"), last)
+        page.press("Home")
+        self.assertEqual(page.evaluate("timeline.item"), page.evaluate("timeline.run.rows[0].items.find((item) => item >= 0)"))
+
+    def test_all_is_as_at_first(self):
+        page = self.open("run")
+        state = ("[viewer.boxes, viewer.selected, viewer.mark, viewer.heat, timeline.begin, timeline.end, painter.found, "
+                 "camera.x, camera.y, camera.scale]")
+        before = page.evaluate(state)
+        page.press("u", "h", "/")
+        page.type("op:gelu")
+        page.press("Enter", "a", "w", "+", "+")
+        self.assertNotEqual(page.evaluate("timeline.end"), before[5])
+        page.press("r")
+        self.assertEqual(page.evaluate(state), before)
+
+    def test_ops_have_their_share_and_lead_to_their_nodes(self):
+        page = self.open("run")
+        text = self.details(page)
+        self.assertLess(text.index("Ops, measured"), text.index("Longest gaps"))
+        shares = page.evaluate("[...document.querySelectorAll('#details table')].find((table) => table.innerText.startsWith('op'))"
+                               ".innerText.match(/[0-9.]+ %/g).map(parseFloat)")
+        self.assertAlmostEqual(sum(shares), 100, delta=2)
+        page.evaluate("[...document.querySelectorAll('#details th .link')].find((link) => link.textContent === 'matmul').click()")
+        page.frame()
+        found = page.evaluate("searchBox.results.map((box) => data.texts[data.nodes.op[viewer.outline.item[box]]])")
+        self.assertEqual(set(found), {"matmul"})
+        self.assertEqual(len(found), page.evaluate("data.nodes.op.filter((op) => data.texts[op] === 'matmul').length"))
+        gaps = "[...document.querySelectorAll('#details section')].find((part) => part.innerText.startsWith('Longest gaps'))"
+        self.assertEqual(page.evaluate(f"{gaps}.querySelectorAll('li').length"), 9)
+        page.evaluate(f"{gaps}.querySelector('.more').click()")
+        self.assertGreater(page.evaluate(f"{gaps}.querySelectorAll('li').length"), 9)
+
+    def test_a_gap_leads_to_its_node_and_what_ran_meanwhile(self):
+        page = self.open("run")
+        page.press("o")
+        gap = page.evaluate("[...data.run.gaps.cause.keys()].filter((g) => data.run.gaps.cause[g] === Gap.WAIT).pop()")
+        page.evaluate(f"viewer.selectGap({gap})")
+        page.frame()
+        node = page.evaluate(f"data.run.gaps.node[{gap}]")
+        self.assertEqual(page.evaluate("viewer.selected"), page.evaluate(f"data.boxOf[{node}]"))
+        self.assertTrue(page.evaluate("viewer.layout.shown[viewer.selected]"))
+        worker, begin, end = page.evaluate(f"[data.run.gaps.worker[{gap}], data.run.gaps.beginNs[{gap}], data.run.gaps.endNs[{gap}]]")
+        ran = [(min(end, n["end_ns"]) - max(begin, n["start_ns"]), n["name"]) for n in self.read_profile()["nodes"]
+               if n["worker"] != worker and n["start_ns"] < end and n["end_ns"] > begin]
+        self.assertGreater(len(ran), 0)
+        told = self.details(page).split("Ran meanwhile on other workers\n")[1]
+        self.assertIn(max(ran)[1], told.split("\n")[0])
+
+    def test_the_measured_path_is_told_in_turns(self):
+        page = self.open("run")
+        page.press("m")
+        told = page.evaluate("details.run.turns()")
+        self.assertEqual([node for turn in told["turns"] for node in turn["nodes"]], page.evaluate("[...data.run.path.node]"))
+        self.assertEqual(told["kernels"] + told["between"], max(node["end_ns"] for node in self.read_profile()["nodes"]))
+        self.assertEqual(told["kernels"], sum(turn["kernels"] for turn in told["turns"]))
+        self.assertLess(len(told["turns"]), page.evaluate("data.run.path.node.length"))
+        text = self.details(page)
+        for words in ("Its longest nodes", "Its turns of scopes and workers", ", the longest: "):
+            self.assertIn(words, text)
+        page.evaluate("document.querySelector('#details details').open = true")
+        page.frame()
+        page.frame()
+        self.assertGreater(page.evaluate("document.querySelectorAll('#details details .link').length"), 0)
+
+    def test_shades_tell_times_apart_and_can_be_read(self):
+        page = self.open("run")
+        page.press("u", "h")
+        shades = page.evaluate("[...viewer.rows].filter((box) => !viewer.isOpen(box)).map((box) => viewer.heatOf(box))")
+        self.assertGreater(len(set(shades)), 5)
+        cool, hot = page.evaluate("viewer.heatRange.map(duration)")
+        legend = page.evaluate("document.getElementById('legend').textContent")
+        self.assertTrue(cool in legend and hot in legend, legend)
+        for scheme in ("light", "dark"):
+            page.emulate(prefers_color_scheme=scheme)
+            page.frame()
+            colours = page.evaluate("['page', 'heat', 'text'].map((name) => [1, 3, 5].map((at) => "
+                                    "parseInt(painter.theme[name].slice(at, at + 2), 16)))")
+            back, heat, text = ([channel / 255 for channel in colour] for colour in colours)
+            for alpha in page.evaluate("Array.from({ length: HEATS }, (_, shade) => heatAlpha(shade))"):
+                mixed = [b + alpha * (h - b) for b, h in zip(back, heat)]
+                high, low = sorted((self.luminance(mixed), self.luminance(text)), reverse=True)
+                self.assertGreaterEqual((high + 0.05) / (low + 0.05), 4.5, (scheme, alpha))
+
+    def luminance(self, colour):
+        """Of sRGB from 0 to 1: WCAG 2's relative luminance."""
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    # ---- groups ----
+
+    def test_a_group_tells_what_it_waits_for_and_reads(self):
+        page = self.open("run")
+        box = page.evaluate("viewer.rows.find((box) => viewer.name(box) === 'layer.1')")
+        page.evaluate(f"viewer.go({box})")
+        page.frame()
+        inside = set(page.evaluate(f"nodesIn(viewer.outline, {box})"))
+        kinds = page.evaluate("[...data.waits.node.keys()].map((w) => [data.waits.node[w], data.waits.from[w], data.waits.kind[w]])")
+        expected = sum(1 for node, other, _ in kinds if node in inside and other not in inside)
+        text = self.details(page)
+        part = text.split("Waits for\n")[1].split("Is waited for by")[0]
+        self.assertEqual(sum(int(count) for count in re.findall("×([0-9]+)", re.sub(r"\S+ ×\d+ (?=RAW|WAR|WAW|after|reuse)", "", part))),
+                         expected)
+        for words in ("Reads\n", "Is read by\n", "layer.1.attn.qkv.weight 1 value, "):
+            self.assertIn(words, text)
+
+    def test_groups_of_workers_share_nodes_and_time(self):
+        page = self.open("stages")
+        text = self.details(page)
+        self.assertIn("2 groups of workers", text)
+        self.assertIn("2 groups of workers", page.evaluate("document.getElementById('title').textContent"))
+        places = page.evaluate("[...data.nodes.place]")
+        for group in (0, 1):
+            self.assertRegex(text, f"\n{group}\t{places.count(group)}\t[0-9.]+ .s\t[0-9.]+ %")
+        page.evaluate("viewer.goToNode(0)")
+        page.frame()
+        self.assertRegex(self.details(page), "group [01] of workers")
+
+    def test_words(self):
+        for name in ("training", "run", "compared"):
+            page = self.open(name)
+            for step in ("0", "viewer.goToNode(data.nodes.op.findIndex((op) => data.texts[op] === 'matmul'))"):
+                page.evaluate(step)
+                page.frame()
+                text = page.evaluate("document.body.innerText")
+                self.assertIsNone(re.search(r"\bunits?\b|order=\s|dims=\s|node [0-9]+ as written", text))
+        page = self.open()
+        self.go(page, "layer.1.mlp.gelu[batch=0,ff=1]")
+        self.assertRegex(self.details(page), "made from\nlayer.1.mlp.gelu as written, one of 4 nodes")
 
     # ---- a comparison ----
 
@@ -528,7 +795,7 @@ class Pages(unittest.TestCase):
         self.go(page, "layer.2.mlp.gelu[batch=1,ff=1]")
         page.press("a", "+", "+")
         page.evaluate("new Promise((done) => setTimeout(done, 600))")
-        state = "[viewer.selected, viewer.units, viewer.mark.what, Math.round(camera.x), Math.round(camera.y)]"
+        state = "[viewer.selected, viewer.boxes, viewer.mark.what, Math.round(camera.x), Math.round(camera.y)]"
         hash, before = page.evaluate("location.hash"), page.evaluate(state)
         again = self.open(hash=hash)
         self.assertEqual(again.evaluate(state), before)
@@ -537,7 +804,7 @@ class Pages(unittest.TestCase):
         for hash in ("#box=999999&open=all.zzzz.-1.x&at=1,2,NaN&mark=between,1", "#box=-1&mark=critical,2&at=0,0,-3",
                      "#open=first.!!&box=1.5"):
             page = self.open(hash=hash)
-            self.assertGreater(page.evaluate("viewer.units"), 0)
+            self.assertGreater(page.evaluate("viewer.boxes"), 0)
 
     # ---- without a mouse, without eyes ----
 
@@ -585,7 +852,7 @@ class Pages(unittest.TestCase):
         names = {role: [node["name"]["value"] for node in all] for role, all in by_role.items() if "name" in all[0]}
         self.assertEqual(names["tree"], ["Boxes"])
         self.assertIn("Drawing of the graph", names["application"])
-        self.assertIn("Search nodes", names["combobox"])
+        self.assertIn("Search nodes and values", names["combobox"])
         self.assertIn("batch=0,ff=1, forward, gelu · batch 6, seq 64, ff 256", names["treeitem"])
         self.assertIn("Waits for", names["heading"])
         item = next(node for node in by_role["treeitem"] if node["name"]["value"].startswith("batch=0,ff=1, forward, gelu"))
@@ -644,6 +911,40 @@ class Pages(unittest.TestCase):
         self.assertGreater(page.evaluate("canvas.clientHeight"), 300)
         self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), 420)
 
+    def test_narrow_windows_keep_every_command(self):
+        for width in (800, 420):
+            page = self.browser.page(width=width, height=800)
+            page.open(f"file://{self.files['run']}")
+            self.addCleanup(self.check_quiet, page)
+            for name in ("reset", "fold", "unfold", "critical", "measured", "heat", "about"):
+                left, top, right, bottom = self.box_of(page, f"#{name}")
+                self.assertGreater(right - left, 20)
+                self.assertTrue(left >= 0 and right <= width and bottom < 300, (name, left, top, right, bottom))
+            self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), width)
+
+    def test_names_seen_from_afar_stand_apart(self):
+        page = self.open("run")
+        page.press("u")
+        for scale in (0.3, 0.1, 0.05, 0.02):
+            page.evaluate(f"camera.scale = {scale}; painter.draw()")
+            names = page.evaluate("[...painter.taken.values()].flat()")
+            for k, one in enumerate(names):
+                for other in names[k + 1:]:
+                    self.assertFalse(abs(one["y"] - other["y"]) < 11 and one["x"] < other["x"] + other["wide"] and
+                                     other["x"] < one["x"] + one["wide"], (scale, one, other))
+        self.assertGreater(len(names), 0)
+
+    def test_the_status_covers_no_box(self):
+        page = self.open()
+        self.assertLessEqual(self.box_of(page, "#canvas")[3], self.box_of(page, "#status")[1])
+
+    def test_the_viewer_is_small(self):
+        page = self.open("stages")
+        size = os.path.getsize(self.files["stages"])
+        data = page.evaluate("[document.getElementById('data'), document.querySelector('noscript')]"
+                             ".map((element) => new TextEncoder().encode(element.textContent).length)")
+        self.assertLessEqual(size - sum(data), 100000)
+
     def test_without_scripts_there_is_the_drawing(self):
         page = self.browser.page()
         page.call("Emulation.setScriptExecutionDisabled", value=True)
@@ -660,7 +961,7 @@ class Pages(unittest.TestCase):
         self.assertEqual(page.complaints, [])
         self.browser.call("Target.closeTarget", targetId=page.target)
 
-    # ---- names ----
+    # ---- odd names ----
 
     def test_hostile_names_are_text(self):
         page = self.open("hostile")

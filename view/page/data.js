@@ -6,7 +6,6 @@
 const Kind = { GRAPH: 0, NODE: 1, INPUT: 2, SCOPE: 3, PARTS: 4, REPEAT: 5, REST: 6, RUN: 7 };
 const CLASSES = ['forward', 'backward', 'optimizer'];
 const EDGE_KINDS = ['RAW', 'WAR', 'WAW', 'after', 'reuse'];
-const Gap = { WAIT: 0, SUBMIT: 1, END: 2, RUNTIME: 3, QUEUED: 4 };
 const VALUE_KINDS = ['input', 'parameter', 'state', 'intermediate', 'copy'];
 
 /* A column is a list of differences. */
@@ -81,32 +80,6 @@ function decodeOutline(json) {
     wiresIn, wiresOut };
 }
 
-/* What each worker did, in the order of time: nodes by number, gaps as -1 - number. */
-function decodeRow(timings, gaps, nodes, gapsHere) {
-  const items = [...nodes, ...Array.from(gapsHere, (gap) => -1 - gap)];
-  const beginOf = (item) => (item >= 0 ? timings.startNs[item] : gaps.beginNs[-1 - item]);
-  items.sort((a, b) => beginOf(a) - beginOf(b));
-  return {
-    items: Int32Array.from(items),
-    beginNs: Float64Array.from(items, beginOf),
-    endNs: Float64Array.from(items, (item) => (item >= 0 ? timings.endNs[item] : gaps.endNs[-1 - item])),
-  };
-}
-
-/* A measured run; null where there is none. */
-function decodeRun(json, texts) {
-  if (!json)
-    return null;
-  const workers = decodeGroup(json.workers), timings = decodeGroup(json.timings), gaps = decodeGroup(json.gaps);
-  const count = workers.device.length;
-  const nodesOf = indexBy(timings.worker, count), gapsOf = indexBy(gaps.worker, count);
-  return {
-    command: texts[json.command], model: texts[json.model], summary: texts[json.summary], number: json.number,
-    wallNs: json.wallNs, workers, timings, gaps, path: decodeGroup(json.path), loads: decodeGroup(json.loads),
-    rows: Array.from({ length: count }, (_, w) => decodeRow(timings, gaps, itemsOf(nodesOf, w), itemsOf(gapsOf, w))),
-  };
-}
-
 function decodeData(json) {
   const outline = decodeOutline(json);
   const nodes = decodeGroup(json.nodes), values = decodeGroup(json.values);
@@ -123,6 +96,6 @@ function decodeData(json) {
     readsOf: indexBy(reads.node, nNodes), readersOf: indexBy(reads.value, nValues),
     resultsOf: indexBy(values.producer, nNodes),
     waitsOf: indexBy(waits.node, nNodes), waitersOf: indexBy(waits.from, nNodes),
-    run: decodeRun(json.run, json.texts), compare: json.compare ? decodeComparison(json.compare) : null,
+    run: json.run ? decodeRun(json.run, json.texts) : null, compare: json.compare ? decodeComparison(json.compare) : null,
   };
 }

@@ -52,6 +52,8 @@ class Address {
       parts.push(`box=${viewer.selected}`);
     if (viewer.gap >= 0)
       parts.push(`gap=${viewer.gap}`);
+    if (viewer.value >= 0)
+      parts.push(`value=${viewer.value}`);
     if (viewer.heat)
       parts.push('heat');
     if (viewer.mark)
@@ -66,7 +68,7 @@ class Address {
   /* What changes at once is one step back. */
   #step() {
     clearTimeout(this.stepping);
-    this.stepping = setTimeout(() => history.pushState(null, '', this.#text()));
+    this.stepping = setTimeout(() => this.#text() === location.hash || history.pushState(null, '', this.#text()));
   }
 
   /* The camera has moved: once it rests. */
@@ -86,10 +88,14 @@ class Address {
     const gap = Number(fields.get('gap') || -1), gaps = viewer.data.run ? viewer.data.run.gaps.worker.length : 0;
     if (Number.isInteger(gap) && gap >= 0 && gap < gaps)
       viewer.selectGap(gap);
+    const isValue = (number) => Number.isInteger(number) && number >= 0 && number < viewer.data.nValues;
+    const value = Number(fields.get('value') || -1);
+    if (isValue(value))
+      viewer.selectValue(value);
     viewer.setHeat(fields.has('heat'));
     const of = mark.slice(1).map(Number);
-    const known = { critical: 0, changed: 0, measured: 0, before: 1, after: 1, between: 2 }[mark[0]];
-    viewer.setMark(known === of.length && of.every(isBox) ? mark[0] : null, ...of);
+    const known = { critical: 0, changed: 0, measured: 0, value: 1, before: 1, after: 1, between: 2 }[mark[0]];
+    viewer.setMark(known === of.length && of.every(mark[0] === 'value' ? isValue : isBox) ? mark[0] : null, ...of);
     if (at.length === 3 && at.every(Number.isFinite) && at[2] > 0)
       [camera.x, camera.y, camera.scale] = [at[0], at[1], Math.min(LARGEST, Math.max(SMALLEST, at[2]))];
     this.reading = false;

@@ -54,7 +54,7 @@ class Keys {
     return {
       '/': () => byId('search').select(),
       Enter: () => viewer.toggle(selected),
-      Escape: () => viewer.clear(),
+      Escape: () => commands.clear(),
       c: () => viewer.toggleMark('critical'),
       m: () => viewer.data.run && viewer.toggleMark('measured'),
       h: () => viewer.setHeat(!viewer.heat),

@@ -20,9 +20,20 @@ const commands = {
     commands.moved();
   },
   reset() {
+    searchBox.clear();
+    viewer.select(0);
+    viewer.setMark(null);
+    viewer.setHeat(false);
     viewer.setOpen(viewer.atFirst.slice(), 0);
     camera.begin(viewer.layout.w[0], viewer.layout.h[0]);
+    if (timeline)
+      timeline.lookAtAll();
     commands.moved();
+  },
+  /* Give up what was looked for, else what is marked or selected. */
+  clear() {
+    if (!searchBox.clear())
+      viewer.clear();
   },
   say(words) {
     byId('said').textContent = words;
@@ -41,10 +52,24 @@ function describe() {
   const { mark, pathStart: start } = viewer;
   byId('status').textContent = start > 0 ? `paths from ${viewer.name(start)}: select where to, and press p`
     : mark ? viewer.markWords()
-    : `${viewer.units.toLocaleString('en')} units shown, ${plural(data.nNodes, 'node')} in all`;
+    : `${plural(viewer.boxes, 'box', 'boxes')} shown, ${plural(data.nNodes, 'node')} in all`;
   for (const what of ['critical', 'measured', 'changed'])
     byId(what).setAttribute('aria-pressed', String(mark !== null && mark.what === what));
   byId('heat').setAttribute('aria-pressed', String(viewer.heat));
+  describeHeat();
+}
+
+/* What the colours of heat stand for. */
+function describeHeat() {
+  byId('legend').hidden = !viewer.heat;
+  if (!viewer.heat)
+    return;
+  const [cool, hot] = viewer.heatRange, swatches = Array.from({ length: HEATS }, (_, shade) => {
+    const swatch = make('span', { class: 'swatch hot' });
+    swatch.style.opacity = heatAlpha(shade);
+    return swatch;
+  });
+  byId('legend').replaceChildren(`≤ ${duration(cool)} `, ...swatches, ` ${duration(hot)}${data.run || data.compare ? '' : ', nominal'}`);
 }
 
 function show(box) {
@@ -58,11 +83,13 @@ viewer.onChange((what, anchor) => {
   if (what === 'layout') {
     keepPlace(anchor);
     [places.x, places.y] = [viewer.layout.x, viewer.layout.y];
-    commands.say(`${plural(viewer.units, 'unit')} shown`);
+    commands.say(`${plural(viewer.boxes, 'box', 'boxes')} shown`);
   } else if (what === 'path' && viewer.pathStart > 0) {
     commands.say(`Paths from ${viewer.name(viewer.pathStart)}: select where to, and press p`);
   } else if (what === 'arrival') {
     show(viewer.selected);
+  } else if (what === 'selection' && viewer.value >= 0) {
+    commands.say(viewer.valueName(viewer.value));
   } else if (what === 'selection' && viewer.selected > 0) {
     commands.say(`${viewer.name(viewer.selected)}, ${viewer.detail(viewer.selected)}`);
   }
@@ -79,11 +106,12 @@ painter.resize();
 camera.begin(viewer.layout.w[0], viewer.layout.h[0]);
 const address = new Address(viewer, camera, painter);
 const searchBox = new SearchBox(byId('search'), byId('results'), byId('found'), viewer, painter);
+details.find = (words) => searchBox.ask(words);
 const keys = new Keys({ viewer, camera, tree, commands });
 const pointer = new Pointer(canvas, viewer, camera, painter, commands.moved);
 
 byId('title').textContent = data.compare ? `Comparison: ${viewer.comparison.words(0)}` : [data.run && [data.run.command, data.run.model].filter(Boolean).join(' '), viewer.detail(0),
-  data.splits && `split ${data.splits}`, data.run && duration(data.run.wallNs)].filter(Boolean).join(', ');
+  data.splits && `split ${data.splits}`, details.groups > 0 && `${plural(details.groups, 'group')} of workers`, data.run && duration(data.run.wallNs)].filter(Boolean).join(', ');
 byId('fold').addEventListener('click', () => viewer.openAll(false));
 byId('unfold').addEventListener('click', () => viewer.openAll(true));
 byId('reset').addEventListener('click', commands.reset);

@@ -31,6 +31,11 @@ function findSigns(data) {
   return signs;
 }
 
+/* How much of the colour of heat a shade has. */
+function heatAlpha(shade) {
+  return (shade + 0.5) / HEATS;
+}
+
 class Painter {
   constructor(canvas, viewer, camera) {
     this.canvas = canvas;
@@ -71,6 +76,7 @@ class Painter {
     this.#drawBoxes(this.blocks, false);
     if (this.viewer.comparison)
       this.#drawDifferences(this.blocks);
+    this.taken = new Map(); /* where names that are seen from afar stand, by line of the screen */
     this.#drawTexts();
     this.#drawRings();
   }
@@ -154,12 +160,11 @@ class Painter {
     c.globalAlpha = 1;
   }
 
-  /* What took longest is darkest. */
+  /* What took longest stands out most. */
   #drawHeat(boxes) {
     const c = this.context, { viewer, theme } = this, groups = Array.from({ length: 2 * HEATS }, () => []);
     for (const box of boxes) {
-      const part = Math.sqrt(Math.min(1, viewer.timeOf(box) / viewer.hottest));
-      groups[Math.min(HEATS - 1, Math.floor(part * HEATS)) + (viewer.isPale(box) ? HEATS : 0)].push(box);
+      groups[viewer.heatOf(box) + (viewer.isPale(box) ? HEATS : 0)].push(box);
     }
     groups.forEach((group, g) => {
       if (group.length === 0)
@@ -168,7 +173,7 @@ class Painter {
       c.fillStyle = theme.page;
       this.#fill(group, false, alpha);
       c.fillStyle = theme.heat;
-      this.#fill(group, false, alpha * (g % HEATS + 0.25) / HEATS);
+      this.#fill(group, false, alpha * heatAlpha(g % HEATS));
       this.#outline(group, false, theme.wire, alpha);
     });
   }
@@ -301,6 +306,7 @@ class Painter {
   /* What comes into the selected box and goes out of it, all the way. */
   #drawOwnWires() {
     const selected = this.viewer.selected, { outline: o, layout: l } = this.viewer;
+    this.crossed = false; /* a slanting line may run through names */
     if (selected === 0)
       return;
     const lines = new Path2D(), heads = new Path2D();
@@ -337,16 +343,30 @@ class Painter {
     const { outline: o, layout: l, data } = this.viewer, c = this.context;
     if (o.kind[selected] !== Kind.NODE)
       return;
+    const froms = Array.from(itemsOf(data.waitsOf, o.item[selected])).filter((wait) => EDGE_KINDS[data.waits.kind[wait]] !== 'RAW')
+      .map((wait) => this.viewer.shownOf(data.boxOf[data.waits.from[wait]]));
+    const x = l.x[selected] + l.w[selected] / 2, y = l.y[selected];
     c.setLineDash([6, 4]);
-    c.beginPath();
-    for (const wait of itemsOf(data.waitsOf, o.item[selected]))
-      if (EDGE_KINDS[data.waits.kind[wait]] !== 'RAW') {
-        const from = this.viewer.shownOf(data.boxOf[data.waits.from[wait]]);
-        c.moveTo(l.x[from] + l.w[from] / 2, l.y[from] + l.h[from]);
-        c.lineTo(l.x[selected] + l.w[selected] / 2, l.y[selected]);
-      }
-    c.stroke();
+    for (const from of new Set(froms)) {
+      const fromX = l.x[from] + l.w[from] / 2, fromY = l.y[from] + l.h[from];
+      c.beginPath();
+      c.moveTo(fromX, fromY);
+      c.lineTo(x, y);
+      c.stroke();
+      this.#drawHead(x, y, Math.atan2(y - fromY, x - fromX));
+    }
     c.setLineDash([]);
+    this.crossed = froms.length > 0;
+  }
+
+  /* A head at the end of a line that slants. */
+  #drawHead(x, y, angle) {
+    const c = this.context, length = Math.max(11, 8 / this.scale);
+    c.beginPath();
+    c.moveTo(x, y);
+    for (const side of [-0.4, 0.4])
+      c.lineTo(x - length * Math.cos(angle + side), y - length * Math.sin(angle + side));
+    c.fill();
   }
 
   /* ---- texts and signs ---- */
@@ -371,11 +391,13 @@ class Painter {
     }
     this.#drawClass(box, x, y + (open ? 15 : 16));
     c.font = `${NAME_SIZE}px ${FONT}`;
+    if (open && this.crossed)
+      this.#drawHalo(this.viewer.name(box), x + 16, y + 20, NAME_SIZE / 3);
     c.fillStyle = this.theme.text;
     c.fillText(this.viewer.name(box), x + 16, y + 20);
     if (!open && DETAIL_SIZE * this.scale >= SMALLEST_TEXT) {
       c.font = `${DETAIL_SIZE}px ${FONT}`;
-      c.fillStyle = this.theme.faint;
+      c.fillStyle = this.viewer.heat ? this.theme.text : this.theme.faint;
       c.fillText(this.viewer.heat ? this.viewer.timeWords(box) : this.viewer.detail(box), x, y + 35);
     }
     this.#drawSigns(box, open);
@@ -386,18 +408,34 @@ class Painter {
   #drawLarge(box, open) {
     const c = this.context, l = this.viewer.layout, size = DETAIL_SIZE / this.scale, name = this.viewer.name(box);
     const wide = size * 0.66 * (name.length + 2);
-    if (l.w[box] < wide || l.h[box] < (open ? 6 : 1.5) * size)
-      return;
-    c.font = `${size}px ${FONT}`;
-    c.lineWidth = size / 3;
-    c.lineJoin = 'round';
-    c.strokeStyle = this.theme.page;
-    c.fillStyle = this.theme.text;
     const x = open ? l.x[box] + size / 2 : l.x[box] + (l.w[box] - wide) / 2 + size * 0.66;
     const y = open ? l.y[box] + 1.3 * size : l.y[box] + l.h[box] / 2 + size / 3;
-    c.strokeText(name, x, y);
+    if (l.w[box] < wide || l.h[box] < (open ? 6 : 1.5) * size || !this.#takePlace(x * this.scale, y * this.scale, wide * this.scale))
+      return;
+    c.font = `${size}px ${FONT}`;
+    this.#drawHalo(name, x, y, size / 3);
+    c.fillStyle = this.theme.text;
     c.fillText(name, x, y);
+  }
+
+  #drawHalo(name, x, y, width) {
+    const c = this.context;
+    c.lineWidth = width;
+    c.lineJoin = 'round';
+    c.strokeStyle = this.theme.page;
+    c.strokeText(name, x, y);
     c.lineJoin = 'miter';
+  }
+
+  /* Have a place for a name, in pixels, unless another is there. */
+  #takePlace(x, y, wide) {
+    const high = DETAIL_SIZE + 3, line = Math.floor(y / high);
+    for (let k = line - 1; k <= line + 1; k++)
+      for (const other of this.taken.get(k) || [])
+        if (Math.abs(other.y - y) < high && other.x < x + wide && x < other.x + other.wide)
+          return false;
+    this.taken.set(line, [...(this.taken.get(line) || []), { x, y, wide }]);
+    return true;
   }
 
   /* What the colour says, as a shape: down, up, a diamond, a disc. */

@@ -1,6 +1,6 @@
 'use strict';
 
-/* What nodes have to do with each other by what they wait for. Sets are a byte per node. */
+/* What nodes have to do with each other by the values that they make and read. Sets are a byte per node. */
 
 /* All that is met from some nodes on, they included: `next(node)` calls back with each neighbour. */
 function closure(count, from, next) {
@@ -17,17 +17,22 @@ function closure(count, from, next) {
   return met;
 }
 
+/* Data alone counts, not the memory that a run or a plan uses again: the same with a run and without. */
 function ancestors(data, nodes) {
   return closure(data.nNodes, nodes, (node, meet) => {
-    for (const wait of itemsOf(data.waitsOf, node))
-      meet(data.waits.from[wait]);
+    for (const read of itemsOf(data.readsOf, node)) {
+      const maker = data.values.producer[data.reads.value[read]];
+      if (maker >= 0)
+        meet(maker);
+    }
   });
 }
 
 function descendants(data, nodes) {
   return closure(data.nNodes, nodes, (node, meet) => {
-    for (const wait of itemsOf(data.waitersOf, node))
-      meet(data.waits.node[wait]);
+    for (const value of itemsOf(data.resultsOf, node))
+      for (const read of itemsOf(data.readersOf, value))
+        meet(data.reads.node[read]);
   });
 }
 

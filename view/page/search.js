@@ -1,7 +1,7 @@
 'use strict';
 
-/* Search in names, ops, parts and shapes, whatever is folded. All words must be there; * and ? stand for any
- * characters; "op:gelu" is of the op alone. */
+/* Search in names, ops, parts and shapes, whatever is folded, and in names of values that nodes don't share. All words must
+ * be there; * and ? stand for any characters; "op:gelu" is of the op alone, "op=gelu" all of it. */
 
 const RESULTS = 60;
 
@@ -12,8 +12,8 @@ function pattern(word) {
 
 /* A test of one word: plain words are looked for as they are, which is faster. */
 function matcher(word) {
-  const [, field, rest] = /^(op:|part:|scope:)?(.*)$/.exec(word);
-  const test = /[*?]/.test(rest) ? ((expression) => (text) => expression.test(text))(pattern(rest))
+  const [, name, sign, rest] = /^(?:(op|part|scope|value)([:=]))?(.*)$/.exec(word), field = name && `${name}:`;
+  const test = sign === '=' ? (text) => text === rest : /[*?]/.test(rest) ? ((expression) => (text) => expression.test(text))(pattern(rest))
     : (text) => text.includes(rest);
   return { field: field || 'all', test, rest };
 }
@@ -27,17 +27,28 @@ class Search {
       const node = o.kind[b] === Kind.NODE ? o.item[b] : -1;
       if (node < 0) {
         this.fields.push({ box: b, name: text(o.scope[b]), all: `${text(o.scope[b])} ${text(o.name[b])}`, 'op:': '',
-          'part:': '', 'scope:': text(o.scope[b]) });
+          'part:': '', 'scope:': text(o.scope[b]), 'value:': '' });
         continue;
       }
       const { nodes } = data;
       const name = text(nodes.name[node]);
       this.fields.push({ box: b, name, all: `${name} ${text(nodes.op[node])} ${text(o.detail[b])}`,
-        'op:': text(nodes.op[node]), 'part:': text(nodes.part[node]), 'scope:': text(nodes.scope[node]) });
+        'op:': text(nodes.op[node]), 'part:': text(nodes.part[node]), 'scope:': text(nodes.scope[node]), 'value:': '' });
+    }
+    for (const value of this.#values()) {
+      const name = viewer.valueName(value).toLowerCase();
+      this.fields.push({ box: -1 - value, name, all: name, 'op:': '', 'part:': '', 'scope:': '', 'value:': name });
     }
   }
 
-  /* The boxes that fit, in order; first those of which a word is all of a field. */
+  /* Parameters and states, the first of the parts of each, and results that aren't called as their node is. */
+  #values() {
+    const { viewer } = this, { values, nodes } = viewer.data;
+    return [...values.name.keys()].filter((value) => (values.producer[value] >= 0 ? values.name[value] !== nodes.name[values.producer[value]]
+      : viewer.inputBoxOf(value) === 0 && viewer.valuesLike(value)[0] === value));
+  }
+
+  /* The boxes, and -1 - number of the values, that fit, in order; first those of which a word is all of a field. */
   find(words) {
     const tests = words.toLowerCase().split(/\s+/).filter(Boolean).map(matcher);
     if (tests.length === 0)
@@ -77,29 +88,47 @@ class SearchBox {
     const { viewer, painter } = this;
     painter.found = this.results.length > 0 ? new Uint8Array(viewer.outline.count) : null;
     for (const box of this.results)
-      painter.found[viewer.shownOf(box)] = 1;
+      if (box >= 0)
+        painter.found[viewer.shownOf(box)] = 1;
     painter.request();
   }
 
   #fill() {
     const { viewer } = this, shown = this.results.slice(0, RESULTS);
     this.list.replaceChildren(...shown.map((box, k) => {
-      const name = viewer.className(box);
+      const name = box < 0 ? 'input' : viewer.className(box), words = this.#label(box);
       return make('li', { role: 'option', id: `result-${k}`, 'aria-selected': String(k === this.at),
         onmousedown: (event) => { event.preventDefault(); this.#choose(k); } },
-      make('span', { class: `sign ${name}` }, CLASS_SIGNS[name]), make('span', { class: 'name' }, this.#label(box)),
-      make('span', { class: 'detail' }, viewer.detail(box)));
+      make('span', { class: `sign ${name}` }, box < 0 ? '■' : CLASS_SIGNS[name]), makeLabel(...words));
     }));
-    const words = this.input.value.trim(), more = this.results.length > RESULTS ? `, the first ${RESULTS} here` : '';
+    if (this.results.length > RESULTS)
+      this.list.append(make('li', { role: 'option', 'aria-disabled': 'true' }, `these are the first ${RESULTS}`));
     this.list.hidden = shown.length === 0;
-    this.status.textContent = words === '' ? '' : `${this.results.length.toLocaleString('en')} found${more}`;
+    this.status.textContent = this.input.value.trim() === '' ? '' : `${this.results.length.toLocaleString('en')} found`;
     this.input.setAttribute('aria-expanded', String(shown.length > 0));
     this.#follow();
   }
 
   #label(box) {
-    const { viewer } = this, { data, outline: o } = viewer;
-    return o.kind[box] === Kind.NODE ? data.texts[data.nodes.name[o.item[box]]] : data.texts[o.scope[box]] || viewer.name(box);
+    const { viewer } = this, { values, texts } = viewer.data;
+    return box >= 0 ? [viewer.fullName(box), viewer.detail(box)]
+      : [viewer.valueName(-1 - box), `${VALUE_KINDS[values.kind[-1 - box]]}, ${texts[values.shape[-1 - box]]}`];
+  }
+
+  /* Look for some words as if they had been typed. */
+  ask(words) {
+    this.input.value = words;
+    this.input.focus();
+    this.#look();
+  }
+
+  /* Whether there was something to give up. */
+  clear() {
+    if (this.input.value === '')
+      return false;
+    this.input.value = '';
+    this.#look();
+    return true;
   }
 
   #follow() {
@@ -116,7 +145,11 @@ class SearchBox {
   #choose(k) {
     if (k < 0 || k >= this.results.length)
       return;
-    this.viewer.go(this.results[k]);
+    const box = this.results[k];
+    if (box < 0)
+      this.viewer.selectValue(-1 - box);
+    else
+      this.viewer.go(box);
     byId('canvas').focus();
   }
 
@@ -129,9 +162,7 @@ class SearchBox {
     } else if (event.key === 'Enter') {
       this.#choose(this.at);
     } else if (event.key === 'Escape') {
-      this.input.value = '';
-      this.#look();
-      this.#close();
+      this.clear();
       byId('canvas').focus();
     }
     event.stopPropagation();

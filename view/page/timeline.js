@@ -6,13 +6,19 @@
 const AXIS = 18, READY = 30, LEFT = 96, LEAST_ROW = 6, MOST_ROW = 24, LEAST_LABEL = 44;
 const SHORTEST_VIEW = 1000; /* nanoseconds */
 
+/* "waits for layer.0.mlp (RAW)", or, where the value has a name of its own, that too. */
+function waitWords(data, wait) {
+  const { waits, values, nodes, texts } = data, from = texts[nodes.name[waits.from[wait]]], value = texts[values.name[waits.value[wait]]];
+  const kind = EDGE_KINDS[waits.kind[wait]];
+  return `waits for ${from}${from === value ? ` (${kind})` : `: ${kind} on ${value}`}`;
+}
+
 /* Why a worker stood still, in words. */
 function gapWords(data, gap) {
   const { gaps } = data.run, wait = gaps.wait[gap], name = (node) => data.texts[data.nodes.name[node]];
   const words = {
-    [Gap.WAIT]: () => `waits for ${name(data.waits.from[wait])}: ${EDGE_KINDS[data.waits.kind[wait]]} on ` +
-      `${data.texts[data.values.name[data.waits.value[wait]]]}`,
-    [Gap.SUBMIT]: () => 'what runs next was not submitted yet',
+    [Gap.WAIT]: () => `${name(gaps.node[gap])} ${waitWords(data, wait)}`,
+    [Gap.SUBMIT]: () => `${name(gaps.node[gap])} was not submitted yet`,
     [Gap.END]: () => 'nothing is left to run here',
     [Gap.QUEUED]: () => `${name(gaps.node[gap])} was ready, but queued on worker ${data.run.timings.worker[gaps.node[gap]]}, which was busy`,
     [Gap.RUNTIME]: () => (gaps.node[gap] >= 0 ? `${name(gaps.node[gap])} was ready, and the runtime had not begun it`
@@ -103,13 +109,24 @@ class Timeline {
     this.#drawLabels();
   }
 
+  /* Round times in view, all in one unit and with as many digits as tell them apart. */
+  ticks() {
+    const rough = (this.end - this.begin) / Math.max(2, (this.width - LEFT) / 110), power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 5, 10].map((digit) => digit * power).find((size) => size >= rough), ticks = [];
+    const unit = Math.min(3, Math.floor(Math.log10(this.end) / 3)), size = 1000 ** unit;
+    const digits = Math.max(0, -Math.floor(Math.log10(step / size) + 1e-9));
+    for (let k = Math.ceil(this.begin / step); k * step <= this.end; k++)
+      ticks.push({ time: k * step, words: `${(k * step / size).toFixed(digits)} ${TIME_UNITS[unit]}` });
+    return ticks;
+  }
+
   #drawAxis() {
-    const c = this.context, span = this.end - this.begin;
-    const rough = span / Math.max(2, (this.width - LEFT) / 110), power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].map((digit) => digit * power).find((size) => size >= rough);
+    const c = this.context;
+    let free = 0; /* from where on no label stands */
     c.font = `11px ${FONT}`;
-    for (let time = Math.ceil(this.begin / step) * step; time <= this.end; time += step) {
-      const x = Math.round(this.xOf(time)) + 0.5;
+    for (const { time, words } of this.ticks()) {
+      const x = Math.round(this.xOf(time)) + 0.5, wide = c.measureText(words).width;
+      const left = x + 3 + wide > this.width ? x - 3 - wide : x + 3;
       c.strokeStyle = this.theme.runtime;
       c.lineWidth = 1;
       c.beginPath();
@@ -117,7 +134,9 @@ class Timeline {
       c.lineTo(x, this.rowTop(this.run.rows.length));
       c.stroke();
       c.fillStyle = this.theme.faint;
-      c.fillText(duration(time), x + 3, 12);
+      if (left >= free)
+        c.fillText(words, left, 12);
+      free = left + wide + 3;
     }
   }
 
@@ -211,7 +230,12 @@ class Timeline {
     const span = Math.min(this.run.wallNs, Math.max(SHORTEST_VIEW, end - begin));
     this.begin = Math.max(0, Math.min(this.run.wallNs - span, begin));
     this.end = this.begin + span;
+    this.say();
     this.request();
+  }
+
+  lookAtAll() {
+    this.look(0, this.run.wallNs);
   }
 
   zoom(factor, x = (LEFT + this.width) / 2) {
@@ -245,6 +269,7 @@ class Timeline {
       if (begin < this.begin || end > this.end || pixels < 2)
         this.look(begin - 4 * length, end + 4 * length);
     }
+    this.say();
     this.request();
   }
 
@@ -253,6 +278,12 @@ class Timeline {
       this.viewer.selectGap(-1 - item);
     else
       this.viewer.goToNode(item);
+  }
+
+  /* Tell of what the pointer is on, else of what is selected, else of what is seen. */
+  say(item = this.item) {
+    this.moment.textContent = item === null ? `${plural(this.run.rows.length, 'worker')}, ${instant(this.begin)} to ${instant(this.end)}`
+      : `worker ${this.#workerOf(item)}: ${this.describe(item)}`;
   }
 
   describe(item) {
@@ -272,7 +303,7 @@ class Timeline {
     });
     canvas.addEventListener('pointermove', (event) => {
       const item = this.itemAt(event.offsetX, event.offsetY);
-      this.moment.textContent = item === null ? '' : this.describe(item);
+      this.say(item === null ? undefined : item);
       if (from === null || event.pointerId !== pointer)
         return;
       travel += Math.abs(event.offsetX - from);
@@ -291,6 +322,7 @@ class Timeline {
       if (event.pointerId === pointer)
         from = null;
     });
+    canvas.addEventListener('pointerleave', () => this.say());
     canvas.addEventListener('wheel', (event) => {
       event.preventDefault();
       if (event.deltaX !== 0 || event.shiftKey)
@@ -308,7 +340,8 @@ class Timeline {
       ArrowLeft: () => this.#step(-1), ArrowRight: () => this.#step(1),
       ArrowUp: () => this.#stepWorker(-1), ArrowDown: () => this.#stepWorker(1),
       '+': () => this.zoom(1.5), '=': () => this.zoom(1.5), '-': () => this.zoom(1 / 1.5),
-      0: () => this.look(0, this.run.wallNs),
+      Home: () => this.#toBar(false), End: () => this.#toBar(true),
+      0: () => this.lookAtAll(),
     }[event.key];
     if (!action || event.ctrlKey || event.altKey || event.metaKey)
       return;
@@ -328,6 +361,12 @@ class Timeline {
     this.#arrive(row, at + step);
   }
 
+  /* To the first or the last node of the same worker. */
+  #toBar(last) {
+    const { item } = this, row = this.run.rows[item === null ? 0 : this.#workerOf(item)], isBar = (other) => other >= 0;
+    this.#arrive(row, last ? row.items.findLastIndex(isBar) : row.items.findIndex(isBar));
+  }
+
   /* To what another worker did then. */
   #stepWorker(step) {
     const { item } = this, worker = item === null ? 0 : this.#workerOf(item) + step, row = this.run.rows[worker];
@@ -340,7 +379,6 @@ class Timeline {
     if (item === undefined)
       return;
     this.select(item);
-    this.moment.textContent = this.describe(item);
-    byId('said').textContent = `worker ${this.#workerOf(item)}: ${this.describe(item)}`;
+    byId('said').textContent = this.moment.textContent;
   }
 }

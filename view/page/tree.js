@@ -96,12 +96,11 @@ class Tree {
       role: 'treeitem', class: viewer.isMarked(box) ? 'row marked' : viewer.isPale(box) ? 'row pale' : 'row', 'data-box': box,
       'aria-level': o.depth[box], 'aria-setsize': o.members[o.parent[box]], 'aria-posinset': o.place[box],
       'aria-expanded': folds ? String(viewer.isOpen(box)) : null,
-      'aria-label': `${viewer.name(box)}, ${CLASS_WORDS[name]}, ${viewer.detail(box)}`,
+      title: `${viewer.fullName(box)}: ${viewer.detail(box)}`, 'aria-label': `${viewer.name(box)}, ${CLASS_WORDS[name]}, ${viewer.detail(box)}`,
     },
     make('span', { class: folds ? 'twisty' : 'twisty none' }),
     make('span', { class: `sign ${name}` }, CLASS_SIGNS[name]),
-    make('span', { class: 'name' }, viewer.name(box)),
-    make('span', { class: 'detail' }, viewer.detail(box)));
+    makeLabel(viewer.localName(box), viewer.detail(box)));
     row.style.top = `${viewer.rowOf[box] * ROW_HEIGHT}px`;
     row.style.paddingInlineStart = `${8 + 14 * Math.min(o.depth[box] - 1, 12)}px`;
     row.addEventListener('click', (event) => this.#click(box, event));

@@ -10,7 +10,8 @@ class Viewer {
     this.open = this.atFirst.slice();
     this.selected = 0;
     this.pathStart = 0; /* the box from which paths are asked for; 0: none */
-    this.gap = -1; /* of the run, in place of a box */
+    this.gap = -1; /* of the run, */
+    this.value = -1; /* or a value, in place of a box */
     this.heat = false; /* whether colours tell of time */
     this.timeBefore = sumInBoxes(data);
     this.comparison = data.compare ? new Comparison(data) : null;
@@ -33,15 +34,34 @@ class Viewer {
     this.layout = new Layout(this.outline, this.open);
     this.rows = this.layout.rows;
     this.rowOf = new Int32Array(this.outline.count); /* of what is shown */
-    this.units = 0; /* closed boxes, */
-    this.hottest = 1; /* and the nanoseconds of that which took longest */
-    this.rows.forEach((box, row) => {
+    this.boxes = 0; /* that are closed */
+    this.range = null;
+    this.heatNs = new Float64Array(this.outline.count); /* what a closed box took, or the longest in an open one */
+    for (let row = this.rows.length - 1; row >= 0; row--) {
+      const box = this.rows[row], parent = this.outline.parent[box];
       this.rowOf[box] = row;
       if (!this.layout.isOpen(box)) {
-        this.units++;
-        this.hottest = Math.max(this.hottest, this.timeOf(box));
+        this.boxes++;
+        this.heatNs[box] = this.timeOf(box);
       }
-    });
+      this.heatNs[parent] = Math.max(this.heatNs[parent], this.heatNs[box]);
+    }
+  }
+
+  /* Nanoseconds of the coolest shade and the hottest: of the closed boxes that took any time a tenth took no more, and none
+   * took more. */
+  get heatRange() {
+    if (!this.range) {
+      const times = this.heatNs.filter((ns, box) => ns > 0 && this.layout.shown[box] && !this.isOpen(box)).sort();
+      this.range = [times[Math.floor(times.length / 10)] || 1, this.heatNs[0]];
+    }
+    return this.range;
+  }
+
+  /* The shade of a shown box, 0 to HEATS - 1; they are equal ratios of time. */
+  heatOf(box) {
+    const [cool, hot] = this.heatRange, part = Math.log(this.heatNs[box] / cool) / Math.log(hot / cool || 1);
+    return part > 0 ? Math.min(HEATS - 1, Math.floor(part * HEATS)) : 0;
   }
 
   canOpen(box) {
@@ -65,6 +85,31 @@ class Viewer {
 
   detail(box) {
     return this.data.texts[this.outline.detail[box]];
+  }
+
+  /* A name without what the row of the box around it says: of parts of one node the part alone. */
+  localName(box) {
+    const o = this.outline, name = this.name(box);
+    let around = o.parent[box];
+    while (o.kind[around] === Kind.RUN)
+      around = o.parent[around];
+    if (o.kind[around] !== Kind.PARTS)
+      return name;
+    const stem = this.name(around).replace(/^[~−+] | ×\d+$/g, '');
+    return name.replace(`${stem}[`, '[').replace(/^([~−+] )?\[([^\]]*)\]$/, '$1$2');
+  }
+
+  /* A name that stands by itself. */
+  fullName(box) {
+    const { data, outline: o } = this, kind = o.kind[box];
+    if (kind === Kind.NODE)
+      return data.texts[data.nodes.name[o.item[box]]];
+    if (kind === Kind.SCOPE)
+      return data.texts[o.scope[box]];
+    let around = o.parent[box];
+    while (around > 0 && o.kind[around] !== Kind.SCOPE)
+      around = o.parent[around];
+    return around > 0 && !this.comparison ? `${data.texts[o.scope[around]]}.${this.name(box)}` : this.name(box);
   }
 
   className(box) {
@@ -102,20 +147,48 @@ class Viewer {
   }
 
   select(box) {
-    if (box === this.selected && this.gap < 0)
-      return;
-    this.selected = box;
-    this.gap = -1;
+    if (box !== this.selected || this.gap >= 0 || this.value >= 0)
+      this.#take(box);
+  }
+
+  #take(box, gap = -1, value = -1) {
+    Object.assign(this, { selected: box, gap, value });
     this.#tell('selection');
   }
 
   /* Select a gap of the run, and show what runs after it. */
   selectGap(gap) {
-    const node = gap >= 0 ? this.data.run.gaps.node[gap] : -1;
-    this.selected = node >= 0 ? this.shownOf(this.data.boxOf[node]) : 0;
-    this.gap = gap;
-    this.#tell('selection');
+    const node = this.data.run.gaps.node[gap], box = node >= 0 ? this.data.boxOf[node] : 0;
+    this.reveal(box);
+    this.#take(box, gap);
     this.#tell('arrival');
+  }
+
+  /* Select a value, with all of its base, and mark what makes and reads them. */
+  selectValue(value) {
+    this.#take(0, -1, value);
+    this.setMark('value', value);
+  }
+
+  /* What no node makes, a parameter for example, is told of as a whole with all that it was cut into; any other value alone. */
+  valuesLike(value) {
+    const { values } = this.data, isStored = (v) => values.producer[v] < 0;
+    this.byBase = this.byBase || groupBy([...values.base.keys()].filter(isStored), (v) => values.base[v]);
+    return isStored(value) ? this.byBase.get(values.base[value]) : [value];
+  }
+
+  valueName(value) {
+    const { values, texts } = this.data;
+    return texts[values.producer[value] < 0 ? values.base[value] : values.name[value]];
+  }
+
+  makersOf(values) {
+    return [...new Set(values.map((value) => this.data.values.producer[value]).filter((node) => node >= 0))];
+  }
+
+  readersOf(values) {
+    const { data } = this;
+    return [...new Set(values.flatMap((value) => Array.from(itemsOf(data.readersOf, value), (read) => data.reads.node[read])))];
   }
 
   /* Nanoseconds of all nodes in a box: measured, or, without a run, at nominal rates; of runs that are compared, by how
@@ -158,14 +231,15 @@ class Viewer {
     this.go(this.data.boxOf[node]);
   }
 
-  /* Tell of some nodes and pale the others. `what` is 'critical', 'changed', 'measured', 'before', 'after' or 'between'; the last
-   * three are of boxes. */
+  /* Tell of some nodes and pale the others. `what` is 'critical', 'changed', 'measured', 'value', of one, or 'before', 'after' or
+   * 'between', of boxes. */
   setMark(what, ...of) {
-    const nodes = of.map((box) => nodesIn(this.outline, box)), data = this.data;
+    const nodes = what === 'value' ? [] : of.map((box) => nodesIn(this.outline, box)), data = this.data;
     const sets = {
       critical: () => setOf(data, data.criticalPath),
       changed: () => (data.compare ? data.compare.sign : setOf(data, [])).map((sign) => (sign > 0 ? 1 : 0)),
       measured: () => setOf(data, data.run ? data.run.path.node : []),
+      value: () => setOf(data, [...this.makersOf(this.valuesLike(of[0])), ...this.readersOf(this.valuesLike(of[0]))]),
       before: () => ancestors(data, nodes[0]),
       after: () => descendants(data, nodes[0]),
       between: () => between(data, nodes[0], nodes[1]),
@@ -199,7 +273,7 @@ class Viewer {
     } else if (this.mark) {
       this.setMark(null);
     } else {
-      this.select(0);
+      this.#take(0);
     }
   }
 
@@ -226,7 +300,8 @@ class Viewer {
 
   markWords() {
     const words = { critical: 'on the critical path at nominal rates', changed: 'that differ', measured: 'on the measured critical path',
-      before: 'that it depends on', after: 'that need it', between: 'on paths between the two, with both ends' };
+      before: 'whose data it needs', after: 'that need its data', between: 'on paths of data between the two, with both ends',
+      value: `that make or read ${this.mark.of.map((value) => this.valueName(value))}` };
     return `${plural(this.markedNodes(), 'node')} ${words[this.mark.what]}`;
   }
 
