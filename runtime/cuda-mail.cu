@@ -13,8 +13,12 @@ enum { THREADS = 256, MOST_BLOCKS = 64 };
 static __global__ void copy(struct para_cuda_mail mail)
 {
     const struct para_cuda_piece *p = &mail.of[blockIdx.y];
-    for (size_t i = blockIdx.x * THREADS + threadIdx.x; i < p->words; i += gridDim.x * THREADS)
-        p->to[i] = p->from[i];
+    __shared__ unsigned wanted;
+    if (threadIdx.x == 0)
+        wanted = p->flag ? *p->flag : 1; /* one of them asks: main memory answers each */
+    __syncthreads();
+    for (size_t i = blockIdx.x * THREADS + threadIdx.x; i < p->words && wanted; i += gridDim.x * THREADS)
+        p->to[i] = p->from ? p->from[i] : 0;
 }
 
 int para_cuda_send(const struct para_cuda_mail *mail, struct CUstream_st *stream, para_error *err)

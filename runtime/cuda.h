@@ -31,7 +31,8 @@ int para_cuda_clear(void *memory, size_t bytes, para_error *err);
 enum { PARA_CUDA_PIECES = 8 };
 struct para_cuda_piece {
     unsigned *to;
-    const unsigned *from;
+    const unsigned *from; /* NULL: zeros */
+    const unsigned *flag; /* main memory: where it is 0 nothing is copied. NULL: always */
     size_t words;
 };
 struct para_cuda_mail {

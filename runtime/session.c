@@ -304,7 +304,8 @@ static int check_ready(const para_session *s, para_error *err)
     return 0;
 }
 
-int para_session_run(para_session *s, para_error *err)
+/* Once, or, of one task on a GPU, several times at once. */
+static int run(para_session *s, int times, para_error *err)
 {
     PARA_TRY(check_ready(s, err));
     s->status = 0;
@@ -315,17 +316,34 @@ int para_session_run(para_session *s, para_error *err)
     if (status < 0)
         return status;
     if (s->tasks)
-        status = para_tasks_run(s);
+        status = para_tasks_run(s, times);
     else
         para_serial_run(s);
     read_faults(s);
     s->counters.run_ns = para_now_ns() - s->run_began_ns;
-    s->counters.runs++;
+    s->counters.runs += times;
     if (status < 0 || s->status < 0)
         return para_fail(err, s->error.code, "%s", s->error.message);
     if (s->samples)
         para_samples_finish(s);
     s->finished = true;
+    return 0;
+}
+
+int para_session_run(para_session *s, para_error *err)
+{
+    return run(s, 1, err);
+}
+
+int para_session_run_times(para_session *s, int times, para_error *err)
+{
+    bool at_once = s->tasks && !s->samples && para_tasks_repeat(s->tasks);
+    if (times < 1)
+        return para_fail(err, PARA_ERANGE, "%d runs, expected at least one", times);
+    if (at_once)
+        return run(s, times, err);
+    for (int i = 0; i < times; i++)
+        PARA_TRY(run(s, 1, err));
     return 0;
 }
 

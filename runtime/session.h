@@ -62,8 +62,11 @@ void para_serial_node(para_session *s, const para_node *n);
 /* StarPU: register every buffer, make every task and declare the plan's edges, once; submit all and wait. */
 int para_tasks_new(para_session *s, para_error *err);
 void para_tasks_free(struct para_tasks *t);
-/* A task that StarPU refuses breaks the session; s->error says which. */
-int para_tasks_run(para_session *s);
+/* Whether a run is one task on a GPU, which can do its work several times. */
+bool para_tasks_repeat(const struct para_tasks *t);
+/* Run so many times, more than one only where that is so. A task that StarPU refuses breaks the session; s->error says
+ * which. */
+int para_tasks_run(para_session *s, int times);
 /* What every codelet runs, on a CPU and on a GPU. */
 void para_task_run(void *buffers[], void *argument);
 void para_task_run_cuda(void *buffers[], void *argument);
@@ -75,6 +78,8 @@ void para_tasks_release(struct para_tasks *t, int buffer);
 /* Main memory where a GPU's task finds a small input at its next run, or left a small output at its last one: such a
  * buffer is reached there and not acquired. NULL: it is another. */
 void *para_tasks_mail(const struct para_tasks *t, int buffer);
+/* Note that an input there has been written: its task takes it at the next run. */
+void para_tasks_mail_set(const struct para_tasks *t, int buffer);
 /* Hold all buffers in main memory, after a run, for reading and writing: data[] has their addresses; then let all go.
  */
 int para_tasks_acquire_all(struct para_tasks *t, void *data[]);

@@ -13,6 +13,7 @@
 #include "runtime/blocks.h"
 #include "runtime/crew.h"
 #include "runtime/cuda.h"
+#include "runtime/mail.h"
 #include "runtime/session.h"
 
 #include <sched.h>
@@ -35,13 +36,6 @@ struct launch {
     void **base; /* by handle: where it lay when the graph was captured */
 };
 
-/* What a GPU's task copies between one of its handles and main memory. */
-struct mail {
-    int slot;
-    size_t offset, bytes;
-    void *there;
-};
-
 struct task {
     struct para_task_nodes nodes; /* first: the codelets look at them */
     para_session *session;
@@ -54,9 +48,8 @@ struct task {
     int *together;           /* by node, on a GPU: how many run at once from it on */
     struct para_call *calls; /* of those that run at once, made at each run, and their operands */
     void **operands;
-    struct launch launch;     /* on a GPU */
-    struct mail *take, *give; /* before its nodes run, and after */
-    int n_take, n_give;
+    struct launch launch; /* on a GPU */
+    struct para_letters letters;
     uint32_t *workers; /* a bit per worker allowed; NULL: all */
     unsigned worker_words;
 };
@@ -89,13 +82,13 @@ struct para_tasks {
     struct place *place;          /* by buffer */
     struct held *all;             /* handles of buffers, each once: of blocks, and what another session has */
     int n_buffers, n_all, n_held; /* of all, the first are held */
-    void **mail;                  /* by buffer: main memory that a GPU's task copies from or to; NULL: it doesn't */
-    char *mail_memory;            /* all of it; NULL: none */
-    int *used;                    /* by buffer: the last task, as tasks are made, that uses it */
-    bool in_place;                /* buffers never move: tasks name none */
+    struct para_mail mail;
+    int *used;     /* by buffer: the last task, as tasks are made, that uses it */
+    bool in_place; /* buffers never move: tasks name none */
     const para_machine *machine;
     struct task *tasks; /* by number in the plan */
     int n_tasks;
+    int times;              /* that a task on a GPU does its work, of a run of one task */
     struct para_crew *crew; /* NULL: StarPU schedules each task */
     struct member *members; /* by worker */
     int n_members;
@@ -136,29 +129,13 @@ static void run_nodes(struct task *t, void *buffers[], int worker, void *scratch
     }
 }
 
-/* Copy what a task takes from main memory, or gives to it. */
-static int send(const struct mail *mail, int count, bool gives, void *buffers[], const struct para_cuda *cuda,
-                para_error *err)
-{
-    for (int first = 0; first < count; first += PARA_CUDA_PIECES) {
-        struct para_cuda_mail pieces = {.count = count - first < PARA_CUDA_PIECES ? count - first : PARA_CUDA_PIECES};
-        for (int i = 0; i < pieces.count; i++) {
-            const struct mail *m = &mail[first + i];
-            void *here = (char *)base_of(buffers, m->slot) + m->offset;
-            pieces.of[i] = (struct para_cuda_piece){gives ? m->there : here, gives ? here : m->there, m->bytes / 4};
-        }
-        PARA_TRY(para_cuda_send(&pieces, cuda->stream, err));
-    }
-    return 0;
-}
-
 /* The same on a GPU, between what is sent. */
 static void run_with_mail(struct task *t, void *buffers[], int worker, void *scratch, const struct para_cuda *cuda)
 {
     para_error err = {0};
-    int status = send(t->take, t->n_take, false, buffers, cuda, &err);
+    int status = para_mail_send(t->letters.take, t->letters.n_take, false, buffers, cuda, &err);
     run_nodes(t, buffers, worker, scratch, cuda);
-    status = status < 0 ? status : send(t->give, t->n_give, true, buffers, cuda, &err);
+    status = status < 0 ? status : para_mail_send(t->letters.give, t->letters.n_give, true, buffers, cuda, &err);
     if (status < 0)
         para_keep_error(t->session, t->nodes.of[0], status, err.message);
 }
@@ -266,7 +243,8 @@ void para_task_run_cuda(void *buffers[], void *argument)
     struct para_cuda cuda = m->cuda[worker - m->workers];
     cuda.stream = para_cuda_stream();
     para_samples_enter(t->session, t->nodes.of[0], worker, &cuda);
-    run_on_gpu(t, buffers, worker, t->session->tasks->scratch[worker], &cuda);
+    for (int i = 0; i < t->session->tasks->times; i++)
+        run_on_gpu(t, buffers, worker, t->session->tasks->scratch[worker], &cuda);
 }
 
 /* The node that takes the most time. */
@@ -355,7 +333,7 @@ static void watch(const struct para_tasks *ts)
     double began = para_now_ns();
     if (ts->n_tasks != 1 || !ts->tasks->launch.graph)
         return;
-    while (!atomic_load(&ts->tasks->ended) && para_now_ns() - began < LONG_NS)
+    while (!atomic_load(&ts->tasks->ended) && para_now_ns() - began < LONG_NS * ts->times)
         ;
 }
 
@@ -396,9 +374,15 @@ static int submit_crew(para_session *s, struct para_tasks *ts)
     return 0;
 }
 
-int para_tasks_run(para_session *s)
+bool para_tasks_repeat(const struct para_tasks *ts)
+{
+    return ts->n_tasks == 1 && ts->tasks->starpu->where == STARPU_CUDA;
+}
+
+int para_tasks_run(para_session *s, int times)
 {
     struct para_tasks *ts = s->tasks;
+    ts->times = times;
     PARA_TRY(ts->crew ? submit_crew(s, ts) : submit_tasks(s, ts));
     watch(ts);
     starpu_task_wait_for_all();
@@ -420,7 +404,12 @@ static void *address_of(const struct place *p, int node)
 
 void *para_tasks_mail(const struct para_tasks *ts, int buffer)
 {
-    return ts->mail[buffer];
+    return ts->mail.at[buffer];
+}
+
+void para_tasks_mail_set(const struct para_tasks *ts, int buffer)
+{
+    para_mail_set(&ts->mail, buffer);
 }
 
 /* In main memory a buffer is all of its block, and what it held may be lost if it is written. */
@@ -612,80 +601,24 @@ static void name_buffers(struct task *t, struct para_tasks *ts, const para_plan 
     }
 }
 
-/* --- what goes in and out by mail --- */
-
-/* A small output that a GPU's node makes. */
-static bool is_given(const para_session *s, const para_tensor *t)
+/* Name the handles of what the task copies itself, too. */
+static void name_letters(struct task *t, const struct para_tasks *ts, struct para_letter *letter, int count)
 {
-    return t->is_output && t->producer && !t->overwrites && !t->overwritten_by &&
-           s->plan->gpu[t->producer->id] != PARA_ON_CPUS && s->plan->buffers.gpu[s->plan->buffers.of[t->id]] >= 0 &&
-           s->plan->buffers.bytes[s->plan->buffers.of[t->id]] <= PARA_SMALL_BYTES &&
-           s->plan->buffers.bytes[s->plan->buffers.of[t->id]] % 4 == 0;
-}
-
-static bool is_taken(const struct para_tasks *ts, int block)
-{
-    return ts->blocks.inputs[block] && ts->blocks.only[block] >= 0;
-}
-
-/* Give memory to all that goes so: blocks of inputs as they lie, then outputs. Of the second pass it is known how much.
- */
-static int make_mail(struct para_tasks *ts, const para_session *s, para_error *err)
-{
-    const struct para_buffers *b = &s->plan->buffers;
-    void *memory = NULL;
-    ts->mail = para_arena_alloc(&ts->arena, sizeof *ts->mail * ((size_t)b->count + 1));
-    if (!ts->mail)
-        return para_fail_memory(err, "inputs and outputs");
-    for (int pass = 0; pass < 2; pass++) {
-        size_t used = 0;
-        for (int block = 0; block < ts->blocks.count; block++)
-            if (is_taken(ts, block)) {
-                for (int i = 0; i < b->count && memory; i++)
-                    if (ts->blocks.of[i] == block)
-                        ts->mail[i] = ts->mail_memory + used + ts->blocks.offset[i];
-                used += ts->blocks.bytes[block];
-            }
-        for (int i = 0; i < s->g->n_tensors; i++)
-            if (is_given(s, s->g->tensors[i])) {
-                ts->mail[b->of[i]] = memory ? ts->mail_memory + used : NULL;
-                used += para_gpu_rounded(b->bytes[b->of[i]]);
-            }
-        if (pass == 0 && used > 0) {
-            PARA_TRY(para_cuda_mapped_new(&memory, used, err));
-            ts->mail_memory = memory;
-            memset(memory, 0, used);
-        }
-    }
-    return 0;
-}
-
-/* What a task takes and gives. */
-static int list_mail(struct para_tasks *ts, struct task *t, const para_session *s, int number)
-{
-    const struct para_buffers *b = &s->plan->buffers;
-    int outputs = 0;
-    for (int i = 0; i < t->nodes.count; i++)
-        outputs += t->nodes.of[i]->n_out;
-    t->take = para_arena_alloc(&ts->arena, ((size_t)ts->blocks.count + 1) * sizeof *t->take);
-    t->give = para_arena_alloc(&ts->arena, ((size_t)outputs + 1) * sizeof *t->give);
-    if (!t->take || !t->give)
-        return PARA_ENOMEM;
-    for (int i = 0; i < b->count; i++) {
-        int block = ts->blocks.of[i];
-        if (block == PARA_NO_BLOCK || !is_taken(ts, block) || ts->blocks.only[block] != number || ts->blocks.offset[i])
+    for (int i = 0; i < count; i++) {
+        if (letter[i].buffer < 0)
             continue;
-        int slot = name_buffer(t, ts->handles[block], true, false);
-        t->take[t->n_take++] = (struct mail){slot, 0, ts->blocks.bytes[block], ts->mail[i]};
+        const struct place *place = &ts->place[letter[i].buffer];
+        name_buffer(t, place->handle, false, letter[i].flag != NULL); /* what isn't set again stays */
+        letter[i].slot = name_buffer(t, place->handle, true, false);
+        letter[i].offset = place->offset;
     }
-    for (int i = 0; i < t->nodes.count; i++)
-        for (int k = 0; k < t->nodes.of[i]->n_out; k++) {
-            const para_tensor *v = t->nodes.of[i]->out[k];
-            const struct place *place = &ts->place[b->of[v->id]];
-            if (is_given(s, v))
-                t->give[t->n_give++] = (struct mail){name_buffer(t, place->handle, true, false), place->offset,
-                                                     b->bytes[b->of[v->id]], ts->mail[b->of[v->id]]};
-        }
+}
+
+static int list_letters(struct para_tasks *ts, struct task *t, int number)
+{
+    PARA_TRY(para_mail_list(&t->letters, &ts->mail, &ts->arena, t->session, &ts->blocks, number, &t->nodes));
+    name_letters(t, ts, t->letters.take, t->letters.n_take);
+    name_letters(t, ts, t->letters.give, t->letters.n_give);
     return 0;
 }
 
@@ -791,7 +724,7 @@ static int make_task(struct para_tasks *ts, para_session *s, int number, para_er
     ts->n_tasks++;
     t->session = s;
     name_buffers(t, ts, s->plan, number);
-    if (s->plan->gpu[t->nodes.of[0]->id] != PARA_ON_CPUS && list_mail(ts, t, s, number) < 0)
+    if (s->plan->gpu[t->nodes.of[0]->id] != PARA_ON_CPUS && list_letters(ts, t, number) < 0)
         return para_fail_memory(err, "tasks");
     if (group_nodes(ts, t, s->plan) < 0 || restrict_workers(ts, t, s->plan->groups) < 0)
         return para_fail_memory(err, "tasks");
@@ -874,7 +807,7 @@ int para_tasks_new(para_session *s, para_error *err)
     ts->in_place = s->machine->memories == 1 && !s->options.implicit;
     PARA_TRY(make_scratch(ts, s, err));
     PARA_TRY(register_buffers(ts, s, err));
-    PARA_TRY(make_mail(ts, s, err));
+    PARA_TRY(para_mail_new(&ts->mail, &ts->arena, s, &ts->blocks, err));
     ts->tasks = para_arena_alloc(&ts->arena, sizeof *ts->tasks * (size_t)(s->plan->clusters.count + 1));
     if (!ts->tasks)
         return para_fail_memory(err, "tasks");
@@ -908,8 +841,7 @@ void para_tasks_free(struct para_tasks *ts)
         free(ts->scratch[w]);
     for (int g = 0; g < ts->n_gpus; g++)
         para_cuda_free(ts->scratch[ts->n_workers + g]);
-    if (ts->mail_memory)
-        para_cuda_mapped_free(ts->mail_memory);
+    para_mail_free(&ts->mail);
     para_arena_free(&ts->arena);
     free(ts);
 }

@@ -61,6 +61,8 @@ static int access_tile(para_session *s, const para_tensor *t, bool write, piece_
     void *home = s->store.data[buffer], *mail = s->tasks ? para_tasks_mail(s->tasks, buffer) : NULL;
     if (mail) {
         go(s, t, 0, para_shape_elements(&t->shape), mail, user);
+        if (write)
+            para_tasks_mail_set(s->tasks, buffer);
         return 0;
     }
     if (s->tasks && para_tasks_acquire(s->tasks, buffer, write, &home) != 0)

@@ -218,6 +218,10 @@ PARA_API int para_session_get(para_session *s, const char *name, void *data, siz
  * run before it was found and are left out from then on, so values are then unspecified. If StarPU refuses a task
  * (PARA_EDEVICE), the session is broken, and further runs fail and say so. */
 PARA_API int para_session_run(para_session *s, para_error *err);
+/** Run the graph `times` times, each on what the one before left, inputs that it updates included: as so many calls of
+ * para_session_run(), but that a graph that is one task on a GPU is submitted once. Where a run fails it is unspecified
+ * how many come after it. Returns PARA_ERANGE for fewer than one. */
+PARA_API int para_session_run_times(para_session *s, int times, para_error *err);
 
 /** Find where numbers stop being finite. Give the first value that holds a NaN or an infinity: a parameter, state or
  * input that has it already, else the first output in program order, for which the nodes are run once more, one after
