@@ -1,10 +1,12 @@
 /* A session's values, in and out by their names, and their first ones. What lies in a GPU's memory goes through a block
- * of main memory, piece by piece, so that main memory holds no copy. */
+ * of main memory, piece by piece, so that main memory holds no copy. A machine's workers draw first values together. */
 #include "runtime/session.h"
 
 #include "base/dtype.h"
 #include "runtime/cuda.h"
 
+#include <starpu.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,11 +14,37 @@
 typedef void piece_function(const para_session *s, const para_tensor *t, int64_t first, int64_t count, void *piece,
                             void *user);
 
+/* Elements that a worker draws at a time. */
+enum { SHARE = 4096 * PARA_BLOCK };
+
+/* A piece that workers draw together. */
+struct drawing {
+    const para_tensor *t;
+    uint64_t seed;
+    int64_t first, count;
+    char *piece;
+    atomic_llong begun;
+};
+
+/* Take shares until there are no more; which worker draws one changes nothing. */
+static void draw_shares(void *argument)
+{
+    struct drawing *d = argument;
+    for (int64_t at; (at = atomic_fetch_add(&d->begun, SHARE)) < d->count;) {
+        int64_t count = d->count - at < SHARE ? d->count - at : SHARE;
+        para_fill_initial(d->t, d->seed, d->first + at, count, d->piece + para_dtype_span(d->t->shape.dtype, at));
+    }
+}
+
 static void draw_piece(const para_session *s, const para_tensor *t, int64_t first, int64_t count, void *piece,
                        void *user)
 {
+    struct drawing d = {.t = t, .seed = s->options.seed, .first = first, .count = count, .piece = piece};
     (void)user;
-    para_fill_initial(t, s->options.seed, first, count, piece);
+    if (s->machine && count > SHARE)
+        starpu_execute_on_each_worker(draw_shares, &d, STARPU_CPU);
+    else
+        draw_shares(&d);
 }
 
 static void set_piece(const para_session *s, const para_tensor *t, int64_t first, int64_t count, void *piece,
