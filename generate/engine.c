@@ -56,6 +56,7 @@ static int make_graph(const struct para_engine *e, para_graph **out, const para_
         return para_fail_memory(err, "a graph");
     para_caches kept = *caches;
     kept.likeliest = para_engine_tells_likeliest(e);
+    kept.recent = kept.likeliest && kept.seq == 1 ? PARA_AT_ONCE : 0;
     para_model_build_cached(g, e->model, &kept);
     int status = para_graph_seal(g, err);
     status = status < 0 ? status : para_graph_arrange(out, g, &how, chosen, PARA_SPLITS_TEXT, err);
@@ -86,6 +87,7 @@ static int choose_splits(struct para_engine *e, para_error *err)
 static int open_replay(struct para_engine *e, struct para_replay *r, const para_caches *caches, bool profile,
                        para_error *err)
 {
+    static const int32_t none[PARA_GENERATOR_ROWS * PARA_AT_ONCE] = {0};
     char splits[PARA_SPLITS_TEXT], chosen[PARA_SPLITS_TEXT];
     const struct para_replay *lender = &e->step[e->steps - 1];
     para_session_options options = para_session_default();
@@ -95,7 +97,10 @@ static int open_replay(struct para_engine *e, struct para_replay *r, const para_
     r->caches = *caches;
     suit_splits(e, caches, splits);
     PARA_TRY(make_graph(e, &r->graph, caches, splits, chosen, err));
-    return para_session_new(&r->session, r->graph, e->machine, &options, err);
+    PARA_TRY(para_session_new(&r->session, r->graph, e->machine, &options, err));
+    return para_graph_find(r->graph, "recent")
+               ? para_session_set(r->session, "recent", none, (size_t)caches->batch * PARA_AT_ONCE * sizeof *none, err)
+               : 0;
 }
 
 static void close_replay(struct para_replay *r)
@@ -225,7 +230,7 @@ struct inputs {
     int32_t prefix[PARA_GENERATOR_ROWS], row[PARA_GENERATOR_ROWS];
 };
 
-static int run(const struct para_engine *e, const struct para_replay *r, const struct inputs *in,
+static int run(const struct para_engine *e, const struct para_replay *r, const struct inputs *in, int times,
                const struct para_told *told, para_error *err)
 {
     para_session *s = r->session;
@@ -237,9 +242,9 @@ static int run(const struct para_engine *e, const struct para_replay *r, const s
         PARA_TRY(para_session_set(s, "prefix", in->prefix, rows, err));
     if (r->caches.rows)
         PARA_TRY(para_session_set(s, "row", in->row, rows, err));
-    PARA_TRY(para_session_run(s, err));
+    PARA_TRY(para_session_run_times(s, times, err));
     if (told->ids)
-        PARA_TRY(para_session_get(s, "ids", told->ids, rows, err));
+        PARA_TRY(para_session_get(s, "made", told->ids, rows * PARA_AT_ONCE, err));
     return told->logits ? para_session_get(s, "logits", told->logits,
                                            (size_t)(r->caches.batch * e->sizes.vocab) * sizeof *told->logits, err)
                         : 0;
@@ -256,13 +261,13 @@ int para_engine_read(struct para_engine *e, const int32_t *tokens, int64_t count
         in.position[0] = (int32_t)at;
         in.last[0] = (int32_t)used - 1;
         memcpy(text, tokens + at, (size_t)used * sizeof *text);
-        PARA_TRY(run(e, r, &in, told, err));
+        PARA_TRY(run(e, r, &in, 1, told, err));
     }
     return 0;
 }
 
-int para_engine_step(struct para_engine *e, const struct para_step *steps, int count, const struct para_told *told,
-                     para_error *err)
+int para_engine_step(struct para_engine *e, const struct para_step *steps, int count, int times,
+                     const struct para_told *told, para_error *err)
 {
     int32_t tokens[PARA_GENERATOR_ROWS] = {0};
     struct inputs in = {.tokens = tokens};
@@ -278,5 +283,5 @@ int para_engine_step(struct para_engine *e, const struct para_step *steps, int c
         in.row[b] = live ? steps[b].row : 0;
     }
     e->last = r;
-    return run(e, r, &in, told, err);
+    return run(e, r, &in, times, told, err);
 }

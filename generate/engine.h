@@ -35,14 +35,17 @@ int para_engine_open(struct para_engine *e, const char *folder, const para_model
                      const para_generator_options *options, para_error *err);
 void para_engine_close(struct para_engine *e);
 
-/* What a run tells of each of its rows: logits (rows, vocab), or, where a GPU makes texts, the likeliest tokens (rows),
- * -1 for none. NULL: isn't wanted. */
+/* A GPU makes up to so many tokens of each row at once, where they are the likeliest. */
+enum { PARA_AT_ONCE = 16 };
+
+/* What a run tells of each of its rows: logits (rows, vocab), or, where a GPU makes texts, the likeliest tokens (rows,
+ * PARA_AT_ONCE), of which as many as it made are the last, -1 for none. NULL: isn't wanted. */
 struct para_told {
     float *logits;
     int32_t *ids;
 };
 
-/* Whether runs can tell the likeliest tokens. */
+/* Whether runs can tell the likeliest tokens, and go on by them. */
 bool para_engine_tells_likeliest(const struct para_engine *e);
 
 /* Read a text, no longer than the context, into a row's caches, or, for row -1, into the prefix; it is told of its last
@@ -55,8 +58,9 @@ struct para_step {
     int32_t token, position, prefix, row;
 };
 
-/* Read a token of each of `count` rows, 1 to all; there is room to tell of all rows. */
-int para_engine_step(struct para_engine *e, const struct para_step *steps, int count, const struct para_told *told,
-                     para_error *err);
+/* Read a token of each of `count` rows, 1 to all, and then, up to `times` in all, 1 to PARA_AT_ONCE, the likeliest one
+ * after it, where that is told; there is room to tell of all rows. */
+int para_engine_step(struct para_engine *e, const struct para_step *steps, int count, int times,
+                     const struct para_told *told, para_error *err);
 
 #endif

@@ -312,12 +312,40 @@ static void leave(struct para_generator *g)
     g->live_count = left;
 }
 
-/* Each text that caches have room for gets a token; of the others the last half context is read anew. */
+/* How many tokens of each text are made at once: of those that take the likeliest as many as none of them ends before,
+ * or wants another's row after. */
+static int count_times(const struct para_generator *g, struct para_made *const texts[], int count)
+{
+    int64_t times = PARA_AT_ONCE;
+    for (int i = 0; i < count; i++) {
+        const struct para_made *m = texts[i];
+        times = para_smaller(times, para_smaller(m->asked.count - m->count, g->engine.sizes.context - m->held));
+    }
+    return g->first ? 1 : (int)times;
+}
+
+/* Texts get the tokens that were made of them, those that haven't ended. */
+static int take_likeliest(struct para_generator *g, struct para_made *const texts[], int count, int times,
+                          const int32_t *ids, const struct told *told, para_error *err)
+{
+    for (int t = PARA_AT_ONCE - times; t < PARA_AT_ONCE; t++)
+        for (int i = 0; i < count; i++) {
+            int32_t id = ids[i * PARA_AT_ONCE + t];
+            if (texts[i]->finish)
+                continue;
+            if (id < 0)
+                return para_fail(err, PARA_ERANGE, "the largest logit is no finite number");
+            PARA_TRY(go_on(g, texts[i], id, NULL, told, err));
+        }
+    return 0;
+}
+
+/* Each text that caches have room for gets a token, or some; of the others the last half context is read anew. */
 static int turn(struct para_generator *g, const struct told *told, para_error *err)
 {
     struct para_step steps[PARA_GENERATOR_ROWS];
     struct para_made *stepped[PARA_GENERATOR_ROWS];
-    int32_t ids[PARA_GENERATOR_ROWS];
+    int32_t ids[PARA_GENERATOR_ROWS * PARA_AT_ONCE];
     int64_t context = g->engine.sizes.context, vocab = g->engine.sizes.vocab;
     bool likeliest = true;
     int count = 0;
@@ -330,19 +358,20 @@ static int turn(struct para_generator *g, const struct told *told, para_error *e
         likeliest = likeliest && takes_likeliest(g, m);
         stepped[count] = m;
         steps[count++] = (struct para_step){.token = m->tokens[m->length + m->count - 1],
-                                            .position = (int32_t)m->held++,
+                                            .position = (int32_t)m->held,
                                             .prefix = m->prefix,
                                             .row = m->row};
     }
+    int times = likeliest ? count_times(g, stepped, count) : 1;
     struct para_told wanted = {.logits = likeliest ? NULL : g->logits, .ids = likeliest ? ids : NULL};
     if (count > 0)
-        PARA_TRY(para_engine_step(&g->engine, steps, count, &wanted, err));
-    for (int i = 0; i < count; i++) {
-        if (likeliest && ids[i] < 0)
-            return para_fail(err, PARA_ERANGE, "the largest logit is no finite number");
-        PARA_TRY(likeliest ? go_on(g, stepped[i], ids[i], NULL, told, err)
-                           : choose(g, stepped[i], g->logits + i * vocab, told, err));
-    }
+        PARA_TRY(para_engine_step(&g->engine, steps, count, times, &wanted, err));
+    for (int i = 0; i < count; i++)
+        stepped[i]->held += times;
+    if (likeliest)
+        return take_likeliest(g, stepped, count, times, ids, told, err);
+    for (int i = 0; i < count; i++)
+        PARA_TRY(choose(g, stepped[i], g->logits + i * vocab, told, err));
     return 0;
 }
 

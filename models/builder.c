@@ -105,6 +105,11 @@ void para_builder_end(const struct para_builder *b, para_model_graph *out, para_
     para_output(out->loss ? para_name(out->loss, "loss") : logits);
     if (b->caches && b->caches->likeliest)
         out->ids = para_output(para_name(para_argmax(b->g, logits, "vocab"), "ids"));
+    if (b->caches && b->caches->recent) {
+        para_tensor *recent =
+            para_input(b->g, "recent", PARA_I32, PARA_DIMS({"batch", b->caches->batch}, {"recent", b->caches->recent}));
+        out->made = para_output(para_name(para_go_on(b->g, out->tokens, b->rows.position, recent, out->ids), "made"));
+    }
 }
 
 /* --- what is wrong with a model --- */

@@ -272,6 +272,45 @@ static void empty_rows_keep_their_caches(void **state)
     para_graph_free(g);
 }
 
+/* A graph that goes on by its likeliest tokens makes those that it makes when it is told each, in one call for several
+ * runs; an empty row stays empty. */
+static void goes_on_by_itself(void **state)
+{
+    (void)state;
+    enum { SIDE_BY_SIDE = 3, COUNT = 7, RECENT = 5 };
+    const para_caches caches = {.batch = SIDE_BY_SIDE, .seq = 1, .cache = CONTEXT, .likeliest = true, .recent = RECENT};
+    para_graph *g = make_graph_with(&caches, ""), *told = make_graph(SIDE_BY_SIDE, 1, "");
+    para_session *s = make_session(g, NULL, NULL), *one = make_session(told, NULL, NULL);
+    int32_t tokens[SIDE_BY_SIDE] = {3, 9, 4}, position[SIDE_BY_SIDE] = {0, -1, 2}, last[SIDE_BY_SIDE] = {0, -1, 0};
+    int32_t recent[SIDE_BY_SIDE * RECENT] = {0}, made[SIDE_BY_SIDE * RECENT];
+    static float logits[SIDE_BY_SIDE * VOCAB];
+    para_error err = {0};
+    set_weights(g, s);
+    set_weights(told, one);
+    must(para_session_set(s, "recent", recent, sizeof recent, &err), err);
+    must(para_session_set(s, "tokens", tokens, sizeof tokens, &err), err);
+    must(para_session_set(s, "position", position, sizeof position, &err), err);
+    must(para_session_set(s, "last", last, sizeof last, &err), err);
+    must(para_session_run_times(s, COUNT, &err), err);
+    must(para_session_get(s, "made", made, sizeof made, &err), err);
+    for (int i = 0; i < COUNT; i++) {
+        run_rows(one, SIDE_BY_SIDE, 1, tokens, position, last, logits);
+        for (int b = 0; b < SIDE_BY_SIDE; b++) {
+            int id = position[b] < 0 ? -1 : likeliest(logits + b * VOCAB);
+            if (i >= COUNT - RECENT)
+                assert_int_equal(made[b * RECENT + i - COUNT + RECENT], id);
+            tokens[b] = id < 0 ? 0 : id;
+            position[b] += id >= 0;
+        }
+    }
+    assert_int_equal(para_session_count(s).runs, COUNT);
+    assert_int_equal(para_session_run_times(s, 0, &err), PARA_ERANGE);
+    para_session_free(one);
+    para_session_free(s);
+    para_graph_free(told);
+    para_graph_free(g);
+}
+
 /* Read `count` tokens of row r's text into a session's caches, in blocks. */
 static void read_text(para_session *s, int r, int count)
 {
@@ -529,11 +568,13 @@ int main(void)
         cmocka_unit_test(text_equals_that_of_the_whole_prefix),
         cmocka_unit_test(rows_are_what_they_are_alone),
         cmocka_unit_test(empty_rows_keep_their_caches),
+        cmocka_unit_test(goes_on_by_itself),
         cmocka_unit_test(continuations_are_what_they_are_alone),
         cmocka_unit_test(rows_are_read_where_others_go_on),
         cmocka_unit_test_setup_teardown(text_equals_that_of_the_whole_prefix, use_kin, use_gpt2),
         cmocka_unit_test_setup_teardown(rows_are_what_they_are_alone, use_kin, use_gpt2),
         cmocka_unit_test_setup_teardown(empty_rows_keep_their_caches, use_kin, use_gpt2),
+        cmocka_unit_test_setup_teardown(goes_on_by_itself, use_kin, use_gpt2),
         cmocka_unit_test_setup_teardown(continuations_are_what_they_are_alone, use_kin, use_gpt2),
         cmocka_unit_test_setup_teardown(rows_are_read_where_others_go_on, use_kin, use_gpt2),
         cmocka_unit_test(wrong_positions_make_the_run_fail),

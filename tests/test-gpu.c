@@ -3,6 +3,7 @@
 #include "tests/graph-text.h"
 #include "tests/training.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,6 +173,112 @@ static void tasks_are_captured_once(void **state)
     para_session_free(s);
     para_session_free(plain);
     para_graph_free(g);
+}
+
+/* float32 is float32: no product is rounded to fewer bits. Heads are as wide as GPT-2's, and windows longer than a
+ * tile; keys' biases, whose gradients are what rounding leaves of 0, are not looked at. */
+enum { LONG_BATCH = 3, LONG_SEQ = 170, LONG_STEPS = 20 };
+
+static void assert_near_most(const char *name, const float *x, const float *expected, int64_t n)
+{
+    double largest = 0;
+    for (int64_t e = 0; e < n; e++)
+        largest = fmax(largest, fabs((double)expected[e]));
+    for (int64_t e = 0; e < n; e++)
+        if (!(fabs((double)x[e] - expected[e]) <= 1e-5 * largest))
+            fail_msg("gradient of %s, element %lld: %.9g, expected %.9g; the largest is %.9g", name, (long long)e,
+                     (double)x[e], (double)expected[e], largest);
+}
+
+static void assert_near_norm(const char *name, const float *x, const float *expected, int64_t n)
+{
+    double squares = 0, apart = 0;
+    for (int64_t e = 0; e < n; e++) {
+        squares += (double)expected[e] * expected[e];
+        apart += ((double)x[e] - expected[e]) * ((double)x[e] - expected[e]);
+    }
+    if (!(apart <= 1e-10 * squares))
+        fail_msg("%s: %.3g from what is expected, whose norm is %.3g", name, sqrt(apart), sqrt(squares));
+}
+
+/* Compare each parameter's gradient, or the parameter. */
+static void compare_parameters(const para_graph *g, para_session *s, para_session *oracle, bool gradients)
+{
+    for (int t = 0; t < g->n_tensors; t++) {
+        const para_tensor *w = g->tensors[t];
+        bool skipped = !is_weight(w) || strstr(w->base, "attn.qkv.bias");
+        const char *name = skipped ? NULL : gradients ? para_tensor_base(para_grad(g, w)) : w->base;
+        if (skipped)
+            continue;
+        size_t bytes = para_shape_bytes(&w->shape);
+        int64_t n = para_shape_elements(&w->shape);
+        float *x = must_alloc(2 * bytes), *expected = x + n;
+        para_error err = {0};
+        must(para_session_get(s, name, x, bytes, &err), err);
+        must(para_session_get(oracle, name, expected, bytes, &err), err);
+        (gradients ? assert_near_most : assert_near_norm)(w->base, x, expected, n);
+        free(x);
+    }
+}
+
+static void twenty_steps_are_the_interpreters(void **state)
+{
+    (void)state;
+    static const para_gpt2 model = {
+        .layers = 3, .heads = 2, .embd = 128, .ff = 512, .vocab = 517, .context = 192, .norm_eps = 1e-5};
+    para_graph *g = training_graph(&model, LONG_BATCH, LONG_SEQ, false);
+    para_session *oracle = training_session(g, g, NULL, false), *first = training_session(g, g, machine, false),
+                 *s = captured_session(g, g, first);
+    for (int i = 0; i < LONG_STEPS; i++) {
+        float expected = training_step(oracle, g, i), loss = training_step(s, g, i);
+        assert_close(g, "loss", &loss, &expected, 1, 1e-5);
+        if (i == 0)
+            compare_parameters(g, s, oracle, true);
+    }
+    compare_parameters(g, s, oracle, false);
+    para_session_free(s);
+    para_session_free(first);
+    para_session_free(oracle);
+    para_graph_free(g);
+}
+
+/* A token's graph goes on by the likeliest one, many runs in one task, as the interpreter does run by run. */
+static void texts_go_on_by_themselves(void **state)
+{
+    (void)state;
+    enum { ROWS = 3, RECENT = 9 };
+    static const para_gpt2 model = {
+        .layers = 2, .heads = 2, .embd = 128, .ff = 512, .vocab = 517, .context = 64, .norm_eps = 1e-5};
+    const para_caches caches = {.batch = ROWS, .seq = 1, .cache = 64, .likeliest = true, .recent = RECENT};
+    const int32_t tokens[ROWS] = {3, 9, 4}, position[ROWS] = {0, -1, 2}, last[ROWS] = {0, -1, 0};
+    const int32_t recent[ROWS * RECENT] = {0};
+    int32_t made[2][ROWS * RECENT];
+    para_error err = {0};
+    para_graph *open = para_graph_new(), *g = NULL;
+    para_session *s[2] = {0};
+    para_gpt2_build_cached(open, &model, &caches);
+    must(para_graph_seal(open, &err), err);
+    must(para_graph_fuse(&g, open, &err), err);
+    for (int i = 0; i < 2; i++)
+        must(para_session_new(&s[i], g, i ? machine : NULL, NULL, &err), err);
+    for (int begin = 0; begin < 2; begin++)
+        for (int i = 0; i < 2; i++) {
+            set_value(s[i], "recent", recent, sizeof recent);
+            set_value(s[i], "tokens", tokens, sizeof tokens);
+            set_value(s[i], "position", position, sizeof position);
+            set_value(s[i], "last", last, sizeof last);
+            must(para_session_run_times(s[i], 2, &err), err);
+            must(para_session_run(s[i], &err), err); /* nothing is set between */
+            must(para_session_run_times(s[i], RECENT - 3, &err), err);
+            must(para_session_get(s[i], "made", made[i], sizeof made[i], &err), err);
+        }
+    assert_memory_equal(made[1], made[0], sizeof made[0]);
+    assert_int_equal(made[0][RECENT], -1);
+    assert_true(made[0][0] >= 0);
+    for (int i = 0; i < 2; i++)
+        para_session_free(s[i]);
+    para_graph_free(g);
+    para_graph_free(open);
 }
 
 /* Values of more bytes than go through main memory at once begin as the interpreter's, and come out as they went in. */
@@ -518,6 +625,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(maps_are_their_references, open_first, close_machine),
         cmocka_unit_test_setup_teardown(training_is_the_interpreters, open_first, close_machine),
         cmocka_unit_test_setup_teardown(tasks_are_captured_once, open_first, close_machine),
+        cmocka_unit_test_setup_teardown(twenty_steps_are_the_interpreters, open_first, close_machine),
+        cmocka_unit_test_setup_teardown(texts_go_on_by_themselves, open_first, close_machine),
         cmocka_unit_test_setup_teardown(large_values_go_in_and_out, open_first, close_machine),
         cmocka_unit_test_setup_teardown(sessions_share_values, open_first, close_machine),
         cmocka_unit_test_setup_teardown(infinities_are_found, open_first, close_machine),

@@ -72,6 +72,8 @@ typedef struct para_model_graph {
     para_tensor *loss;    /**< output "loss", scalar */
     para_tensor *ids;     /**< output "ids", int32 (batch), the likeliest token after each row, -1 if its largest logit
                                is no finite number; NULL without `likeliest` of para_caches */
+    para_tensor *made;    /**< output "made", int32 (batch, recent), the latest ids of each row; with it input "recent"
+                               alike. NULL without `recent` of para_caches */
 } para_model_graph;
 
 /** Build a model in an open graph for `batch` windows of `seq` tokens (at most the context). Scopes are "embed",
@@ -87,6 +89,8 @@ typedef struct para_caches {
     int64_t prefix; /**< how many tokens caches hold that all rows read, the beginning of all texts; 0: none */
     int64_t rows;   /**< how many rows the own caches have, of which each of the batch is told one; 0: as the batch */
     bool likeliest; /**< tell each row's likeliest token beside its logits */
+    int64_t recent; /**< go on by that token, for a run behind this one, and tell of how many the latest; 0: none. For
+                         likeliest and a seq of 1 */
 } para_caches;
 
 /** Build a model for making text: new tokens in, the keys and values of earlier ones kept in caches, as
