@@ -94,6 +94,15 @@ static inline unsigned para_cluster_size()
     return has ? PARA_CLUSTER : 1;
 }
 
+/* Bytes of shared memory that a block may have. */
+static inline size_t para_most_shared()
+{
+    int device = 0, bytes = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    return (size_t)bytes;
+}
+
 /* Whether nothing in the graph has written a value before its node reads it. */
 static inline bool para_is_source(const para_tensor *t)
 {
