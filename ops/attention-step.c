@@ -26,8 +26,8 @@ const struct para_op para_op_attention_step = {
     .name = "attention_step",
     .attrs = {{"window", PARA_ATTR_INT}, {"axis", PARA_ATTR_STRING}},
     .optional = "window",
-    .types = "f32 f32 f32 i32 -> f32 f32 f32; f32 f32 f32 i32 i32 -> f32 f32 f32; "
-             "f32 f32 f32 i32 f32 f32 i32 -> f32 f32 f32; f32 f32 f32 i32 f32 f32 i32 i32 -> f32 f32 f32",
+    .types = "T:f32|bf16 T T i32 -> T T T; T:f32|bf16 T T i32 i32 -> T T T; "
+             "T:f32|bf16 T T i32 T T i32 -> T T T; T:f32|bf16 T T i32 T T i32 i32 -> T T T",
     .updates = {0, 2, 3},
     .infer = para_fused_infer,
     .role = para_fused_role,

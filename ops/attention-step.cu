@@ -1,7 +1,8 @@
 /* attention_step on a GPU. The keys that a query sees are shared out evenly to a cluster of blocks, which put their
- * results together in their order, through each other's shared memory; so a query's bits depend on its own row alone.
- * Keys and values that earlier runs left are on their way while the kernel before still computes q, k and v; the new
- * ones are read where that wrote them, and put into the caches by the block whose turn they are. */
+ * results together in their order, in the first one's shared memory; so a query's bits depend on its own row alone, and
+ * on whether rows are many. Keys and values that earlier runs left are on their way while the kernel before still
+ * computes q, k and v; the new ones are read where that wrote them, and put into the caches by the block whose turn
+ * they are. */
 #include "ops/rows-cuda.h"
 
 #include <cooperative_groups.h>
@@ -14,29 +15,74 @@ extern "C" {
 
 enum { X, KEYS, VALUES, POSITION, PREFIX_KEYS, PREFIX_VALUES, PREFIX, MOST }; /* inputs, then row */
 enum { THREADS = 128, EIGHT = 8, AT_ONCE = 6 };
+enum { FEW = 16, OF_MANY = 2 }; /* rows that are few; blocks of a cluster where they are many */
 
-struct step {
-    const float *x, *prefix_keys, *prefix_values;
-    float *o, *keys, *values;
+/* A call: T for q, keys and values alike. */
+template <class T> struct step {
+    const T *x, *prefix_keys, *prefix_values;
+    T *o, *keys, *values;
     struct para_rows_cuda rows;
     int64_t line, window; /* line: elements from one position to the next */
     float scale;
     bool ready; /* caches and positions are, before the kernels before have ended */
 
     /* Where key or value number j is kept, of a head whose own begin at `base`. */
-    __device__ const float *at(const float *own, const float *before, int64_t base, int64_t prefix, int64_t j) const
+    __device__ const T *at(const T *own, const T *before, int64_t base, int64_t prefix, int64_t j) const
     {
         return j < prefix ? before + base % line + j * line : own + base + (j - prefix) * line;
     }
 };
 
-struct alignas(16) eight {
+/* Neighbours as they lie, of which each is taken out when it is needed. */
+template <class T> struct eight;
+template <> struct alignas(16) eight<float> {
     float of[EIGHT];
+
+    __device__ float get(int e) const
+    {
+        return of[e];
+    }
+};
+template <> struct alignas(16) eight<para_half> {
+    unsigned of[EIGHT / 2];
+
+    __device__ float get(int e) const
+    {
+        return __uint_as_float(e % 2 ? of[e / 2] & 0xffff0000u : of[e / 2] << 16);
+    }
 };
 
-static __device__ inline eight read(const float *at)
+template <class T> static __device__ eight<T> read(const T *at)
 {
-    return *(const eight *)at;
+    return *(const eight<T> *)at;
+}
+
+/* A cluster's threads come here, and go on once all have: what they have written is seen then. Where there are no
+ * clusters, the block's. */
+static __device__ inline void arrive()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release;" ::: "memory");
+#endif
+}
+
+static __device__ inline void wait_for_cluster()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#else
+    __syncthreads();
+#endif
+}
+
+/* The first block's place of what this one has in its own. */
+template <class R> static __device__ R *of_first(R *own)
+{
+#if __CUDA_ARCH__ >= 900
+    return cooperative_groups::this_cluster().map_shared_rank(own, 0);
+#else
+    return own;
+#endif
 }
 
 /* What some keys give: the largest score, the sum of exp of them less that, and the sum of those times values. */
@@ -44,15 +90,16 @@ template <int WIDTH> struct result {
     float top, total, o[WIDTH];
 };
 
-/* Thread t's element of COUNT results put together in their order; all are fetched, of(i), before one is needed. */
-template <int COUNT, class F> static __device__ float put_together(int t, float *top, float *total, F of)
+/* Thread t's element of COUNT results put together in their order; all are fetched before one is needed. */
+template <int COUNT, int WIDTH>
+static __device__ float put_together(int t, float *top, float *total, const result<WIDTH> of[COUNT])
 {
     float tops[COUNT], totals[COUNT], elements[COUNT], sum = 0;
 #pragma unroll
     for (int i = 0; i < COUNT; i++) {
-        tops[i] = of(i)->top;
-        totals[i] = of(i)->total;
-        elements[i] = of(i)->o[t];
+        tops[i] = of[i].top;
+        totals[i] = of[i].total;
+        elements[i] = of[i].o[t];
     }
     *top = -INFINITY;
     *total = 0;
@@ -68,13 +115,16 @@ template <int COUNT, class F> static __device__ float put_together(int t, float 
     return sum;
 }
 
-template <int WIDTH> static __global__ void __launch_bounds__(THREADS) attend_step(struct step s)
+template <int WIDTH, int PARTS, class T>
+static __global__ void __launch_bounds__(THREADS, sizeof(T) == 2 ? 4 : 3) attend_step(struct step<T> s)
 {
     const int LANES = WIDTH / EIGHT, GROUPS = THREADS / LANES;
-    __shared__ result<WIDTH> of_group[GROUPS], own;
-    int group = threadIdx.x / LANES, lane = threadIdx.x % LANES, part = blockIdx.x, parts = gridDim.x;
+    __shared__ result<WIDTH> of_group[GROUPS], of_part[PARTS];
+    int group = threadIdx.x / LANES, lane = threadIdx.x % LANES, part = blockIdx.x;
+    const int parts = PARTS;
     int64_t head = blockIdx.y, b = blockIdx.z, line = s.line;
     para_let_next();
+    arrive();
     if (!s.ready)
         para_wait_before();
     int64_t position = s.rows.position_of(b, part == 0 && head == 0 && threadIdx.x == 0), seen = position + 1;
@@ -84,7 +134,7 @@ template <int WIDTH> static __global__ void __launch_bounds__(THREADS) attend_st
     base += position < 0 ? 0 : s.rows.row_of(b) * s.rows.kept * line;
     auto key_at = [&](int64_t j) { return s.at(s.keys, s.prefix_keys, base, prefix, j) + lane * EIGHT; };
     auto value_at = [&](int64_t j) { return s.at(s.values, s.prefix_values, base, prefix, j) + lane * EIGHT; };
-    eight key[AT_ONCE], value[AT_ONCE];
+    eight<T> key[AT_ONCE], value[AT_ONCE];
     auto load = [&](int64_t at) {
 #pragma unroll
         for (int i = 0; i < AT_ONCE; i++) {
@@ -99,8 +149,8 @@ template <int WIDTH> static __global__ void __launch_bounds__(THREADS) attend_st
         load(begin);
     if (s.ready)
         para_wait_before();
-    const float *x = s.x + b * 3 * line + head * WIDTH, *new_key = x + line, *new_value = x + 2 * line;
-    eight q = read(x + lane * EIGHT);
+    const T *x = s.x + b * 3 * line + head * WIDTH, *new_key = x + line, *new_value = x + 2 * line;
+    eight<T> q = read(x + lane * EIGHT);
     float top = -INFINITY, total = 0, o[EIGHT] = {};
     for (int64_t at = begin; at < end; at += GROUPS * AT_ONCE) {
         float score[AT_ONCE], highest = top;
@@ -117,7 +167,7 @@ template <int WIDTH> static __global__ void __launch_bounds__(THREADS) attend_st
             score[i] = 0;
 #pragma unroll
             for (int e = 0; e < EIGHT; e++)
-                score[i] += q.of[e] * key[i].of[e];
+                score[i] += q.get(e) * key[i].get(e);
             for (int step = 1; step < LANES; step *= 2)
                 score[i] += __shfl_xor_sync(~0u, score[i], step);
             score[i] = at + i * GROUPS + group < end ? score[i] * s.scale : -INFINITY;
@@ -135,7 +185,7 @@ template <int WIDTH> static __global__ void __launch_bounds__(THREADS) attend_st
             total += p;
 #pragma unroll
             for (int e = 0; e < EIGHT; e++)
-                o[e] += p * value[i].of[e];
+                o[e] += p * value[i].get(e);
         }
     }
 #pragma unroll
@@ -151,34 +201,35 @@ template <int WIDTH> static __global__ void __launch_bounds__(THREADS) attend_st
         s.values[base + (position - prefix) * line + e] = new_value[e];
     }
     __syncthreads();
+    wait_for_cluster(); /* the first block has begun */
+    float part_top, part_total, sum;
     if (threadIdx.x < WIDTH) {
-        float sum_top, sum_total;
-        float sum = put_together<GROUPS>(threadIdx.x, &sum_top, &sum_total, [&](int i) { return &of_group[i]; });
-        own.o[threadIdx.x] = sum;
+        result<WIDTH> *to = of_first(&of_part[part]);
+        to->o[threadIdx.x] = put_together<GROUPS>(threadIdx.x, &part_top, &part_total, of_group);
         if (threadIdx.x == 0) {
-            own.top = sum_top;
-            own.total = sum_total;
+            to->top = part_top;
+            to->total = part_total;
         }
     }
-    result<WIDTH> *all = &own;
-#if __CUDA_ARCH__ >= 900
-    cooperative_groups::cluster_group cluster = cooperative_groups::this_cluster();
-    cluster.sync();
-    if (part == 0 && threadIdx.x < WIDTH) {
-        float sum_top, sum_total;
-        float sum = put_together<PARA_CLUSTER>(threadIdx.x, &sum_top, &sum_total,
-                                               [&](int i) { return cluster.map_shared_rank(all, i); });
-        s.o[b * line + head * WIDTH + threadIdx.x] = position < 0 ? 0.0f : sum / sum_total;
+    arrive();
+    if (part > 0)
+        return;
+    wait_for_cluster();
+    if (threadIdx.x < WIDTH) {
+        sum = put_together<PARTS>(threadIdx.x, &part_top, &part_total, of_part);
+        s.o[b * line + head * WIDTH + threadIdx.x] = para_round<T>(position < 0 ? 0.0f : sum / part_total);
     }
-    cluster.sync();
-#else
-    __syncthreads();
-    if (threadIdx.x < WIDTH)
-        s.o[b * line + head * WIDTH + threadIdx.x] = position < 0 ? 0.0f : all->o[threadIdx.x] / all->total;
-#endif
 }
 
-int para_attention_step_cuda(const struct para_call *c)
+template <class T, int PARTS>
+static int launch(const struct para_call *c, const struct step<T> &s, const struct para_heads &h)
+{
+    dim3 blocks(PARTS, (unsigned)h.heads, (unsigned)h.batch);
+    return h.width == 64 ? para_launch_early(c, attend_step<64, PARTS, T>, blocks, THREADS, 0, PARTS, s)
+                         : para_launch_early(c, attend_step<128, PARTS, T>, blocks, THREADS, 0, PARTS, s);
+}
+
+template <class T> static int run(const struct para_call *c)
 {
     const para_node *n = c->node;
     struct para_fused all;
@@ -187,13 +238,14 @@ int para_attention_step_cuda(const struct para_call *c)
     bool prefixed = n->n_in >= MOST, has_row = n->n_in == POSITION + 2 || n->n_in == MOST + 1;
     struct para_rows rows = {(const int32_t *)c->in[POSITION], prefixed ? (const int32_t *)c->in[PREFIX] : NULL,
                              has_row ? (const int32_t *)c->in[n->n_in - 1] : NULL};
-    struct step s = {};
-    s.x = (const float *)c->in[X];
-    s.o = (float *)c->out[0];
-    s.keys = (float *)c->out[1];
-    s.values = (float *)c->out[2];
-    s.prefix_keys = prefixed ? (const float *)c->in[PREFIX_KEYS] : NULL;
-    s.prefix_values = prefixed ? (const float *)c->in[PREFIX_VALUES] : NULL;
+    struct step<T> s = {
+    };
+    s.x = (const T *)c->in[X];
+    s.o = (T *)c->out[0];
+    s.keys = (T *)c->out[1];
+    s.values = (T *)c->out[2];
+    s.prefix_keys = prefixed ? (const T *)c->in[PREFIX_KEYS] : NULL;
+    s.prefix_values = prefixed ? (const T *)c->in[PREFIX_VALUES] : NULL;
     s.rows = para_rows_on_gpu(rows, para_cached_bounds(&all.node[0]), c->fault);
     s.line = h.heads * h.width;
     s.window = n->attr[0].i;
@@ -201,8 +253,12 @@ int para_attention_step_cuda(const struct para_call *c)
     s.ready = true;
     for (int i = KEYS; i < n->n_in; i++)
         s.ready = s.ready && para_is_source(n->in[i]);
-    unsigned parts = para_cluster_size();
-    dim3 blocks(parts, (unsigned)h.heads, (unsigned)h.batch);
-    return h.width == 64 ? para_launch_early(c, attend_step<64>, blocks, THREADS, 0, parts, s)
-                         : para_launch_early(c, attend_step<128>, blocks, THREADS, 0, parts, s);
+    if (para_cluster_size() == 1)
+        return launch<T, 1>(c, s, h);
+    return h.batch <= FEW ? launch<T, PARA_CLUSTER>(c, s, h) : launch<T, OF_MANY>(c, s, h);
+}
+
+int para_attention_step_cuda(const struct para_call *c)
+{
+    return PARA_OF_TYPE(c->node->out[0]->shape.dtype, run, c);
 }
