@@ -36,7 +36,7 @@ static struct para_heads heads_of(const para_node *n)
     return (struct para_heads){dim[BATCH].extent, dim[SEQ].extent, dim[HEADS].extent, 1, dim[WIDTH].extent};
 }
 
-static int64_t count_keys(const para_node *n)
+int64_t para_attention_keys(const para_node *n)
 {
     const struct para_shape *k = &n->in[1]->shape;
     return is_stacked(n) ? k->dim[SEQ].extent : para_keys_extent(k);
@@ -51,7 +51,7 @@ int64_t para_attention_planes(const para_node *n)
 static struct para_attend attend_stacked(const struct para_call *c, int64_t b, int64_t h)
 {
     struct para_heads s = heads_of(c->node);
-    int64_t row = s.heads * s.width, keys = count_keys(c->node);
+    int64_t row = s.heads * s.width, keys = para_attention_keys(c->node);
     const float *k = (const float *)c->in[1] + (b * keys * 3 + 1) * row + h * s.width;
     return (struct para_attend){
         .q = (const float *)c->in[0] + b * s.seq * 3 * row + h * s.width,
@@ -167,7 +167,8 @@ static double count_scores(const para_node *n)
     struct para_heads s = heads_of(n);
     double queries = (double)s.seq, past = (double)n->in[0]->shape.dim[SEQ].begin;
     double window = n->attr[WINDOW].i ? (double)n->attr[WINDOW].i : past + queries;
-    double per_head = n->attr[CAUSAL].i ? count_causal(queries, past, window) : queries * (double)count_keys(n);
+    double per_head =
+        n->attr[CAUSAL].i ? count_causal(queries, past, window) : queries * (double)para_attention_keys(n);
     return per_head * (double)(para_attention_planes(n) * s.readers);
 }
 
@@ -191,7 +192,7 @@ static size_t scratch_bytes(const para_node *n, size_t floats)
 static size_t scratch(const para_node *n)
 {
     struct para_heads s = heads_of(n);
-    return scratch_bytes(n, para_attend_scratch(s.seq, count_keys(n), s.width));
+    return scratch_bytes(n, para_attend_scratch(s.seq, para_attention_keys(n), s.width));
 }
 
 static int reference(const struct para_call *c)
@@ -270,7 +271,7 @@ static void backward_cost(const para_node *n, struct para_cost *c)
 
 static size_t backward_scratch(const para_node *n)
 {
-    return scratch_bytes(n, para_attend_backward_scratch(count_keys(n), heads_of(n).width));
+    return scratch_bytes(n, para_attend_backward_scratch(para_attention_keys(n), heads_of(n).width));
 }
 
 struct para_attend_slopes para_attention_slopes(const struct para_call *c, const struct para_attend *a,

@@ -1,6 +1,9 @@
 /* attention and its gradient on a GPU: Dao, 2023, algorithms 1 and 2. A block has a tile of queries or of keys, goes
- * over the tiles of the other in order, and keeps its sums in registers: no atomics, no T x S matrix. These kernels
- * compute in float32, whatever the operands; ops/attention-half.cu has those for bfloat16 on tensor cores. */
+ * over the tiles of the other in order, and keeps its sums in registers: no atomics, no T x S matrix. What the gradient
+ * adds up over tiles of keys, dq, each block has a sum of in memory, and these are added up in order. These kernels
+ * compute in float32, whatever the operands; ops/attention-half.cu has those for bfloat16 on tensor cores. They are
+ * bound by what a multiprocessor reads from shared memory, of which a sum of 8 by 8 a thread takes half as much as of 4
+ * by 4. */
 #include "ops/attention-cuda.h"
 
 /* Threads of a block stand in a square, SIDE rows of SIDE columns. */
@@ -14,6 +17,22 @@ enum { QUAD = 4, SPREAD = 4 };
 template <int N, int W, class T>
 static __device__ void load(float *tile, const T *from, int64_t ld, int64_t first, int64_t rows, int64_t width)
 {
+    const int QUADS = W / QUAD;
+    if (sizeof(T) == sizeof(float) && width == W && ld % QUAD == 0 && (uintptr_t)from % sizeof(float4) == 0) {
+        float4 all[N * QUADS / (SIDE * SIDE)]; /* on their way at once */
+#pragma unroll
+        for (int i = 0; i < N * QUADS / (SIDE * SIDE); i++) {
+            int r = (threadIdx.x + i * SIDE * SIDE) / QUADS, e = (threadIdx.x + i * SIDE * SIDE) % QUADS * QUAD;
+            const T *at = from + (first + (first + r < rows ? r : 0)) * ld + e;
+            all[i] = first + r < rows ? *(const float4 *)at : float4{0, 0, 0, 0};
+        }
+#pragma unroll
+        for (int i = 0; i < N * QUADS / (SIDE * SIDE); i++) {
+            int r = (threadIdx.x + i * SIDE * SIDE) / QUADS, e = (threadIdx.x + i * SIDE * SIDE) % QUADS * QUAD;
+            *(float4 *)(tile + r * (W + SPREAD) + e) = all[i];
+        }
+        return;
+    }
     for (int i = threadIdx.x; i < N * W; i += SIDE * SIDE) {
         int r = i / W, e = i % W;
         tile[r * (W + SPREAD) + e] = first + r < rows && e < width ? (float)from[(first + r) * ld + e] : 0.0f;
@@ -62,17 +81,22 @@ static __device__ void multiply_rows(float s[N / SIDE][N / SIDE], const float *x
     for (int i = 0; i < R; i++)
         for (int j = 0; j < R; j++)
             s[i][j] = 0;
-#pragma unroll 2
+#pragma unroll 1
     for (int e = 0; e < W; e += QUAD) {
-        float a[R][QUAD], b[R][QUAD];
+        float b[R][QUAD];
+#pragma unroll
+        for (int j = 0; j < R; j++)
+            read<QUAD>(b[j], y + (col + SIDE * j) * (W + SPREAD) + e);
+#pragma unroll
         for (int i = 0; i < R; i++) {
-            read<QUAD>(a[i], x + (row + SIDE * i) * (W + SPREAD) + e);
-            read<QUAD>(b[i], y + (col + SIDE * i) * (W + SPREAD) + e);
-        }
-        for (int k = 0; k < QUAD; k++)
-            for (int i = 0; i < R; i++)
+            float a[QUAD];
+            read<QUAD>(a, x + (row + SIDE * i) * (W + SPREAD) + e);
+#pragma unroll
+            for (int k = 0; k < QUAD; k++)
+#pragma unroll
                 for (int j = 0; j < R; j++)
-                    s[i][j] += a[i][k] * b[j][k];
+                    s[i][j] += a[k] * b[j][k];
+        }
     }
 }
 
@@ -142,6 +166,12 @@ template <class F> static __device__ float across(float v, F f)
     return v;
 }
 
+/* A key's number in a tile of N, or that of the tile's nearest end. */
+template <int N> static __device__ int within(int64_t key)
+{
+    return key < 0 ? 0 : key < N ? (int)key : N;
+}
+
 /* --- forward --- */
 
 template <int N, int W> struct forward_tiles {
@@ -168,10 +198,11 @@ template <int N, int W, class T> static __global__ void __launch_bounds__(SIDE *
         __syncthreads();
         multiply_rows<N, W>(s, t->q, t->kv);
         for (int i = 0; i < R; i++) {
-            int64_t from = a.first_key(first + row + SIDE * i), sees = a.visible(first + row + SIDE * i);
+            int64_t query = first + row + SIDE * i;
+            int from = within<N>(a.first_key(query) - key), sees = within<N>(a.visible(query) - key);
             float highest = top[i], added = 0;
             for (int j = 0; j < R; j++) {
-                int64_t own = key + col + SIDE * j;
+                int own = col + SIDE * j;
                 s[i][j] = own >= from && own < sees ? s[i][j] * a.scale : -INFINITY;
                 highest = fmaxf(highest, s[i][j]);
             }
@@ -204,54 +235,104 @@ template <int N, int W, class T> static __global__ void __launch_bounds__(SIDE *
 
 template <int N, int W> struct backward_tiles {
     float q[N * (W + SPREAD)], d_o[N * (W + SPREAD)], k[N * (W + SPREAD)], v[N * (W + SPREAD)];
-    float p[N * (N + SPREAD)], ds[N * (N + SPREAD)];
+    float p[N * (N + SPREAD)]; /* the scores' softmax, then its slopes */
 };
 
-/* p and ds (N,N) of the tiles of queries from `query` and keys from `key` on, scale included in ds */
+/* Where blocks add up dq: (groups, planes, readers, queries, line). */
+struct sums_of_dq {
+    float *of;
+    int groups;
+    int64_t line; /* a head's width, in whole quads */
+};
+
+/* p (N,N) = softmax of the scores of queries from `query` and keys from `key` on, 0 where they don't meet; a thread
+ * puts what it has of it into the tile */
 template <int N, int W, class T>
-static __device__ void slopes_of_scores(struct backward_tiles<N, W> *t, const struct para_planes<T> &a, int64_t query,
-                                        int64_t key)
+static __device__ void put_weights(struct backward_tiles<N, W> *t, const struct para_planes<T> &a, int64_t query,
+                                   int64_t key)
 {
     const int R = N / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
-    float p[R][R], ds[R][R];
-    multiply_rows<N, W>(p, t->q, t->k);
-    multiply_rows<N, W>(ds, t->d_o, t->v);
+    float s[R][R];
+    multiply_rows<N, W>(s, t->q, t->k);
     for (int i = 0; i < R; i++) {
-        int64_t own = query + row + SIDE * i, sees = own < a.queries ? a.visible(own) : 0, from = a.first_key(own);
-        float lse = sees ? a.lse[own * a.lse_ld] : 0, of_row = sees ? a.delta[own * a.lse_ld] : 0;
+        int64_t own = query + row + SIDE * i;
+        int sees = own < a.queries ? within<N>(a.visible(own) - key) : 0, from = within<N>(a.first_key(own) - key);
+        float lse = sees > from ? a.lse[own * a.lse_ld] : 0;
         for (int j = 0; j < R; j++) {
-            int64_t of = key + col + SIDE * j;
-            p[i][j] = of >= from && of < sees ? expf(p[i][j] * a.scale - lse) : 0.0f;
-            ds[i][j] = p[i][j] * (ds[i][j] - of_row) * a.scale;
+            int of = col + SIDE * j;
+            s[i][j] = of >= from && of < sees ? expf(s[i][j] * a.scale - lse) : 0.0f;
         }
     }
-    store_square<N>(t->p, p);
-    store_square<N>(t->ds, ds);
+    store_square<N>(t->p, s);
 }
 
-/* dk and dv: a block for a tile of keys, over all queries that see them, reader by reader */
+/* ds (N,N), scale included, from p; a thread has the same of both. */
 template <int N, int W, class T>
-static __global__ void __launch_bounds__(SIDE *SIDE) backward_keys(struct para_planes<T> all)
+static __device__ void slopes_of_scores(float ds[N / SIDE][N / SIDE], const struct backward_tiles<N, W> *t,
+                                        const struct para_planes<T> &a, int64_t query)
 {
-    extern __shared__ __align__(16) float memory[];
-    struct backward_tiles<N, W> *t = (struct backward_tiles<N, W> *)memory;
+    const int R = N / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
+    multiply_rows<N, W>(ds, t->d_o, t->v);
+    for (int i = 0; i < R; i++) {
+        int64_t own = query + row + SIDE * i;
+        float of_row = own < a.queries ? a.delta[own * a.lse_ld] : 0;
+        for (int j = 0; j < R; j++)
+            ds[i][j] = t->p[(row + SIDE * i) * (N + SPREAD) + col + SIDE * j] * (ds[i][j] - of_row) * a.scale;
+    }
+}
+
+/* The block's sum of dq, of so many queries from `query` on, += ds (N,N) k (N,W); a thread has the same of it each
+ * time. */
+template <int N, int W>
+static __device__ void add_to_queries(const struct backward_tiles<N, W> *t, float *sum, int64_t line, int64_t query,
+                                      int64_t queries)
+{
+    const int R = N / SIDE, C = W / SIDE, RUN = run_of(C), row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
+    float dq[R][C] = {};
+    add_product<N, W>(dq, t->p, t->k);
+    for (int i = 0; i < R; i++)
+        for (int j = 0; j < C; j += RUN) {
+            int64_t own = query + row + SIDE * i, at = in_runs<C>(col, j);
+            neighbours<RUN> *to = (neighbours<RUN> *)(sum + own * line + at);
+            if (own >= queries || at >= line)
+                continue;
+            neighbours<RUN> all = *to;
+            for (int k = 0; k < RUN; k++)
+                all.of[k] += dq[i][j + k];
+            *to = all;
+        }
+}
+
+/* dk and dv of a tile of keys, over all queries that see them, reader by reader, and what these keys add to dq */
+template <int N, int W, class T>
+static __device__ void backward_tile(struct backward_tiles<N, W> *t, const struct para_planes<T> &all,
+                                     const struct sums_of_dq &sums, int64_t key)
+{
     const int R = N / SIDE;
     struct para_planes<T> a = all.at(blockIdx.x, 0);
-    int64_t key = blockIdx.y * (int64_t)N, begin = a.first_query(key) / N * N, end = a.end_query(key + N - 1);
+    int64_t begin = a.first_query(key) / N * N, end = a.end_query(key + N - 1);
     float dk[R][W / SIDE] = {}, dv[R][W / SIDE] = {}, one[R];
+    __syncthreads();
     load<N, W>(t->k, a.k, a.kv_ld, key, a.keys, a.width);
     load<N, W>(t->v, a.v, a.kv_ld, key, a.keys, a.width);
     for (int64_t reader = 0; reader < a.readers; reader++) {
         struct para_planes<T> own = all.at(blockIdx.x, reader);
+        int64_t rows = ((blockIdx.y * all.planes + blockIdx.x) * all.readers + reader) * all.queries;
         for (int64_t query = begin; query < end; query += N) {
+            float ds[R][R];
             __syncthreads();
             load<N, W>(t->q, own.q, a.q_ld, query, a.queries, a.width);
             load<N, W>(t->d_o, own.d_o, a.o_ld, query, a.queries, a.width);
             __syncthreads();
-            slopes_of_scores<N, W>(t, own, query, key);
+            put_weights<N, W>(t, own, query, key);
             __syncthreads();
             add_transposed<N, W>(dv, t->p, t->d_o);
-            add_transposed<N, W>(dk, t->ds, t->q);
+            slopes_of_scores<N, W>(ds, t, own, query);
+            __syncthreads();
+            store_square<N>(t->p, ds);
+            __syncthreads();
+            add_transposed<N, W>(dk, t->p, t->q);
+            add_to_queries<N, W>(t, sums.of + rows * sums.line, sums.line, query, a.queries);
         }
     }
     for (int i = 0; i < R; i++)
@@ -260,31 +341,37 @@ static __global__ void __launch_bounds__(SIDE *SIDE) backward_keys(struct para_p
     store_rows<N, W, true>(a.dv, a.kv_ld, key, a.keys, a.width, dv, one);
 }
 
-/* dq: a block for a tile of queries of one reader, over the keys that they see */
+/* A block for each plane and group of tiles of keys: there and back they are shared out to groups in turn, which so
+ * have as much to do where keys are seen by ever fewer queries. */
 template <int N, int W, class T>
-static __global__ void __launch_bounds__(SIDE *SIDE) backward_queries(struct para_planes<T> all)
+static __global__ void __launch_bounds__(SIDE *SIDE) backward(struct para_planes<T> all, struct sums_of_dq sums)
 {
     extern __shared__ __align__(16) float memory[];
-    struct backward_tiles<N, W> *t = (struct backward_tiles<N, W> *)memory;
-    const int R = N / SIDE;
-    struct para_planes<T> a = all.at(blockIdx.x, blockIdx.z);
-    int64_t query = (gridDim.y - 1 - blockIdx.y) * (int64_t)N;
-    int64_t last = query + N < a.queries ? query + N : a.queries;
-    float dq[R][W / SIDE] = {}, one[R];
-    load<N, W>(t->q, a.q, a.q_ld, query, a.queries, a.width);
-    load<N, W>(t->d_o, a.d_o, a.o_ld, query, a.queries, a.width);
-    for (int64_t key = a.first_key(query) / N * N, end = a.visible(last - 1); key < end; key += N) {
-        __syncthreads();
-        load<N, W>(t->k, a.k, a.kv_ld, key, a.keys, a.width);
-        load<N, W>(t->v, a.v, a.kv_ld, key, a.keys, a.width);
-        __syncthreads();
-        slopes_of_scores<N, W>(t, a, query, key);
-        __syncthreads();
-        add_product<N, W>(dq, t->ds, t->k);
+    int64_t tiles = (all.keys + N - 1) / N, groups = sums.groups;
+    for (int64_t turn = 0; turn * groups < tiles; turn++) {
+        int64_t tile = turn * groups + (turn % 2 ? groups - 1 - blockIdx.y : blockIdx.y);
+        if (tile < tiles)
+            backward_tile<N, W>((struct backward_tiles<N, W> *)memory, all, sums, tile * N);
     }
-    for (int i = 0; i < R; i++)
-        one[i] = 1;
-    store_rows<N, W, false>(a.dq, a.q_ld, query, a.queries, a.width, dq, one);
+}
+
+/* dq = the groups' sums, in their order: a thread for each quad */
+template <class T>
+static int add_up_groups(const struct para_call *c, const struct para_planes<T> &p, const struct sums_of_dq &sums)
+{
+    int64_t quads = sums.line / QUAD, rows = p.planes * p.readers * p.queries;
+    return para_each(c, rows * quads, [=] __device__(int64_t i) {
+        int64_t row = i / quads, first = (i - row * quads) * QUAD, reader = row / p.queries, query = row % p.queries;
+        struct para_planes<T> a = p.at(reader / p.readers, reader % p.readers);
+        float sum[QUAD] = {};
+        for (int g = 0; g < sums.groups; g++) {
+            neighbours<QUAD> part = *(const neighbours<QUAD> *)(sums.of + (g * rows + row) * sums.line + first);
+            for (int k = 0; k < QUAD; k++)
+                sum[k] += part.of[k];
+        }
+        for (int k = 0; k < QUAD && first + k < a.width; k++)
+            a.dq[query * a.q_ld + first + k] = para_round<T>(sum[k]);
+    });
 }
 
 /* --- launching --- */
@@ -358,25 +445,40 @@ static void add_slopes(const struct para_call *c, struct para_planes<T> *p)
     }
 }
 
-template <class S, class K, class T>
-static int launch(const struct para_call *c, K kernel, int tile, int64_t rows, int64_t readers,
-                  const struct para_planes<T> &p)
+template <int N, int W, class T> static int run_forward(const struct para_call *c, const struct para_planes<T> &p)
 {
-    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)sizeof(S));
-    dim3 blocks((unsigned)p.planes, (unsigned)((rows + tile - 1) / tile), (unsigned)readers);
-    kernel<<<blocks, SIDE * SIDE, sizeof(S), c->cuda->stream>>>(p);
+    const int BYTES = sizeof(struct forward_tiles<N, W>);
+    cudaFuncSetAttribute(forward<N, W, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES);
+    dim3 blocks((unsigned)p.planes, (unsigned)((p.queries + N - 1) / N), (unsigned)p.readers);
+    forward<N, W><<<blocks, SIDE * SIDE, BYTES, c->cuda->stream>>>(p);
     return para_launched(c);
 }
 
-template <int N, int W, class T> static int run_forward(const struct para_call *c, const struct para_planes<T> &p)
+static int64_t whole_quads(int64_t width)
 {
-    return launch<forward_tiles<N, W>>(c, forward<N, W, T>, N, p.queries, p.readers, p);
+    return (width + QUAD - 1) / QUAD * QUAD;
 }
 
-template <int N, int W, class T> static int run_backward(const struct para_call *c, const struct para_planes<T> &p)
+/* Groups of tiles of keys: as many as keep a large GPU busy for some rounds, of which each costs a sum of dq. */
+static int count_groups(int64_t planes, int64_t keys)
 {
-    PARA_TRY((launch<backward_tiles<N, W>>(c, backward_keys<N, W, T>, N, p.keys, 1, p)));
-    return launch<backward_tiles<N, W>>(c, backward_queries<N, W, T>, N, p.queries, p.readers, p);
+    const int64_t BLOCKS = 384, SMALLEST_TILE = 64;
+    int groups = 1;
+    while (planes * groups < BLOCKS && groups * SMALLEST_TILE < keys)
+        groups *= 2;
+    return groups;
+}
+
+template <int N, int W, class T>
+static int run_backward(const struct para_call *c, const struct para_planes<T> &p, const struct sums_of_dq &sums)
+{
+    const int BYTES = sizeof(struct backward_tiles<N, W>);
+    int64_t rows = sums.groups * p.planes * p.readers * p.queries;
+    cudaFuncSetAttribute(backward<N, W, T>, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES);
+    cudaMemsetAsync(sums.of, 0, (size_t)(rows * sums.line) * sizeof(float), c->cuda->stream);
+    backward<N, W><<<dim3((unsigned)p.planes, (unsigned)sums.groups), SIDE * SIDE, BYTES, c->cuda->stream>>>(p, sums);
+    PARA_TRY(para_launched(c));
+    return add_up_groups(c, p, sums);
 }
 
 /* The widest head that fits into shared memory. */
@@ -387,18 +489,25 @@ static int need_width(const struct para_call *c, int64_t width)
                : para_fail(c->err, PARA_ESUPPORT, "heads of %lld, expected at most 256 on a GPU", (long long)width);
 }
 
-template <class T> static int run_general(const struct para_call *c, const struct para_planes<T> &p, bool backward)
+template <class T> static int forward_general(const struct para_call *c, const struct para_planes<T> &p)
 {
     PARA_TRY(need_width(c, p.width));
-    if (backward)
-        return p.width <= 32    ? run_backward<64, 32>(c, p)
-               : p.width <= 64  ? run_backward<64, 64>(c, p)
-               : p.width <= 128 ? run_backward<32, 128>(c, p)
-                                : run_backward<32, 256>(c, p);
-    return p.width <= 32    ? run_forward<64, 32>(c, p)
-           : p.width <= 64  ? run_forward<64, 64>(c, p)
-           : p.width <= 128 ? run_forward<32, 128>(c, p)
+    return p.width <= 32    ? run_forward<128, 32>(c, p)
+           : p.width <= 64  ? run_forward<128, 64>(c, p)
+           : p.width <= 128 ? run_forward<64, 128>(c, p)
                             : run_forward<32, 256>(c, p);
+}
+
+template <class T>
+static int backward_general(const struct para_call *c, const struct para_planes<T> &p, const struct sums_of_dq &sums)
+{
+    PARA_TRY(need_width(c, p.width));
+    if (p.width <= 64 && sizeof(struct backward_tiles<128, 64>) > para_most_shared())
+        return run_backward<64, 64>(c, p, sums);
+    return p.width <= 32    ? run_backward<128, 32>(c, p, sums)
+           : p.width <= 64  ? run_backward<128, 64>(c, p, sums)
+           : p.width <= 128 ? run_backward<64, 128>(c, p, sums)
+                            : run_backward<32, 256>(c, p, sums);
 }
 
 static bool is_half(const struct para_call *c)
@@ -407,22 +516,41 @@ static bool is_half(const struct para_call *c)
 }
 
 /* Kernels for tensor cores know no window. */
-static bool on_tensor_cores(const struct para_planes<para_half> &p)
+static bool on_tensor_cores(const para_node *n, int64_t width)
 {
-    return p.window == 0 && para_attention_has_half(p.width);
+    return n->in[0]->shape.dtype == PARA_BF16 && n->attr[1].i == 0 && para_attention_has_half(width);
 }
 
 int para_attention_cuda(const struct para_call *c)
 {
     if (!is_half(c))
-        return run_general(c, planes_of<float>(c, c->out[0], c->out[1]), false);
+        return forward_general(c, planes_of<float>(c, c->out[0], c->out[1]));
     struct para_planes<para_half> p = planes_of<para_half>(c, c->out[0], c->out[1]);
-    return on_tensor_cores(p) ? para_attention_half(c, p) : run_general(c, p, false);
+    return on_tensor_cores(c->node, p.width) ? para_attention_half(c, p) : forward_general(c, p);
+}
+
+/* Bytes of delta, which is like lse; sums of dq begin behind it. */
+static size_t delta_bytes(const para_node *n)
+{
+    const size_t LINE = 256;
+    return (para_shape_bytes(&n->in[n->n_in - 2]->shape) + LINE - 1) / LINE * LINE;
+}
+
+static struct sums_of_dq sums_of(const para_node *n, void *scratch)
+{
+    const struct para_shape *o = &n->in[n->n_in - 3]->shape;
+    return {(float *)((char *)scratch + delta_bytes(n)), count_groups(para_attention_planes(n), para_attention_keys(n)),
+            whole_quads(o->dim[o->rank - 1].extent)};
 }
 
 size_t para_attention_backward_cuda_scratch(const para_node *n)
 {
-    return para_shape_bytes(&n->in[n->n_in - 2]->shape); /* delta, like lse */
+    const struct para_shape *o = &n->in[n->n_in - 3]->shape;
+    int64_t width = o->dim[o->rank - 1].extent;
+    struct sums_of_dq sums = sums_of(n, NULL);
+    if (on_tensor_cores(n, width))
+        return delta_bytes(n);
+    return delta_bytes(n) + (size_t)(sums.groups * (para_shape_elements(o) / width) * sums.line) * sizeof(float);
 }
 
 /* delta (rows) = the sum over D of y dy: a few neighbouring threads for each row */
@@ -463,10 +591,11 @@ int para_attention_backward_cuda(const struct para_call *c)
         struct para_planes<float> p = planes_of<float>(c, o, lse);
         add_slopes(c, &p);
         PARA_TRY(sum_rows<float>(c, p.width, p.delta));
-        return run_general(c, p, true);
+        return backward_general(c, p, sums_of(n, c->scratch));
     }
     struct para_planes<para_half> p = planes_of<para_half>(c, o, lse);
     add_slopes(c, &p);
     PARA_TRY(sum_rows<para_half>(c, p.width, p.delta));
-    return on_tensor_cores(p) ? para_attention_half_backward(c, p) : run_general(c, p, true);
+    return on_tensor_cores(n, p.width) ? para_attention_half_backward(c, p)
+                                       : backward_general(c, p, sums_of(n, c->scratch));
 }

@@ -7,6 +7,8 @@
 
 int64_t para_attention_planes(const para_node *n);
 int64_t para_attention_heads(const para_node *n);
+/* Keys of a plane. */
+int64_t para_attention_keys(const para_node *n);
 
 /* Plane number p = batch element * heads + head. o and lse, outputs of the one op and inputs of the other, are those of
  * the whole call. */
