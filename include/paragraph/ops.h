@@ -179,10 +179,10 @@ PARA_API para_tensor *para_reduce_max(para_graph *g, para_tensor *x, const char 
 /** int32 index along the axis, which the result lacks, of the largest element, of equal ones the first; -1 where that
  * is no finite number, or one is NaN. It has no gradient. */
 PARA_API para_tensor *para_argmax(para_graph *g, para_tensor *x, const char *axis);
-/** Let each row's text go on by the token that was made for it: tokens (batch, 1) become ids (batch), position (batch) one
- * more, and recent (batch, some) loses its first and ends with ids, all int32, in place, so that a next run finds them,
- * inputs or states, as this one leaves them. A row with position or id -1 is empty from then on. Returns what recent is
- * then, as a value of its own. It has no gradient. */
+/** Let each row's text go on by the token that was made for it: tokens (batch, 1) become ids (batch), position (batch)
+ * one more, and recent (batch, some) loses its first and ends with ids, all int32, in place, so that a next run finds
+ * them, inputs or states, as this one leaves them. A row with position or id -1 is empty from then on. Returns what
+ * recent is then, as a value of its own. It has no gradient. */
 PARA_API para_tensor *para_go_on(para_graph *g, para_tensor *tokens, para_tensor *position, para_tensor *recent,
                                  para_tensor *ids);
 
