@@ -376,7 +376,7 @@ static int submit_crew(para_session *s, struct para_tasks *ts)
 
 bool para_tasks_repeat(const struct para_tasks *ts)
 {
-    return ts->n_tasks == 1 && ts->tasks->starpu->where == STARPU_CUDA;
+    return ts->n_tasks == 1 && ts->tasks->starpu && ts->tasks->starpu->where == STARPU_CUDA; /* a crew has none */
 }
 
 int para_tasks_run(para_session *s, int times)
