@@ -2,7 +2,8 @@
  *
  * What will replace PATH is written as the first of PATH.paragraph-new, PATH.paragraph-new-2, ... that no other process
  * holds. Who makes it holds it by flock() until it closes it; what a crash left is held by nobody, and used again. So
- * two processes never write to one file, and crashes leave no more names than processes wrote at once. */
+ * two processes never write to one file, and crashes leave no more names than processes wrote at once. What is no plain
+ * file, as /dev/stdout, is written in place. */
 #ifndef PARA_BASE_REPLACE_H
 #define PARA_BASE_REPLACE_H
 
@@ -10,6 +11,8 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -63,6 +66,48 @@ static inline int para_hold_new(char *name, size_t room, const char *path, bool 
             break;
     }
     return fd;
+}
+
+/* What is replaced, to be freed: of a link its target, so that the link stays. */
+static inline char *para_target(const char *path)
+{
+    struct stat found;
+    char *real = lstat(path, &found) == 0 && S_ISLNK(found.st_mode) ? realpath(path, NULL) : NULL;
+    return real ? real : strdup(path);
+}
+
+/* Whether a file can take this one's place: only plain files, and those that aren't there yet, are replaced; a link that
+ * leads nowhere is written through. */
+static inline bool para_replaceable(const char *path)
+{
+    struct stat found;
+    bool there = stat(path, &found) == 0;
+    return there ? S_ISREG(found.st_mode) : lstat(path, &found) < 0;
+}
+
+static inline int para_copy_into(const char *from, const char *to)
+{
+    char block[1 << 16];
+    size_t bytes;
+    FILE *in = fopen(from, "rbe"), *out = in ? fopen(to, "wbe") : NULL;
+    while (out && (bytes = fread(block, 1, sizeof block, in)) > 0)
+        fwrite(block, 1, bytes, out);
+    bool copied = out && !ferror(in) && fflush(out) == 0 && fsync(fileno(out)) == 0;
+    copied = (!out || fclose(out) == 0) && copied;
+    if (in)
+        fclose(in);
+    return copied ? 0 : -1;
+}
+
+/* Let a file, which is whole, take another's place. Where it can't have the name, as at a mount point, it is copied.
+ * -1 with errno. */
+static inline int para_put_file(const char *temporary, const char *path)
+{
+    if (rename(temporary, path) == 0)
+        return 0;
+    if ((errno != EBUSY && errno != EXDEV) || para_copy_into(temporary, path) < 0)
+        return -1;
+    return unlink(temporary);
 }
 
 /* Give an open file or folder the mode, and where that is allowed the owner, of what it replaces. */

@@ -15,6 +15,7 @@
 #include "io/gguf-tokens.h"
 #include "io/llmc.h"
 #include "io/source.h"
+#include "io/tokenizer-files.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@ struct conversion {
     struct para_merge merge;
     struct para_values values; /* with their places in what is written */
     float *value, *in_file;    /* the largest tensor in both orders */
+    bool warned;               /* of a value that isn't finite */
 };
 
 static bool ends_with(const char *string, const char *end)
@@ -77,19 +79,31 @@ static bool narrow(para_dtype dtype, int64_t n, const float *x, void *out)
         return para_quantize(dtype, n, x, out);
     if (dtype == PARA_F32)
         memcpy(out, x, (size_t)n * sizeof *x);
-    for (int64_t e = 0; e < n && dtype == PARA_F16; e++) {
-        halves[e] = para_f16_of(x[e]);
-        held = held && (isfinite(para_of_f16(halves[e])) || !isfinite(x[e]));
+    for (int64_t e = 0; e < n && dtype != PARA_F32; e++) {
+        halves[e] = dtype == PARA_F16 ? para_f16_of(x[e]) : para_bf16_of(x[e]);
+        held = held && (isfinite(dtype == PARA_F16 ? para_of_f16(halves[e]) : para_of_bf16(halves[e])) ||
+                        !isfinite(x[e]));
     }
-    for (int64_t e = 0; e < n && dtype == PARA_BF16; e++)
-        halves[e] = para_bf16_of(x[e]);
     return held;
+}
+
+/* What isn't finite goes along, but not unsaid. */
+static void warn(struct conversion *c, const struct para_value *v)
+{
+    int64_t e = 0;
+    while (e < v->elements && isfinite(c->value[e]))
+        e++;
+    if (e == v->elements || c->warned)
+        return;
+    c->warned = true;
+    para_log(PARA_LOG_WARNING, "%s: tensor \"%s\" has the value %g; what isn't finite is written as it is", c->from,
+             v->found->entry.name, c->value[e] == c->value[e] ? (double)c->value[e] : (double)NAN);
 }
 
 /* Blocks of the type that is written go as they are. */
 static int fetch(void *user, int i, void *buffer, para_error *err)
 {
-    const struct conversion *c = user;
+    struct conversion *c = user;
     if (i >= c->values.count) {
         for (int64_t k = 0, width = para_model_measure(c->model).head_dim; k < width / 2; k++)
             ((float *)buffer)[k] = (float)para_llama3_factor(&para_model_as_llama(c->model)->rope, width, k);
@@ -103,6 +117,8 @@ static int fetch(void *user, int i, void *buffer, para_error *err)
         para_value_to_file(to, dtype, c->value, buffer);
     } else {
         PARA_TRY(para_part_floats(from, c->value, err));
+        if (!para_dtype_blocks(dtype))
+            warn(c, from);
         para_value_to_file(to, PARA_F32, c->value, c->in_file);
     }
     para_safetensors_forget(&from->found->entry);
@@ -126,16 +142,14 @@ static para_entry *list_entries(const struct conversion *c)
 }
 
 /* Files that make or go with a tokenizer, and what a text ends with. */
-static const char *const TOKENIZER_FILES[] = {
-    "vocab.json",     "merges.txt",      "added_tokens.json",   "special_tokens_map.json", "tokenizer_config.json",
-    "tokenizer.json", "tokenizer.model", "chat_template.jinja", "generation_config.json",  NULL};
+static const char *const TEXT_FILES[] = {PARA_TOKENIZER_FILES, "generation_config.json", NULL};
 
 static int copy_tokenizer(const struct conversion *c, const char *folder, para_error *err)
 {
     bool written;
     if (!c->tokenizer)
         return c->part.weights.gguf ? para_gguf_save_tokenizer(c->part.weights.gguf, folder, &written, err) : 0;
-    for (const char *const *name = TOKENIZER_FILES; *name; name++) {
+    for (const char *const *name = TEXT_FILES; *name; name++) {
         char from[PARA_PATH_BYTES], to[PARA_PATH_BYTES];
         PARA_TRY(para_path(from, err, "%s/%s", c->tokenizer, *name));
         PARA_TRY(para_path(to, err, "%s/%s", folder, *name));
@@ -171,14 +185,7 @@ static int write_folder(struct conversion *c, para_error *err)
                                            PARA_ADAPTER_FILE,
                                            PARA_OPTIMIZER_FILE,
                                            PARA_TRAINER_FILE,
-                                           "vocab.json",
-                                           "merges.txt",
-                                           "added_tokens.json",
-                                           "special_tokens_map.json",
-                                           "tokenizer_config.json",
-                                           "tokenizer.json",
-                                           "tokenizer.model",
-                                           "chat_template.jinja",
+                                           PARA_TOKENIZER_FILES,
                                            "generation_config.json",
                                            NULL};
     struct para_new_folder folder;

@@ -2,6 +2,7 @@
 #include "io/file.h"
 
 #include "base/fail.h"
+#include "base/guard.h"
 #include "base/replace.h"
 
 #include <errno.h>
@@ -64,26 +65,53 @@ void para_map_close(struct para_map *map)
 
 static void abandon_file(struct para_new_file *f)
 {
-    unlink(f->temporary);
+    if (f->beside) {
+        unlink(f->temporary);
+        para_guard_drop(f->temporary);
+    }
     if (f->fd >= 0)
         close(f->fd);
     f->fd = -1;
 }
 
-int para_new_file_begin(struct para_new_file *f, const char *path, para_error *err)
+static int find_target(struct para_new_file *f, const char *path, para_error *err)
+{
+    char *target = para_target(path);
+    if (!target)
+        return para_fail_memory(err, path);
+    int status = para_path(f->path, err, "%s", target);
+    free(target);
+    return status;
+}
+
+static int open_beside(struct para_new_file *f, para_error *err)
 {
     struct stat old;
-    PARA_TRY(para_path(f->path, err, "%s", path));
+    para_guard_hold();
     f->fd = para_hold_new(f->temporary, sizeof f->temporary, f->path, false);
+    if (f->fd >= 0)
+        para_guard_add(f->temporary);
+    para_guard_release();
     if (f->fd < 0)
         return para_fail_system(err, f->temporary, "create the file");
-    if (stat(f->path, &old) == 0 && S_ISREG(old.st_mode))
+    if (stat(f->path, &old) == 0)
         para_keep_mode(f->fd, &old);
     if (ftruncate(f->fd, 0) == 0)
         return 0;
     int status = para_fail_system(err, f->temporary, "empty the file");
     abandon_file(f);
     return status;
+}
+
+int para_new_file_begin(struct para_new_file *f, const char *path, para_error *err)
+{
+    PARA_TRY(find_target(f, path, err));
+    f->beside = para_replaceable(f->path);
+    if (f->beside)
+        return open_beside(f, err);
+    memcpy(f->temporary, f->path, sizeof f->path);
+    f->fd = open(f->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return f->fd < 0 ? para_fail_system(err, f->path, "open") : 0;
 }
 
 int para_new_file_append(struct para_new_file *f, const void *data, size_t bytes, para_error *err)
@@ -119,20 +147,24 @@ static int commit(struct para_new_file *f, para_error *err)
     int status = 0, held = fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
     if (held < 0)
         status = para_fail_system(err, f->temporary, "open a second time");
-    if (status == 0 && fsync(f->fd) < 0)
+    if (status == 0 && fsync(f->fd) < 0 && (f->beside || errno != EINVAL)) /* EINVAL: no file of a disk's */
         status = para_fail_system(err, f->temporary, "sync");
     if (close(f->fd) < 0 && status == 0)
         status = para_fail_system(err, f->temporary, "close");
     f->fd = held;
-    if (status == 0 && rename(f->temporary, f->path) < 0)
+    para_guard_hold();
+    if (status == 0 && f->beside && para_put_file(f->temporary, f->path) < 0)
         status = para_fail_system(err, f->path, "put the new file in place");
+    if (status == 0)
+        para_guard_drop(f->temporary);
+    para_guard_release();
     if (status < 0) {
         abandon_file(f);
         return status;
     }
     close(held);
     f->fd = -1;
-    return para_parent_sync(f->path, err);
+    return f->beside ? para_parent_sync(f->path, err) : 0;
 }
 
 int para_new_file_end(struct para_new_file *f, int status, para_error *err)

@@ -26,13 +26,16 @@ struct para_map {
 int para_map_open(struct para_map *out, const char *path, para_error *err);
 void para_map_close(struct para_map *map); /* zeros hold nothing */
 
-/* A file being written beside the one it will replace, whose mode and owner it gets (base/replace.h). */
+/* A file being written beside the one it will replace, whose mode and owner it gets (base/replace.h), and which goes if a
+ * signal ends the program (base/guard.h): it stays where it is until it ends. */
 struct para_new_file {
     int fd;
-    char path[PARA_PATH_BYTES], temporary[PARA_PATH_BYTES + PARA_NEW_ROOM];
+    char path[PARA_PATH_BYTES];                       /* links followed */
+    char temporary[PARA_PATH_BYTES + PARA_NEW_ROOM]; /* the path itself: written in place */
+    bool beside;
 };
 
-/* Open PATH.paragraph-new. Then append, and end. */
+/* Open PATH.paragraph-new, or, where PATH is no plain file, itself. Then append, and end. */
 int para_new_file_begin(struct para_new_file *f, const char *path, para_error *err);
 int para_new_file_append(struct para_new_file *f, const void *data, size_t bytes, para_error *err);
 /* Where `status`, which is what came of the appending, is 0: sync, close, rename to PATH, sync the folder; else, and

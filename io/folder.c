@@ -5,6 +5,7 @@
 #include "io/folder.h"
 
 #include "base/fail.h"
+#include "base/guard.h"
 #include "base/replace.h"
 
 #include <dirent.h>
@@ -21,6 +22,12 @@ static bool exists(const char *path)
 {
     struct stat about;
     return lstat(path, &about) == 0;
+}
+
+static bool is_link(const char *path)
+{
+    struct stat about;
+    return lstat(path, &about) == 0 && S_ISLNK(about.st_mode);
 }
 
 static bool is_folder(const char *path)
@@ -89,13 +96,16 @@ static int drop_slashes(char out[PARA_PATH_BYTES], const char *path, para_error 
     return 0;
 }
 
-/* Write DIR without slashes at its end; a link is followed, so that its target is what is replaced. */
+/* Write DIR without slashes at its end; "-", which elsewhere is a standard stream, is no folder's name. A link is followed, so that its target is what is replaced. */
 static int plain_path(char out[PARA_PATH_BYTES], const char *path, para_error *err)
 {
     PARA_TRY(drop_slashes(out, path, err));
     const char *last = strrchr(out, '/') ? strrchr(out, '/') + 1 : out;
-    if (!last[0] || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
+    if (!last[0] || strcmp(out, "-") == 0 || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
         return para_fail(err, PARA_EINVAL, "\"%s\" can't be replaced: expected the name of a folder to make", path);
+    struct stat about;
+    if (stat(out, &about) < 0 && is_link(out))
+        return para_fail(err, PARA_EIO, "%s: is a link that leads nowhere: %s", out, strerror(errno));
     if (exists(out) && !is_folder(out))
         return para_fail(err, PARA_EIO, "%s: exists and isn't a folder", out);
     char *real = realpath(out, NULL);
@@ -121,12 +131,14 @@ static int check_parent(const char *path, para_error *err)
 
 /* --- replacing file by file --- */
 
-/* Put a file of `folder` into the folder `user` too, in place of one of that name. */
+/* Put a file of `folder` into the folder `user` too, in place of one of that name; of a link that is the link. */
 static int fill_name(void *user, const char *folder, const char *name, para_error *err)
 {
     char from[PARA_PATH_BYTES], to[PARA_PATH_BYTES];
     PARA_TRY(para_path(from, err, "%s/%s", folder, name));
     PARA_TRY(para_path(to, err, "%s/%s", (const char *)user, name));
+    if (is_link(to))
+        PARA_TRY(remove_name(NULL, user, name, err));
     return para_file_copy(from, to, err);
 }
 
@@ -142,11 +154,15 @@ static int clear_name(void *user, const char *folder, const char *name, para_err
 static int remove_next(struct para_new_folder *f, para_error *err)
 {
     char name[sizeof f->temporary];
-    int fd = para_hold_new(name, sizeof name, f->path, true);
+    para_guard_hold();
+    int status = 0, fd = para_hold_new(name, sizeof name, f->path, true);
     if (fd < 0)
-        return para_fail_system(err, name, "make the folder");
-    int status = rename(f->next, name) < 0 ? para_fail_system(err, f->next, "rename") : remove_folder(name, err);
-    close(fd);
+        status = para_fail_system(err, name, "make the folder");
+    else
+        status = rename(f->next, name) < 0 ? para_fail_system(err, f->next, "rename") : remove_folder(name, err);
+    if (fd >= 0)
+        close(fd);
+    para_guard_release();
     return status;
 }
 
@@ -197,7 +213,12 @@ int para_new_folder_begin(struct para_new_folder *f, const char *path, para_erro
     }
     if (is_folder(f->next))
         PARA_TRY(finish(f, err));
+    f->placed = false;
+    para_guard_hold();
     f->fd = para_hold_new(f->temporary, sizeof f->temporary, f->path, true);
+    if (f->fd >= 0)
+        para_guard_add(f->temporary);
+    para_guard_release();
     if (f->fd < 0)
         return para_fail_system(err, f->temporary, "make the folder");
     int status = empty_folder(f->temporary, err);
@@ -210,16 +231,18 @@ int para_new_folder_begin(struct para_new_folder *f, const char *path, para_erro
 void para_new_folder_abandon(struct para_new_folder *f)
 {
     DIR *dir = fdopendir(f->fd);
-    if (!dir) {
-        close(f->fd);
-        return;
+    if (dir) {
+        rewinddir(dir);
+        for (struct dirent *d; (d = readdir(dir));)
+            if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+                unlinkat(f->fd, d->d_name, 0);
+        rmdir(f->temporary);
     }
-    rewinddir(dir);
-    for (struct dirent *d; (d = readdir(dir));)
-        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
-            unlinkat(f->fd, d->d_name, 0);
-    rmdir(f->temporary);
-    closedir(dir); /* and the descriptor */
+    para_guard_drop(f->temporary);
+    if (!dir)
+        close(f->fd);
+    else
+        closedir(dir); /* and the descriptor */
 }
 
 struct carry {
@@ -326,6 +349,7 @@ int para_new_folder_commit(struct para_new_folder *f, const char *const replaced
 {
     int status;
     para_error why;
+    para_guard_hold();
     do
         status = put(f, replaced, &why);
     while (status > 0);
@@ -334,8 +358,17 @@ int para_new_folder_commit(struct para_new_folder *f, const char *const replaced
                   f->placed              ? f->path
                   : exists(f->temporary) ? f->temporary
                                          : f->next);
+    para_guard_drop(f->temporary);
     close(f->fd);
+    para_guard_release();
     return status;
+}
+
+static int fail_no_folder(const char *path, para_error *err)
+{
+    struct stat about;
+    bool there = stat(path, &about) == 0;
+    return para_fail(err, PARA_EIO, "%s: is no folder%s%s", path, there ? "" : ": ", there ? "" : strerror(errno));
 }
 
 int para_folder_find(char out[PARA_PATH_BYTES], const char *path, para_error *err)
@@ -344,7 +377,7 @@ int para_folder_find(char out[PARA_PATH_BYTES], const char *path, para_error *er
     PARA_TRY(drop_slashes(out, path, err));
     PARA_TRY(para_path(next, err, "%s" PARA_FOLDER_NEXT, out));
     if (!is_folder(next))
-        return is_folder(out) ? 0 : para_fail(err, PARA_EIO, "%s: is no folder", path);
+        return is_folder(out) ? 0 : fail_no_folder(path, err);
     para_log(PARA_LOG_WARNING, "%s: an interrupted save left it as %s, which is read", out, next);
     return para_path(out, err, "%s", next);
 }

@@ -236,12 +236,22 @@ static int set_as_is(para_session *s, const struct para_value *v, para_error *er
     return status;
 }
 
+/* What the session says of a value is true of a tensor of the file. */
+static int fail_element(const struct para_value *v, para_error *err)
+{
+    return para_fail(err, PARA_EFORMAT, "%s: tensor \"%s\" has elements that %s can't hold", v->found->path,
+                     v->found->entry.name, para_dtype_name(v->expected.dtype));
+}
+
 int para_part_set(const struct para_part *p, para_session *s, para_error *err)
 {
     for (int i = 0; i < p->values.count; i++) {
         const struct para_value *v = &p->values.items[i];
         bool same = para_weight_is(v->found, v->expected.dtype) && !v->lora_a;
-        PARA_TRY(same ? set_as_is(s, v, err) : set_converted(s, v, err));
+        int status = same ? set_as_is(s, v, err) : set_converted(s, v, err);
+        if (status == PARA_ERANGE)
+            return fail_element(v, err);
+        PARA_TRY(status);
         para_safetensors_forget(&v->found->entry);
     }
     return 0;

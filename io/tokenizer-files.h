@@ -7,6 +7,10 @@
 
 #define PARA_ADDED_TOKENS "added_tokens.json"
 #define PARA_TOKENIZER_JSON "tokenizer.json"
+/* All that make a folder's tokenizer, or go with it. */
+#define PARA_TOKENIZER_FILES                                                                                           \
+    "vocab.json", "merges.txt", PARA_ADDED_TOKENS, "special_tokens_map.json", "tokenizer_config.json",                \
+        PARA_TOKENIZER_JSON, "tokenizer.model", "chat_template.jinja"
 
 /* vocab.json and merges.txt of a folder, and added_tokens.json if it is there. */
 int para_tokenizer_load_gpt2(para_tokenizer *t, const char *dir, para_error *err);

@@ -4,16 +4,15 @@
 #include <paragraph/tokenizer.h>
 
 #include "io/bytes.h"
-#include "io/file.h"
+#include "io/folder.h"
 #include "io/letters.h"
 #include "io/pretoken.h"
 #include "io/texts.h"
+#include "io/tokenizer-files.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { READ_BYTES = 1 << 20, BYTES = 256 };
 
@@ -500,8 +499,6 @@ static int write_merges(const struct training *t, const char *dir, para_error *e
 
 static int write_all(const struct training *t, const char *dir, para_error *err)
 {
-    if (mkdir(dir, 0777) < 0 && errno != EEXIST)
-        return para_fail_system(err, dir, "make the folder");
     PARA_TRY(save(dir, "vocab.json", vocabulary_json(t), err));
     PARA_TRY(write_merges(t, dir, err));
     PARA_TRY(write_config(t, dir, err));
@@ -566,9 +563,16 @@ para_tokenizer_training para_tokenizer_training_default(void)
 int para_tokenizer_train(const char *dir, const char *const paths[], int count, const para_tokenizer_training *asked,
                          int64_t *made, para_error *err)
 {
+    static const char *const replaced[] = {PARA_TOKENIZER_FILES, NULL};
     struct training t = {.asked = asked};
+    struct para_new_folder folder;
     PARA_TRY(check(asked, count, err));
-    int status = train(&t, dir, paths, count, err);
+    PARA_TRY(para_new_folder_begin(&folder, dir, err));
+    int status = train(&t, folder.temporary, paths, count, err);
+    if (status == 0)
+        status = para_new_folder_commit(&folder, replaced, err);
+    else
+        para_new_folder_abandon(&folder);
     if (status == 0)
         *made = t.tokens;
     end(&t);

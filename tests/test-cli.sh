@@ -618,6 +618,18 @@ check_tokenizer() {
     check "train-tokenizer" [ $? -eq 0 ]
     check "its line is JSON" json_lines counts "tokens seconds"
     check "as many tokens as asked for" [ "$(values tokens counts)" -eq 300 ]
+    cp -r trained kept
+    check "a tokenizer there stays" ends 2 "trained holds a tokenizer; --overwrite replaces it" \
+        train-tokenizer --data text --out trained
+    check "so does that of a model" ends 2 "model holds a model; --overwrite replaces its tokenizer" \
+        train-tokenizer --data text --out model
+    check "all of it" diff -r kept trained
+    echo '{}' >trained/added_tokens.json
+    echo mine >trained/notes
+    check "unless told otherwise" ends 0 "" train-tokenizer --data text --out trained --vocab 300 --overwrite
+    check "then no file of the old one is left, and what is none of it stays" [ "$(ls trained | tr '\n' ' ')" = \
+        "merges.txt notes tokenizer.json tokenizer_config.json vocab.json " ]
+    rm trained/notes
     check "a tokenizer that was trained is read" \
         ends 0 "" tokenize --tokenizer trained --data text -o trained.tok16
     check "training by it" train encoded $sizes --tokenizer trained --steps 4 --out by-trained

@@ -6,6 +6,7 @@
 
 #include "io/gguf.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -339,10 +340,9 @@ static void what_a_form_lacks_is_refused(void **state)
     free(biases);
 }
 
-/* A value that half a float can't hold is named, and what stood there before still does. */
-static void what_a_type_cannot_hold_is_refused(void **state)
+/* Write a folder whose embeddings have a value, and return its path, to be freed. */
+static char *made_with(const struct place *p, float value)
 {
-    const struct place *p = *state;
     para_error err = {0};
     para_llama m = small_llama();
     para_model *model;
@@ -353,17 +353,72 @@ static void what_a_type_cannot_hold_is_refused(void **state)
     must(para_graph_seal(g, &err), err);
     para_session *s = serial_session(g, false);
     float *wte = get_floats(s, "wte", m.vocab * m.embd);
-    wte[5] = 1e6f;
+    wte[5] = value;
     set_value(s, "wte", wte, (size_t)(m.vocab * m.embd) * sizeof *wte);
     must(para_checkpoint_save(from, model, g, s, NULL, &err), err);
-    convert(from, p->gguf, PARA_F32, NULL);
-    assert_int_equal(para_model_convert(from, NULL, p->gguf, PARA_F16, NULL, &err), PARA_ERANGE);
-    assert_non_null(strstr(err.message, "tensor \"model.embed_tokens.weight\" has elements that f16 can't hold"));
-    assert_same_model(p->gguf, from, PARA_F32);
     free(wte);
     para_session_free(s);
     para_graph_free(g);
     para_model_free(model);
+    return from;
+}
+
+/* A finite value that a type can't hold is named, and what stood there before still does. */
+static void what_a_type_cannot_hold_is_refused(void **state)
+{
+    const struct place *p = *state;
+    static const struct {
+        float value;
+        para_dtype dtype;
+    } cases[] = {{1e6f, PARA_F16}, {3.4e38f, PARA_BF16}, {-3.4e38f, PARA_BF16}, {1e8f, PARA_Q8_0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        para_error err = {0};
+        char *from = made_with(p, cases[i].value), says[100];
+        snprintf(says, sizeof says, "tensor \"model.embed_tokens.weight\" has elements that %s can't hold",
+                 para_dtype_name(cases[i].dtype));
+        convert(from, p->gguf, PARA_F32, NULL);
+        assert_int_equal(para_model_convert(from, NULL, p->gguf, cases[i].dtype, NULL, &err), PARA_ERANGE);
+        assert_non_null(strstr(err.message, says));
+        assert_same_model(p->gguf, from, PARA_F32);
+        temp_dir_remove(from);
+    }
+}
+
+static void keep_line(void *user, int level, const char *line)
+{
+    if (level == PARA_LOG_WARNING)
+        snprintf(user, 200, "%s", line);
+}
+
+/* What isn't finite goes along, and is told; blocks can't have it, where they are made and where they are loaded. */
+static void what_is_not_finite_is_told(void **state)
+{
+    const struct place *p = *state;
+    static const para_dtype kept[] = {PARA_F32, PARA_F16, PARA_BF16}, refused[] = {PARA_Q8_0, PARA_Q4_0, PARA_I8};
+    char *from = made_with(p, NAN), line[200];
+    para_log_set(keep_line, line);
+    for (int i = 0; i < 3; i++) {
+        line[0] = '\0';
+        convert(from, p->gguf, kept[i], NULL);
+        assert_non_null(strstr(line, "tensor \"model.embed_tokens.weight\" has the value nan"));
+    }
+    para_log_set(NULL, NULL);
+    for (int i = 0; i < 3; i++) {
+        para_error err = {0};
+        para_model *model;
+        must(para_model_open(&model, from, &err), err);
+        para_model_set_weights(model, refused[i]);
+        para_graph *g = para_graph_new();
+        para_model_build(g, model, 1, 4, false);
+        must(para_graph_seal(g, &err), err);
+        para_session *s = serial_session(g, false);
+        assert_int_equal(para_checkpoint_load(from, g, s, NULL, &err), PARA_EFORMAT);
+        assert_non_null(strstr(err.message, "made/model.safetensors: tensor \"model.embed_tokens.weight\" has elements"));
+        para_session_free(s);
+        para_graph_free(g);
+        para_model_free(model);
+    }
+    assert_int_equal(para_model_convert(from, NULL, p->gguf, PARA_Q8_0, NULL, NULL), PARA_ERANGE);
     temp_dir_remove(from);
 }
 
@@ -441,6 +496,7 @@ int main(void)
         cmocka_unit_test(lies_of_llm_c_are_refused),
         cmocka_unit_test(what_a_form_lacks_is_refused),
         cmocka_unit_test(what_a_type_cannot_hold_is_refused),
+        cmocka_unit_test(what_is_not_finite_is_told),
         cmocka_unit_test(tokenizers_go_along),
         cmocka_unit_test(bytes_are_a_tokenizer),
     };

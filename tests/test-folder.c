@@ -1,5 +1,6 @@
 /* Checkpoints' folders being replaced: whatever fails, and whenever, a whole one is there, and nothing else is lost.
  * The linker sends renames through the functions here, so that a file system without them can be had. */
+#include "io/folder.h"
 #include "tests/checkpoint.h"
 
 #include <errno.h>
@@ -203,6 +204,22 @@ static void what_cannot_be_put_in_place_stays(void **state)
     free(temporary);
 }
 
+/* Where that is doesn't depend on what was in memory before. */
+static void where_it_stays_is_told(void **state)
+{
+    struct run *r = *state;
+    static const char *const replaced[] = {NULL};
+    struct para_new_folder f;
+    para_error err = {0};
+    save(r, NULL);
+    exchange_error = rename_error = EXDEV;
+    memset(&f, 1, sizeof f);
+    must(para_new_folder_begin(&f, r->dir, &err), err);
+    assert_int_equal(para_new_folder_commit(&f, replaced, &err), PARA_EIO);
+    assert_says(&err, "what was to be saved is in ");
+    assert_says(&err, "/model.paragraph-new");
+}
+
 static mode_t mode_of(const char *folder, const char *name)
 {
     char *path = path_join(folder, name);
@@ -400,6 +417,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(folders_that_cannot_move_are_filled, set_up, tear_down_errors),
         cmocka_unit_test_setup_teardown(a_folder_half_filled_does_not_count, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_put_in_place_stays, set_up, tear_down_errors),
+        cmocka_unit_test_setup_teardown(where_it_stays_is_told, set_up, tear_down_errors),
         cmocka_unit_test_setup_teardown(what_is_not_finite_is_not_saved, set_up, tear_down),
         cmocka_unit_test_setup_teardown(modes_stay, set_up, tear_down_errors),
         cmocka_unit_test_setup_teardown(two_may_save_at_once, set_up, tear_down_errors),

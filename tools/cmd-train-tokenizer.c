@@ -8,7 +8,7 @@ struct options {
     const char *out;
     struct option_files data, specials;
     int64_t vocab, least;
-    bool json;
+    bool overwrite, json;
 };
 
 static const struct option table[] = {
@@ -20,6 +20,8 @@ static const struct option table[] = {
      "how often a pair must stand in the text to be merged", 1, 1e9, false},
     {"specials", OPTION_FILES, offsetof(struct options, specials), "TEXT",
      "special tokens, which get the first ids; the first ends texts (default <|endoftext|>)", 0, 0, false},
+    {"overwrite", OPTION_FLAG, offsetof(struct options, overwrite), NULL,
+     "even if --out holds a model or a tokenizer, whose files make way", 0, 0, false},
     {"json", OPTION_FLAG, offsetof(struct options, json), NULL, "print one JSON object", 0, 0, false},
     {0},
 };
@@ -30,6 +32,10 @@ static int run(const void *parsed)
     para_error err;
     para_tokenizer_training training = para_tokenizer_training_default();
     int64_t made;
+    bool model = holds_model(o->out);
+    if (!o->overwrite && (model || para_tokenizer_exists(o->out)))
+        return misused("--out: %s holds a %s; --overwrite replaces %s", o->out, model ? "model" : "tokenizer",
+                       model ? "its tokenizer" : "it");
     training.vocab = o->vocab;
     training.least = o->least;
     if (o->specials.count > 0) {
@@ -60,7 +66,7 @@ const struct command command_train_tokenizer = {
         "Make a byte-level BPE of text, as GPT-2's is one, and write it to a folder: tokenizer.json, and the same as "
         "vocab.json and merges.txt. train --tokenizer and tokenize --tokenizer take that folder. The pair of tokens "
         "that stands side by side most often becomes a token, until there are as many as asked for; where the text has "
-        "no more pairs, there are fewer.\n\n"
+        "no more pairs, there are fewer. What else the folder holds stays.\n\n"
         "JSON keys: tokens, seconds.",
     .groups = groups,
     .defaults = &defaults,

@@ -5,6 +5,7 @@
 #include "tools/common.h"
 #include "tools/signals.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -87,6 +88,14 @@ int broken(const para_error *err)
 int out_of_memory(const char *what, double bytes)
 {
     return failed("memory ran out: %s takes %.3f GiB", what, bytes / (1 << 30));
+}
+
+int flush_output(void)
+{
+    static int reason;
+    if (fflush(stdout) != 0 && !reason)
+        reason = errno;
+    return reason;
 }
 
 double shown(double value)

@@ -36,6 +36,9 @@ int broken(const para_error *err);
 /* Say what there is no memory for, and how much it takes. */
 int out_of_memory(const char *what, double bytes);
 
+/* Let what was printed be read now. Returns why standard output couldn't be written, then or before, or 0. */
+int flush_output(void);
+
 /* A number as it is shown: what is no number has no sign worth telling. */
 double shown(double value);
 

@@ -136,10 +136,10 @@ static bool fill_descriptors(void)
 
 static int finish_output(int code)
 {
-    bool before = ferror(stdout), now = fflush(stdout) != 0;
-    if (code != EXIT_DONE || (!before && !now))
+    int reason = flush_output();
+    if (code != EXIT_DONE || (!reason && !ferror(stdout)))
         return code;
-    return failed("standard output can't be written%s%s", now ? ": " : "", now ? strerror(errno) : "");
+    return failed("standard output can't be written%s%s", reason ? ": " : "", reason ? strerror(reason) : "");
 }
 
 /* A thread of OpenBLAS's own that doesn't get its memory waits for it, and OpenBLAS's end for the thread: where there
@@ -158,6 +158,7 @@ int main(int argc, char *argv[])
     if (!fill_descriptors())
         return EXIT_FAILED;
     signals_begin();
+    para_guard_set(&signals_guards);
     para_log_set(log_line, NULL);
     return leave(finish_output(dispatch(argc, argv)));
 }

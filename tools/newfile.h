@@ -1,5 +1,5 @@
 /* A file that stands whole or not at all: written beside its place, put there at the end, with the mode and owner of
- * the file that it replaces. What is no plain file, as /dev/stdout, is written in place. */
+ * the file that it replaces. What is no plain file, as /dev/stdout, is written in place; "-" is standard output. */
 #ifndef TOOLS_NEWFILE_H
 #define TOOLS_NEWFILE_H
 

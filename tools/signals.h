@@ -9,6 +9,8 @@
 #ifndef TOOLS_SIGNALS_H
 #define TOOLS_SIGNALS_H
 
+#include <paragraph/types.h>
+
 #include <signal.h>
 
 /* Once, before anything else runs. */
@@ -23,8 +25,11 @@ const volatile sig_atomic_t *signals_listen(void);
 void signals_hold(void);
 void signals_release(void);
 
-/* Remove a file if a signal ends the program; `path` must live until it is let go again. */
+/* Remove a file, or a folder of files, if a signal ends the program; `path` must live until it is let go again. */
 void signals_guard(const char *path);
 void signals_unguard(const char *path);
+
+/* These four, for the library. */
+extern const para_guard signals_guards;
 
 #endif

@@ -80,6 +80,22 @@ enum para_log_level { PARA_LOG_DEBUG, PARA_LOG_INFO, PARA_LOG_WARNING };
  * set it before other threads use the library. */
 PARA_API void para_log_set(void (*callback)(void *user, int level, const char *line), void *user);
 
+/** What the library tells a program's handler of signals, so that one that ends the program leaves nothing half-made.
+ *
+ * Files and folders are written under another name beside their place. They are there from a call of `add` on until one
+ * of `drop`; a handler that ends the program meanwhile removes them, a folder with the files in it. Between `hold` and
+ * `release`, which nest, something is being made that isn't added yet, or put in its place: what would end the program
+ * waits. All are called from the thread that writes. */
+typedef struct para_guard {
+    void (*hold)(void);             /**< put off what ends the program */
+    void (*release)(void);          /**< no longer; it may end now */
+    void (*add)(const char *path);  /**< `path` lives until it is dropped */
+    void (*drop)(const char *path); /**< it is in place, or gone */
+} para_guard;
+
+/** Set the callbacks (NULL, the default: none), which are borrowed; before other calls. */
+PARA_API void para_guard_set(const para_guard *guard);
+
 /** Return the library's version, for example "0.1.0"; a constant string. */
 PARA_API const char *para_version(void);
 
