@@ -155,6 +155,19 @@ check_leftovers() {
     done
     check "TERM leaves no half of eval's logits" \
         sent TERM "logits.npy.paragraph-*" eval --model bpe --data long --logits logits.npy --tokenizer "$tokens"
+    "$paragraph" train --data text --layers 6 --heads 8 --embd 512 --context 8 --batch 1 --steps 1 --out big >out 2>err
+    for signal in HUP TERM PIPE ALRM $keyboard; do
+        for name in big.gguf big.bin unpacked; do
+            check "SIG$signal leaves no half of convert --out $name" \
+                sent $signal "$name.paragraph-new*" convert --model big --out $name
+        done
+        check "nor of a folder's file" \
+            sent $signal "unpacked.paragraph-new/model.safetensors*" convert --model big --out unpacked
+        check "SIG$signal leaves no half of train-tokenizer" \
+            sent $signal "learnt.paragraph-new*" train-tokenizer --data long --out learnt
+    done
+    check "nothing of them was put in place" [ ! -e big.gguf -a ! -e big.bin -a ! -e unpacked -a ! -e learnt ]
+    rm -r big
     "$paragraph" eval --model bpe --data long >out 2>err &
     run=$!
     sleep 0.3
@@ -294,6 +307,10 @@ mode() {
     stat -c %a "$1"
 }
 
+eval_reads() {
+    ends 0 "" eval --model "$1" --data text
+}
+
 check_modes() {
     "$paragraph" train --data text $sizes --steps 3 --tokenizer "$tokens" --out private >out 2>err
     chmod 700 private
@@ -324,6 +341,24 @@ check_modes() {
         check "$file keeps its mode" [ "$(mode $file)" = 640 ]
     done
     check "links stay" [ -L link-dump.txt -a -L ids.tok16 -a -L link-logits.npy -a -L link-profile.json ]
+    for file in kept.gguf kept.bin; do
+        : >$file
+        chmod 640 $file
+        ln -s $file link-$file
+        check "a link to $file is followed" ends 0 "" convert --model private --out link-$file --overwrite
+        check "it is written" [ -s $file ]
+        check "it keeps its mode" [ "$(mode $file)" = 640 ]
+        check "the link stays" [ -L link-$file ]
+    done
+    ln -s pointed.gguf dangling.gguf
+    check "a link to what isn't there yet is written through" ends 0 "" convert --model private --out dangling.gguf
+    check "it is there now" eval_reads pointed.gguf
+    mkfifo pipe.gguf
+    cat pipe.gguf >piped.gguf &
+    check "a pipe is written to" ends 0 "" convert --model private --out pipe.gguf --overwrite
+    wait $!
+    check "by all of the model" cmp piped.gguf kept.gguf
+    check "and stays one" [ -p pipe.gguf ]
 }
 
 check_two_runs() {
@@ -381,6 +416,24 @@ check_mounts() {
     check "a file at a mount point is replaced" ends 0 "" dump $sizes -o one
     check "by what was written" [ "$(wc -l <other)" -gt 10 ]
     umount one && mounted=
+    : >one && : >other && mount --bind other one && mounted=$work/one && ln -s one one.gguf
+    check "a model's file at a mount point is replaced" ends 0 "" convert --model lower/m --out one.gguf --overwrite
+    check "nothing else is left" nothing_left
+    umount one && mounted=
+    mv other other.gguf
+    check "it is whole" eval_reads other.gguf
+    if mknod null.gguf c 1 3 2>/dev/null; then
+        check "a device is written to" ends 0 "" convert --model lower/m --out null.gguf --overwrite
+        check "and stays one" [ -c null.gguf ]
+    fi
+    mkdir tiny && mount -t tmpfs -o size=200k paragraph-test tiny && mounted=$work/tiny
+    check "a tokenizer" ends 0 "" train-tokenizer --data text --out tiny/words
+    cp -r tiny/words before
+    check "one for which there is no room" ends 1 "No space left on device" \
+        train-tokenizer --data "$top/README.md" "$top/NEWS" "$top/doc/design.md" --vocab 9000 --out tiny/words --overwrite
+    check "leaves the old one" diff -r before tiny/words
+    check "and nothing else" [ "$(ls tiny)" = words ]
+    umount tiny && mounted=
 }
 
 # --- numbers that aren't finite ---
@@ -422,13 +475,24 @@ check_numbers() {
     check "at the same step" [ ! -s out ]
     "$paragraph" train --data text $sizes --steps 3 --out finite --json >out 2>err
     check "numbers are as short as they can be" grep -q '"lr":0.001,' out
+    printf 'cat\nmat\n' >labels
     file=finite/model.safetensors
+    cp -r finite unfit
     printf '\000\000\300\177' | dd of=$file conv=notrunc bs=1 seek=$(($(wc -c <$file) - 4)) 2>/dev/null # a NaN
+    file=unfit/model.safetensors # three vectors stand at its end, before them a matrix
+    printf '\000\000\300\177' | dd of=$file conv=notrunc bs=1 seek=$(($(wc -c <$file) - 4 * 49)) 2>/dev/null
     "$paragraph" eval --model finite --data text --json >out 2>err
     check "eval of a model without a finite loss ends with 1" [ $? -eq 1 ]
     check "with JSON" json out
     check "null stands for it" grep -q '"loss":null,"perplexity":null' out
     check "and a message" grep -q "the loss is" err
+    check "weights that can't be quantized are the model's fault" \
+        ends 1 "c_proj.weight\" has elements that i8 can't hold" eval --model unfit --data text --weights int8
+    check "whose tensor is named, and no option" grep -q '^paragraph: unfit/model.safetensors: tensor "' err
+    check "they are written as they are" \
+        ends 0 "what isn't finite is written as it is" convert --model finite --out finite.gguf
+    check "the model is named where it labels" ends 1 "finite: gives line 1 of text the log-probability nan" \
+        classify --model finite --data text --labels labels
     "$paragraph" train --data text $sizes --lr 20 --clip 0 --warmup 0 --steps 1 --out large >out 2>err
     check "a loss of thousands is one" ends 0 "the perplexity, the exponential of the loss" \
         eval --model large --data text --json
@@ -582,6 +646,35 @@ check_messages() {
     for folders in "--out o1 --best o1/b" "--out b1/o --best b1" "--out spoken/a --best spoken --overwrite"; do
         check "$folders" ends 2 "lie one in the other" train --data text --val text $sizes --steps 2 $folders
     done
+    check "a pipe that is closed to generate's reading" ends 1 "standard input: can't be read: Bad file descriptor" \
+        generate --model spoken --chat chatml <&-
+    "$paragraph" train --data text $sizes --steps 2 --json >/dev/full 2>err
+    check "the cause of lines on a full disk" grep -q "standard output can't be written: No space left on device" err
+    "$paragraph" dump $sizes --format json -o a.json >out 2>err
+    check "a comparison on a full disk names its file" ends 2 "/dev/full: writing the comparison: No space left" \
+        compare --html a.json a.json -o /dev/full
+    ln -s /dev/full full.tok16
+    yes 'the cat sat on the mat.' | head -c 100000 >longer
+    check "ids on a full disk name theirs" ends 1 "full.tok16: can't be written: No space left on device" \
+        tokenize --tokenizer "$tokens" --data longer -o full.tok16
+    check "a model that isn't there" ends 1 "nothere.gguf: is no folder: No such file or directory" \
+        eval --model nothere.gguf --data text
+    check "one that is no model" ends 1 "text: is no folder" eval --model text --data text
+    ln -s nowhere dangling && ln -s loop loop
+    check "a folder behind a link that leads nowhere" ends 1 "dangling: is a link that leads nowhere: No such file" \
+        train --data text $sizes --steps 2 --out dangling
+    check "or in a circle" ends 1 "loop: is a link that leads nowhere: Too many levels" \
+        train --data text $sizes --steps 2 --out loop
+    check "- is no folder's name" ends 2 '--out: "-" can'"'"'t be replaced' train --data text $sizes --steps 2 --out -
+    for command in "convert --model spoken" "train-tokenizer --data text"; do
+        check "- is no folder's name, $command" ends 1 '"-" can'"'"'t be replaced' $command --out -
+    done
+    "$paragraph" dump $sizes >there 2>err
+    check "- is standard output" ends 0 "" dump $sizes -o -
+    check "with all that is written" cmp out there
+    check "so for a page" ends 0 "" view $sizes -o -
+    check "which is all there" grep -q "</html>" out
+    check "no file has that name" [ ! -e - ]
     deep=$(printf '%0100d/%0100d/%0100d/%0150d' 1 2 3 4)
     check "the reason of a long path's error is told" ends 1 ": is no folder" eval --model $deep --data text
     check "it begins as the path does" grep -q "^paragraph: 0000" err

@@ -118,7 +118,7 @@ static int compare_sides(const struct compare_options *o, const struct side *a, 
     else
         status = para_profile_compare((const para_profile *const *)a->runs, a->count,
                                       (const para_profile *const *)b->runs, b->count, flags, out, same, &err);
-    return status < 0 ? failed("%s", err.message) : EXIT_DONE;
+    return status < 0 ? failed("%s: %s", o->output ? o->output : "standard output", err.message) : EXIT_DONE;
 }
 
 static int write_comparison(const struct compare_options *o, const struct side *a, const struct side *b, bool *same)

@@ -3,6 +3,7 @@
 #include "tools/generate.h"
 #include "tools/profile-file.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -204,8 +205,10 @@ static int converse(struct run *r, para_generator *g, const para_model *model)
     for (int64_t number = 1; code == EXIT_DONE; number++) {
         if (isatty(STDIN_FILENO))
             fputs("> ", stderr);
-        if ((length = getline(&line, &room, stdin)) < 0)
+        if ((length = getline(&line, &room, stdin)) < 0) {
+            code = ferror(stdin) ? failed("standard input: can't be read: %s", strerror(errno)) : EXIT_DONE;
             break;
+        }
         while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
             length--;
         if (length == 0)

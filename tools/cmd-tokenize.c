@@ -44,7 +44,7 @@ static int tokenize(const struct tokenize_options *o, const struct vocabulary *v
     double begin_s = now_s();
     int code = EXIT_DONE;
     for (int i = 0; i < o->data.count && code == EXIT_DONE; i++)
-        code = vocabulary_encode(v, o->data.paths[i], o->specials, file.stream, &sum);
+        code = vocabulary_encode(v, o->data.paths[i], o->specials, &file, &sum);
     code = new_file_close(&file, code);
     if (code == EXIT_DONE)
         report(o, &sum, now_s() - begin_s);

@@ -41,7 +41,7 @@ static int validate(struct train *t)
         printf("{\"step\":%lld", (long long)t->trainer.step);
         write_json_number(stdout, ",\"val_loss\":", result.loss);
         puts("}");
-        fflush(stdout);
+        flush_output();
     }
     if (!isfinite(result.loss))
         return failed("step %lld: the validation loss is %g; what was saved before stays", (long long)t->trainer.step,
@@ -119,7 +119,7 @@ static void report(struct train *t, const struct outcome *s)
     json_float(stdout, ",\"grad_norm\":", s->grad_norm);
     write_json_number(stdout, ",\"tokens_per_s\":", s->tokens_per_s);
     puts("}");
-    fflush(stdout);
+    flush_output();
 }
 
 static bool is_due(int64_t step, int64_t every)

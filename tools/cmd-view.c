@@ -27,7 +27,7 @@ static const struct option view_table[] = {
      0, 0, false},
     {"o", OPTION_TEXT, offsetof(struct view_options, output), "FILE",
      "write to FILE in place of paragraph-view-DIGEST.html in the current folder, or, of the run in RUN.json, "
-     "paragraph-view-DIGEST-RUN.html",
+     "paragraph-view-DIGEST-RUN.html; to - is to standard output",
      0, 0, false},
     {"write-only", OPTION_FLAG, offsetof(struct view_options, write_only), NULL, "write the page and open no browser",
      0, 0, false},
@@ -142,7 +142,8 @@ static int view(const para_graph *g, const para_profile *p, const struct view_op
     if (!o->output)
         TRY(name_file(g, o->profile, name));
     TRY(write_page(g, p, path));
-    show_page(path, o->write_only);
+    if (strcmp(path, "-") != 0)
+        show_page(path, o->write_only);
     return EXIT_DONE;
 }
 

@@ -76,8 +76,8 @@ static int lay_all(struct questions *q, int64_t line, const struct ids *text, co
     int64_t given = text->count - begin, at = given;
     for (int i = 0; i < count; at += options[i++].count)
         q->options[first + i] = (para_scored_text){tokens, given, tokens + at, options[i].count, NULL, 0};
-    q->of[q->count] = (struct question){tokens, first};
-    q->of[++q->count] = (struct question){NULL, first + count};
+    q->of[q->count] = (struct question){tokens, first, line};
+    q->of[++q->count] = (struct question){NULL, first + count, 0};
     q->shortened += begin > 0;
     return EXIT_DONE;
 }
@@ -105,12 +105,13 @@ int questions_add(struct questions *q, int64_t line, struct span text, const str
     return code;
 }
 
-static int check_scores(const struct questions *q)
+static int check_scores(const struct questions *q, const char *model)
 {
-    for (int64_t i = 0; i < questions_count(q); i++)
-        if (!isfinite(q->options[i].sum))
-            return failed("%s: the model gives a text the log-probability %g, expected a finite number", q->source,
-                          shown(q->options[i].sum));
+    for (int64_t i = 0; i < q->count; i++)
+        for (int64_t k = q->of[i].first; k < q->of[i + 1].first; k++)
+            if (!isfinite(q->options[k].sum))
+                return failed("%s: gives line %lld of %s the log-probability %g, expected a finite number", model,
+                              (long long)q->of[i].line, q->source, shown(q->options[k].sum));
     return EXIT_DONE;
 }
 
@@ -144,7 +145,7 @@ int questions_ask(struct questions *q, const struct scorer_wish *wish, struct pr
     int status = para_scorer_run(scorer, q->options, count, count_on, &counting, &err);
     para_scorer_free(scorer);
     progress_end(progress);
-    return status < 0 ? broken(&err) : check_scores(q);
+    return status < 0 ? broken(&err) : check_scores(q, wish->folder);
 }
 
 int64_t questions_count(const struct questions *q)

@@ -14,6 +14,7 @@ struct questions {
     struct question {
         int32_t *tokens; /* of the text, then of each option */
         int64_t first;   /* of its options */
+        int64_t line;    /* of the source */
     } * of;              /* one more than there are, which has no tokens */
     para_scored_text *options;
     int64_t count, shortened, option_room, room;

@@ -130,7 +130,7 @@ static int tell(struct telling *t, const struct answer *a)
         print_json(t, a);
     else if (!t->show)
         print_text(t, a);
-    fflush(stdout);
+    flush_output();
     return t->t->chat ? chat_add(t->t->chat, "assistant", a->text, a->bytes) : EXIT_DONE;
 }
 
@@ -217,7 +217,7 @@ static void show(struct telling *t, struct answer *a, const para_text *text)
 {
     fwrite(text->text + a->shown, 1, text->bytes - a->shown, stdout);
     if (text->bytes > a->shown && (t->o->stream || isatty(STDOUT_FILENO)))
-        fflush(stdout);
+        flush_output();
     a->shown = text->bytes;
 }
 

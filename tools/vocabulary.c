@@ -1,6 +1,5 @@
 /* Tokenizers and data files. */
 #include "tools/vocabulary.h"
-#include "tools/newfile.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -116,7 +115,8 @@ static bool write_ids(FILE *out, const int32_t *ids, int64_t count)
 }
 
 /* Feed the file block by block; the last call of the loop, with no bytes left, ends the text. */
-static int encode_stream(para_encoder *e, FILE *in, char *block, const char *path, FILE *out, struct encoding *sum)
+static int encode_stream(para_encoder *e, FILE *in, char *block, const char *path, const struct new_file *out,
+                         struct encoding *sum)
 {
     para_error err;
     size_t bytes;
@@ -130,15 +130,16 @@ static int encode_stream(para_encoder *e, FILE *in, char *block, const char *pat
                                : para_encoder_finish(e, &ids, &count, &err);
         if (status < 0)
             return failed("%s: %s", path, err.message);
-        if (!write_ids(out, ids, count))
-            return failed("%s: the ids can't be written: %s", path, strerror(errno));
+        if (!write_ids(out->stream, ids, count))
+            return failed("%s: can't be written: %s", out->path, strerror(errno));
         sum->bytes += (int64_t)bytes;
         sum->tokens += count;
     } while (bytes > 0);
     return EXIT_DONE;
 }
 
-int vocabulary_encode(const struct vocabulary *v, const char *path, bool specials, FILE *out, struct encoding *sum)
+int vocabulary_encode(const struct vocabulary *v, const char *path, bool specials, const struct new_file *out,
+                      struct encoding *sum)
 {
     para_error err;
     para_encoder *e = NULL;

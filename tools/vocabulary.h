@@ -3,6 +3,7 @@
 #define TOOLS_VOCABULARY_H
 
 #include "tools/common.h"
+#include "tools/newfile.h"
 
 #include <paragraph/tokenizer.h>
 
@@ -28,7 +29,8 @@ struct encoding {
 };
 
 /* Encode a file, writing its ids as little-endian uint16; adds to *sum. */
-int vocabulary_encode(const struct vocabulary *v, const char *path, bool specials, FILE *out, struct encoding *sum);
+int vocabulary_encode(const struct vocabulary *v, const char *path, bool specials, const struct new_file *out,
+                      struct encoding *sum);
 
 /* Open files as one sequence of ids: *.tok16 as they are, others encoded. */
 int data_open(para_dataset **out, const struct option_files *files, const struct vocabulary *v,
