@@ -373,6 +373,9 @@ check_two_runs() {
     done
     check "so for --best" ends 1 "--best: process $run saves in shared/m" \
         train --data text $sizes --steps 3 --best shared/m --val text
+    for command in "convert --model none" "train-tokenizer --data text"; do
+        check "so for $command" ends 1 "--out: process $run saves in shared/m" $command --out shared/m --overwrite
+    done
     kill -s KILL $run
     wait $run 2>/dev/null
     check "a run that was killed holds nothing" ends 0 "saved in shared/m" \
@@ -687,6 +690,20 @@ check_messages() {
     check "a tokenizer's" ends 1 "vocab.json: can't open: No such file or directory" \
         train --data text $sizes --tokenizer $deep
     check "an output's" ends 1 "can't be opened: Is a directory" dump $sizes -o $deep
+    cp -r spoken whole && cp text same && ln -s same other
+    check "a profile isn't written over data" ends 2 "--profile and --data are one file, same" \
+        train --data text same $sizes --steps 2 --profile same
+    check "whatever its name" ends 2 "--logits and --data are one file, other" \
+        eval --model spoken --data same --logits other
+    check "nor logits over weights" ends 2 "--logits is spoken/model.safetensors, a part of --model spoken" \
+        eval --model spoken --data text --logits spoken/model.safetensors
+    check "nor a dump over what it shows" ends 2 "-o is spoken/config.json, a part of --model spoken" \
+        dump --model spoken -o spoken/config.json
+    check "nor a comparison" ends 2 "-o and an operand are one file, a.json" compare a.json a.json -o a.json
+    check "all is as it was" cmp text same
+    check "so is the model" diff -r whole spoken
+    check "another file beside them may be" ends 0 "" eval --model spoken --data text --profile spoken/p.json
+    check "and again" ends 0 "" eval --model spoken --data text --profile spoken/p.json
     long=$(printf '%05000d' 1)
     for command in "eval --model $long --data text" "train --data $long $sizes" "plan --graph $long" \
         "train --data text $sizes --out $long" "train --data text $sizes --steps 2 --profile $long"; do

@@ -26,7 +26,7 @@ static const struct option bench_table[] = {
     {"repeat", OPTION_COUNT, offsetof(struct bench_options, repeat), "N", "measurements of the floor", 1, 100000,
      false},
     {"json", OPTION_FLAG, offsetof(struct bench_options, json), NULL, "print one JSON object", 0, 0, false},
-    {"profile", OPTION_TEXT, offsetof(struct bench_options, profile), "FILE", PROFILE_OPTION_HELP("last step"), 0, 0,
+    {"profile", OPTION_OUTPUT, offsetof(struct bench_options, profile), "FILE", PROFILE_OPTION_HELP("last step"), 0, 0,
      false},
     {0},
 };

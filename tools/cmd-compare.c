@@ -26,8 +26,8 @@ static const struct option compare_table[] = {
      "in "
      "either",
      0, 0, false},
-    {"o", OPTION_TEXT, offsetof(struct compare_options, output), "FILE", "write to FILE in place of standard output", 0,
-     0, false},
+    {"o", OPTION_OUTPUT, offsetof(struct compare_options, output), "FILE", "write to FILE in place of standard output",
+     0, 0, false},
     {0},
 };
 

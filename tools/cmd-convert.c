@@ -1,6 +1,7 @@
 /* paragraph convert: a model from one form of files into another. */
 #include "tools/commands.h"
 #include "tools/common.h"
+#include "tools/lock.h"
 #include "tools/vocabulary.h"
 
 #include <string.h>
@@ -43,8 +44,13 @@ static int run(const void *parsed)
         return misused("--out: %s %s; --overwrite replaces it", o->out, is_file ? "is there already" : "holds a model");
     if (same_folder(o->model, o->out))
         return misused("--out is --model, \"%s\", expected another place", o->out);
-    int status = para_model_convert(o->model, o->adapter, o->out, type_of(o->weights), o->tokenizer, &err);
-    return status < 0 ? broken(&err) : EXIT_DONE;
+    struct lock lock = {0};
+    int code = lock_take(&lock, "--out", o->out);
+    if (code == EXIT_DONE &&
+        para_model_convert(o->model, o->adapter, o->out, type_of(o->weights), o->tokenizer, &err) < 0)
+        code = broken(&err);
+    lock_release(&lock);
+    return code;
 }
 
 static const struct option_group convert_groups[] = {{"Options", convert_table, 0}, {0}};

@@ -27,8 +27,8 @@ static const struct option dump_table[] = {
      "a run that --profile of another command wrote, with its graph; a graph that is given too must be the one that "
      "ran",
      0, 0, false},
-    {"o", OPTION_TEXT, offsetof(struct dump_options, output), "FILE", "write to FILE in place of standard output", 0, 0,
-     false},
+    {"o", OPTION_OUTPUT, offsetof(struct dump_options, output), "FILE", "write to FILE in place of standard output", 0,
+     0, false},
     {0},
 };
 

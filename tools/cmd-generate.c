@@ -63,7 +63,7 @@ static const struct option generate_table[] = {
     {"json", OPTION_FLAG, FIELD(json), NULL, "print a JSON object per text", 0, 0, false},
     {"logprobs", OPTION_COUNT, FIELD(alternatives), "N",
      "tell in JSON how likely each token was, and the N likeliest in its place", 0, INT32_MAX, false},
-    {"profile", OPTION_TEXT, FIELD(profile), "FILE", PROFILE_OPTION_HELP("last run for single tokens"), 0, 0, false},
+    {"profile", OPTION_OUTPUT, FIELD(profile), "FILE", PROFILE_OPTION_HELP("last run for single tokens"), 0, 0, false},
     {0},
 };
 

@@ -1,6 +1,7 @@
 /* paragraph train-tokenizer: text into a tokenizer. */
 #include "tools/commands.h"
 #include "tools/common.h"
+#include "tools/lock.h"
 
 #include <paragraph/tokenizer.h>
 
@@ -43,8 +44,13 @@ static int run(const void *parsed)
         training.special_count = o->specials.count;
     }
     double begin_s = now_s();
-    if (para_tokenizer_train(o->out, o->data.paths, o->data.count, &training, &made, &err) < 0)
-        return broken(&err);
+    struct lock lock = {0};
+    int code = lock_take(&lock, "--out", o->out);
+    if (code == EXIT_DONE && para_tokenizer_train(o->out, o->data.paths, o->data.count, &training, &made, &err) < 0)
+        code = broken(&err);
+    lock_release(&lock);
+    if (code != EXIT_DONE)
+        return code;
     double seconds = now_s() - begin_s;
     if (o->json) {
         printf("{\"tokens\":%lld", (long long)made);

@@ -25,7 +25,7 @@ static const struct option view_table[] = {
      "a run that --profile of another command wrote, with its graph; a graph that is given too must be the one that "
      "ran",
      0, 0, false},
-    {"o", OPTION_TEXT, offsetof(struct view_options, output), "FILE",
+    {"o", OPTION_OUTPUT, offsetof(struct view_options, output), "FILE",
      "write to FILE in place of paragraph-view-DIGEST.html in the current folder, or, of the run in RUN.json, "
      "paragraph-view-DIGEST-RUN.html; to - is to standard output",
      0, 0, false},

@@ -51,7 +51,7 @@ static void complete_value(FILE *out, const struct command *c, const struct opti
         fputs("\" ;;\n", out);
         return;
     }
-    bool text = o->kind == OPTION_TEXT;
+    bool text = o->kind == OPTION_TEXT || o->kind == OPTION_OUTPUT;
     bool file = text && (ends_with(o->value, "FILE") || ends_with(o->value, ".npy") || ends_with(o->value, ".tok16"));
     bool folder = text && strcmp(o->value, "DIR") == 0;
     fprintf(out, "%s ;;\n", file ? FILE_VALUE : folder ? FOLDER_VALUE : "return 0");

@@ -3,6 +3,7 @@
 #include "tools/common.h"
 #include "tools/help.h"
 #include "tools/near.h"
+#include "tools/outputs.h"
 #include "tools/signals.h"
 
 #include "base/spare.h"
@@ -62,6 +63,8 @@ static int run_command(const struct command *command, int argc, char *const argv
     if (code == EXIT_DONE && help)
         help_command(stdout, command);
     else if (code == EXIT_DONE)
+        code = outputs_check(command, options);
+    if (code == EXIT_DONE && !help)
         code = command->run(options);
     free(options);
     return code;

@@ -97,6 +97,7 @@ static int store(struct words *w, const struct match *m, const char *value)
     case OPTION_REAL:
         return parse_real(m->option, value, m->field);
     case OPTION_TEXT:
+    case OPTION_OUTPUT:
         *(const char **)m->field = value;
         return 0;
     case OPTION_CHOICE:

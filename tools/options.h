@@ -15,6 +15,7 @@ enum option_kind {
     OPTION_COUNT,  /* a whole number; int64_t */
     OPTION_REAL,   /* a number; double */
     OPTION_TEXT,   /* a word; const char * */
+    OPTION_OUTPUT, /* a file to write; const char * */
     OPTION_CHOICE, /* one of the words of `value`, which has bars between them; const char * */
     OPTION_FILES   /* one or more words, up to the next option; struct option_files */
 };

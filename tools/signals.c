@@ -1,4 +1,5 @@
-/* One handler for all signals. It calls only what POSIX allows there, as unlink() and raise(), and a bare system call. */
+/* One handler for all signals. It calls only what POSIX allows there, as unlink() and raise(), and a bare system call.
+ */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* syscall */
 #endif

@@ -34,7 +34,7 @@ static const struct option data_table[] = {
     {"eval-every", OPTION_COUNT, FIELD(eval_every), "N", "evaluate every N steps; without it at the end alone", 1,
      INT32_MAX, false},
     {"json", OPTION_FLAG, FIELD(json), NULL, "print a JSON object per step and per evaluation", 0, 0, false},
-    {"profile", OPTION_TEXT, FIELD(profile), "FILE", PROFILE_OPTION_HELP("last step"), 0, 0, false},
+    {"profile", OPTION_OUTPUT, FIELD(profile), "FILE", PROFILE_OPTION_HELP("last step"), 0, 0, false},
     {0},
 };
 
