@@ -76,8 +76,8 @@ static inline char *para_target(const char *path)
     return real ? real : strdup(path);
 }
 
-/* Whether a file can take this one's place: only plain files, and those that aren't there yet, are replaced; a link that
- * leads nowhere is written through. */
+/* Whether a file can take this one's place: only plain files, and those that aren't there yet, are replaced; a link
+ * that leads nowhere is written through. */
 static inline bool para_replaceable(const char *path)
 {
     struct stat found;
