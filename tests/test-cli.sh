@@ -618,12 +618,12 @@ check_tokenizer() {
     check "train-tokenizer" [ $? -eq 0 ]
     check "its line is JSON" json_lines counts "tokens seconds"
     check "as many tokens as asked for" [ "$(values tokens counts)" -eq 300 ]
-    cp -r trained kept
+    cp -r trained trained-before
     check "a tokenizer there stays" ends 2 "trained holds a tokenizer; --overwrite replaces it" \
         train-tokenizer --data text --out trained
     check "so does that of a model" ends 2 "model holds a model; --overwrite replaces its tokenizer" \
         train-tokenizer --data text --out model
-    check "all of it" diff -r kept trained
+    check "all of it" diff -r trained-before trained
     echo '{}' >trained/added_tokens.json
     echo mine >trained/notes
     check "unless told otherwise" ends 0 "" train-tokenizer --data text --out trained --vocab 300 --overwrite
