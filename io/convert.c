@@ -81,8 +81,8 @@ static bool narrow(para_dtype dtype, int64_t n, const float *x, void *out)
         memcpy(out, x, (size_t)n * sizeof *x);
     for (int64_t e = 0; e < n && dtype != PARA_F32; e++) {
         halves[e] = dtype == PARA_F16 ? para_f16_of(x[e]) : para_bf16_of(x[e]);
-        held = held && (isfinite(dtype == PARA_F16 ? para_of_f16(halves[e]) : para_of_bf16(halves[e])) ||
-                        !isfinite(x[e]));
+        held =
+            held && (isfinite(dtype == PARA_F16 ? para_of_f16(halves[e]) : para_of_bf16(halves[e])) || !isfinite(x[e]));
     }
     return held;
 }
