@@ -26,11 +26,11 @@ struct para_map {
 int para_map_open(struct para_map *out, const char *path, para_error *err);
 void para_map_close(struct para_map *map); /* zeros hold nothing */
 
-/* A file being written beside the one it will replace, whose mode and owner it gets (base/replace.h), and which goes if a
- * signal ends the program (base/guard.h): it stays where it is until it ends. */
+/* A file being written beside the one it will replace, whose mode and owner it gets (base/replace.h), and which goes if
+ * a signal ends the program (base/guard.h): it stays where it is until it ends. */
 struct para_new_file {
     int fd;
-    char path[PARA_PATH_BYTES];                       /* links followed */
+    char path[PARA_PATH_BYTES];                      /* links followed */
     char temporary[PARA_PATH_BYTES + PARA_NEW_ROOM]; /* the path itself: written in place */
     bool beside;
 };

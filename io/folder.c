@@ -96,7 +96,8 @@ static int drop_slashes(char out[PARA_PATH_BYTES], const char *path, para_error 
     return 0;
 }
 
-/* Write DIR without slashes at its end; "-", which elsewhere is a standard stream, is no folder's name. A link is followed, so that its target is what is replaced. */
+/* Write DIR without slashes at its end; "-", which elsewhere is a standard stream, is no folder's name. A link is
+ * followed, so that its target is what is replaced. */
 static int plain_path(char out[PARA_PATH_BYTES], const char *path, para_error *err)
 {
     PARA_TRY(drop_slashes(out, path, err));

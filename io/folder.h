@@ -1,7 +1,8 @@
-/* Folders that are replaced whole; one that is half-made goes if a signal ends the program (base/guard.h). DIR.paragraph-new is a folder being written, or the old one on its way out. Where
- * two names can't be exchanged at once, as in a container's lower layer or at a mount point, DIR.paragraph-next is the
- * new folder, whole, while its files go into DIR one by one; it counts in DIR's place until it is removed. All are
- * removed, so they have names that nobody gives to a folder of his own, as DIR.old. */
+/* Folders that are replaced whole; one that is half-made goes if a signal ends the program (base/guard.h).
+ * DIR.paragraph-new is a folder being written, or the old one on its way out. Where two names can't be exchanged at
+ * once, as in a container's lower layer or at a mount point, DIR.paragraph-next is the new folder, whole, while its
+ * files go into DIR one by one; it counts in DIR's place until it is removed. All are removed, so they have names that
+ * nobody gives to a folder of his own, as DIR.old. */
 #ifndef PARA_IO_FOLDER_H
 #define PARA_IO_FOLDER_H
 

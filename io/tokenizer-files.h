@@ -9,7 +9,7 @@
 #define PARA_TOKENIZER_JSON "tokenizer.json"
 /* All that make a folder's tokenizer, or go with it. */
 #define PARA_TOKENIZER_FILES                                                                                           \
-    "vocab.json", "merges.txt", PARA_ADDED_TOKENS, "special_tokens_map.json", "tokenizer_config.json",                \
+    "vocab.json", "merges.txt", PARA_ADDED_TOKENS, "special_tokens_map.json", "tokenizer_config.json",                 \
         PARA_TOKENIZER_JSON, "tokenizer.model", "chat_template.jinja"
 
 /* vocab.json and merges.txt of a folder, and added_tokens.json if it is there. */

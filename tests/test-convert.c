@@ -413,7 +413,8 @@ static void what_is_not_finite_is_told(void **state)
         must(para_graph_seal(g, &err), err);
         para_session *s = serial_session(g, false);
         assert_int_equal(para_checkpoint_load(from, g, s, NULL, &err), PARA_EFORMAT);
-        assert_non_null(strstr(err.message, "made/model.safetensors: tensor \"model.embed_tokens.weight\" has elements"));
+        assert_non_null(
+            strstr(err.message, "made/model.safetensors: tensor \"model.embed_tokens.weight\" has elements"));
         para_session_free(s);
         para_graph_free(g);
         para_model_free(model);
