@@ -911,6 +911,14 @@ class Pages(unittest.TestCase):
         self.assertGreater(page.evaluate("canvas.clientHeight"), 300)
         self.assertLessEqual(page.evaluate("document.documentElement.scrollWidth"), 420)
 
+    def test_what_changes_its_size_is_drawn_within_the_frame(self):
+        page = self.open("run")
+        for name in ("canvas", "timeline.canvas"):
+            corner = page.evaluate(f"new Promise((done) => {{ const c = {name}; new ResizeObserver(() => {{"
+                                   "if (c.clientWidth === 500) done([...c.getContext('2d').getImageData(2, 2, 1, 1).data]);"
+                                   "}).observe(c); c.style.width = '500px'; })")
+            self.assertNotEqual(corner[:3], [0, 0, 0])
+
     def test_narrow_windows_keep_every_command(self):
         for width in (800, 420):
             page = self.browser.page(width=width, height=800)

@@ -121,7 +121,10 @@ byId('measured').addEventListener('click', () => viewer.toggleMark('measured'));
 byId('changed').addEventListener('click', () => viewer.toggleChanged());
 byId('about').addEventListener('click', () => byId('help').showModal());
 byId('close').addEventListener('click', () => byId('help').close());
-new ResizeObserver(() => painter.resize()).observe(canvas);
+new ResizeObserver(() => {
+  painter.resize();
+  painter.draw();
+}).observe(canvas);
 if (data.compare && data.compare.changedOnly && location.hash === '')
   viewer.toggleChanged();
 describe();

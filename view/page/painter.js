@@ -52,13 +52,13 @@ class Painter {
     });
   }
 
+  /* Black until it is drawn, which is to be before the frame ends. */
   resize() {
     const ratio = devicePixelRatio || 1, { clientWidth: width, clientHeight: height } = this.canvas;
     this.camera.width = width;
     this.camera.height = height;
     this.canvas.width = Math.max(1, Math.round(width * ratio));
     this.canvas.height = Math.max(1, Math.round(height * ratio));
-    this.request();
   }
 
   draw() {

@@ -72,7 +72,7 @@ class Timeline {
     this.canvas.width = Math.round(this.width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.ratio = ratio;
-    this.request();
+    this.draw();
   }
 
   xOf(time) {
