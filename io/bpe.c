@@ -8,12 +8,7 @@
 
 enum { SHORT = 64 };
 
-struct para_bpe_slot {
-    int32_t left, right;
-    uint32_t rank; /* 1 + the rank; 0: free */
-};
-
-static struct para_bpe_slot *find(struct para_bpe_slot *slots, size_t capacity, int32_t left, int32_t right)
+static struct para_bpe_pair *find(struct para_bpe_pair *slots, size_t capacity, int32_t left, int32_t right)
 {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
     size_t i = (size_t)((key * 0x9e3779b97f4a7c15u) >> 24) & (capacity - 1);
@@ -35,7 +30,7 @@ static int grow(struct para_bpe *b)
     if (!made)
         return -1;
     b->made = made;
-    struct para_bpe_slot *slots = calloc(capacity, sizeof *slots);
+    struct para_bpe_pair *slots = calloc(capacity, sizeof *slots);
     if (!slots)
         return -1;
     for (size_t i = 0; i < b->capacity; i++)
@@ -54,13 +49,13 @@ int para_bpe_reserve(struct para_bpe *b, para_error *err)
 
 uint32_t para_bpe_add(struct para_bpe *b, int32_t left, int32_t right, int32_t made, bool ties)
 {
-    struct para_bpe_slot *slot = find(b->slots, b->capacity, left, right);
+    struct para_bpe_pair *slot = find(b->slots, b->capacity, left, right);
     if (slot->rank != 0)
         return slot->rank - 1;
     if (!ties)
         b->made[b->merges++] = made;
     b->pairs++;
-    *slot = (struct para_bpe_slot){left, right, (uint32_t)b->merges};
+    *slot = (struct para_bpe_pair){left, right, (uint32_t)b->merges};
     return PARA_NO_RANK;
 }
 
@@ -69,6 +64,26 @@ void para_bpe_free(struct para_bpe *b)
     free(b->slots);
     free(b->made);
     *b = (struct para_bpe){0};
+}
+
+static int by_rank(const void *left, const void *right)
+{
+    const struct para_bpe_pair *a = left, *b = right;
+    if (a->rank != b->rank)
+        return a->rank < b->rank ? -1 : 1;
+    return a->left != b->left ? (a->left < b->left ? -1 : 1) : (a->right > b->right) - (a->right < b->right);
+}
+
+struct para_bpe_pair *para_bpe_list(const struct para_bpe *b)
+{
+    struct para_bpe_pair *list = malloc((b->pairs + 1) * sizeof *list);
+    size_t n = 0;
+    for (size_t i = 0; i < b->capacity && list; i++)
+        if (b->slots[i].rank != 0)
+            list[n++] = b->slots[i];
+    if (list)
+        qsort(list, n, sizeof *list, by_rank);
+    return list;
 }
 
 /* ids[n], n <= SHORT, shrinks in place; rank[i] is that of the pair i, i + 1. */

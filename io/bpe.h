@@ -6,8 +6,14 @@
 
 enum { PARA_NO_RANK = UINT32_MAX };
 
+/* A pair that is merged. */
+struct para_bpe_pair {
+    int32_t left, right;
+    uint32_t rank; /* 1 + the rank; 0: none */
+};
+
 struct para_bpe {
-    struct para_bpe_slot *slots; /* from pairs to ranks, by open addressing */
+    struct para_bpe_pair *slots; /* by open addressing */
     size_t capacity;             /* a power of 2, at least twice the pairs */
     size_t pairs;
     int32_t *made; /* the token that the merge of each rank makes */
@@ -21,6 +27,8 @@ uint32_t para_bpe_add(struct para_bpe *b, int32_t left, int32_t right, int32_t m
 /* Make room for one merge more. */
 int para_bpe_reserve(struct para_bpe *b, para_error *err);
 void para_bpe_free(struct para_bpe *b);
+/* The pairs by rank, those of one rank by their ids; b->pairs of them, to be freed. NULL without memory. */
+struct para_bpe_pair *para_bpe_list(const struct para_bpe *b);
 
 /* Merge a word's n tokens, at least 1, in place; returns how many are left, or a status. */
 int64_t para_bpe_merge(const struct para_bpe *b, int32_t *ids, size_t n, para_error *err);

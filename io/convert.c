@@ -146,9 +146,8 @@ static const char *const TEXT_FILES[] = {PARA_TOKENIZER_FILES, "generation_confi
 
 static int copy_tokenizer(const struct conversion *c, const char *folder, para_error *err)
 {
-    bool written;
     if (!c->tokenizer)
-        return c->part.weights.gguf ? para_gguf_save_tokenizer(c->part.weights.gguf, folder, &written, err) : 0;
+        return c->part.weights.gguf ? para_gguf_save_tokenizer(c->part.weights.gguf, folder, err) : 0;
     for (const char *const *name = TEXT_FILES; *name; name++) {
         char from[PARA_PATH_BYTES], to[PARA_PATH_BYTES];
         PARA_TRY(para_path(from, err, "%s/%s", c->tokenizer, *name));

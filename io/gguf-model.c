@@ -220,7 +220,7 @@ int para_gguf_model(para_model **out, const struct para_gguf *f, para_error *err
 
 int para_gguf_ends(const char *path, int32_t **ids, int64_t *count, para_error *err)
 {
-    static const char *const keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"};
+    static const char *const keys[] = {PARA_GGUF_ENDS};
     enum { KEYS = sizeof keys / sizeof keys[0] };
     struct para_gguf *f;
     PARA_TRY(para_gguf_open(&f, path, err));

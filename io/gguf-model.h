@@ -11,6 +11,9 @@ bool para_gguf_is(const char *path);
 /* Make the model; the caller frees it. Returns 0, PARA_EFORMAT, PARA_ESUPPORT or PARA_ENOMEM. */
 int para_gguf_model(para_model **out, const struct para_gguf *f, para_error *err);
 
+/* Keys of ids that end texts: of a text, a turn, a message. */
+#define PARA_GGUF_ENDS "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"
+
 /* As para_checkpoint_ends() for a GGUF file. */
 int para_gguf_ends(const char *path, int32_t **ids, int64_t *count, para_error *err);
 

@@ -67,13 +67,17 @@ void para_gguf_put_u32(struct para_gguf_head *h, const char *key, uint32_t value
     put_number(h, value, 4);
 }
 
+static void put_float(struct para_gguf_head *h, float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    put_number(h, bits, 4);
+}
+
 void para_gguf_put_f32(struct para_gguf_head *h, const char *key, double value)
 {
-    float single = (float)value;
-    uint32_t bits;
-    memcpy(&bits, &single, sizeof bits);
     put_key(h, key, PARA_GGUF_F32);
-    put_number(h, bits, 4);
+    put_float(h, (float)value);
 }
 
 void para_gguf_put_flag(struct para_gguf_head *h, const char *key, bool value)
@@ -100,6 +104,13 @@ void para_gguf_put_i32s(struct para_gguf_head *h, const char *key, const int32_t
     put_list(h, key, PARA_GGUF_I32, count);
     for (int64_t i = 0; i < count; i++)
         put_number(h, (uint32_t)values[i], 4);
+}
+
+void para_gguf_put_f32s(struct para_gguf_head *h, const char *key, const float *values, int64_t count)
+{
+    put_list(h, key, PARA_GGUF_F32, count);
+    for (int64_t i = 0; i < count; i++)
+        put_float(h, values[i]);
 }
 
 void para_gguf_put_value(struct para_gguf_head *h, const struct para_gguf_value *value)

@@ -21,6 +21,7 @@ void para_gguf_put_flag(struct para_gguf_head *h, const char *key, bool value);
 void para_gguf_put_text(struct para_gguf_head *h, const char *key, const char *value);
 void para_gguf_put_texts(struct para_gguf_head *h, const char *key, const char *const *values, int64_t count);
 void para_gguf_put_i32s(struct para_gguf_head *h, const char *key, const int32_t *values, int64_t count);
+void para_gguf_put_f32s(struct para_gguf_head *h, const char *key, const float *values, int64_t count);
 /* A value as another file has it. */
 void para_gguf_put_value(struct para_gguf_head *h, const struct para_gguf_value *value);
 

@@ -1,65 +1,14 @@
-/* Reading a GGUF file's tokenizer. What such a file only names, how text is cut, normalized and decoded, is written
- * here as tokenizer.json has it. Source: llama.cpp, whose names these are; the patterns are those of the models. */
+/* Reading a GGUF file's tokenizer. Source: llama.cpp. */
 #include "io/tokenizer-files.h"
 
 #include "base/fail.h"
 #include "base/utf8.h"
-#include "io/gguf.h"
+#include "io/gguf-pre.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Kinds of tokens. */
-enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
-
-#define MARK "\"\xe2\x96\x81\""
-#define SPLIT(pattern) "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" pattern "\"}, \"behavior\": \"Isolated\"}"
-#define BYTE_LEVEL(regex) "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": " regex "}"
-#define SEQUENCE(first, last) "{\"type\": \"Sequence\", \"pretokenizers\": [" first ", " last "]}"
-#define WORDS(digits)                                                                                                  \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|" digits                                     \
-    "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
-
-static const char gpt2[] = BYTE_LEVEL("true");
-static const char llama3[] = SEQUENCE(SPLIT(WORDS("\\\\p{N}{1,3}")), BYTE_LEVEL("false"));
-static const char qwen2[] = SEQUENCE(SPLIT(WORDS("\\\\p{N}")), BYTE_LEVEL("false"));
-static const char starcoder[] = SEQUENCE("{\"type\": \"Digits\", \"individual_digits\": true}", BYTE_LEVEL("true"));
-static const char nfc[] = "{\"type\": \"NFC\"}";
-
-/* What llama.cpp calls pre-tokenizers. */
-static const struct pre {
-    const char *name, *pre_tokenizer, *normalizer;
-    bool whole_words, bos;
-} PRES[] = {
-    {"gpt-2", gpt2, NULL, false, false},
-    {"phi-2", gpt2, NULL, false, false},
-    {"mpt", gpt2, NULL, false, false},
-    {"olmo", gpt2, NULL, false, false},
-    {"llama-bpe", llama3, NULL, true, true},
-    {"llama3", llama3, NULL, true, true},
-    {"llama-v3", llama3, NULL, true, true},
-    {"qwen2", qwen2, nfc, false, false},
-    {"deepseek-r1-qwen", qwen2, nfc, false, false},
-    {"starcoder", starcoder, NULL, false, false},
-    {"refact", starcoder, NULL, false, false},
-    {"command-r", starcoder, NULL, false, false},
-    {"smollm", starcoder, NULL, false, false},
-};
-enum { PRE_COUNT = sizeof PRES / sizeof PRES[0] };
-
-static const char letters_decoder[] = "{\"type\": \"ByteLevel\"}";
-static const char marks[] = "{\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": " MARK "}";
-static const char prefixed_marks[] =
-    "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Prepend\", \"prepend\": " MARK
-    "}, {\"type\": \"Replace\", "
-    "\"pattern\": {\"String\": \" \"}, \"content\": " MARK "}]}";
-#define UNMARK                                                                                                         \
-    "{\"type\": \"Replace\", \"pattern\": {\"String\": " MARK "}, \"content\": \" \"}, {\"type\": \"ByteFallback\"}"
-static const char marks_decoder[] = "{\"type\": \"Sequence\", \"decoders\": [" UNMARK "]}";
-static const char prefixed_decoder[] =
-    "{\"type\": \"Sequence\", \"decoders\": [" UNMARK
-    ", {\"type\": \"Fuse\"}, {\"type\": \"Strip\", \"content\": \" \", \"start\": 1, \"stop\": 0}]}";
 
 struct reading {
     para_tokenizer *t;
@@ -71,18 +20,12 @@ struct reading {
     struct para_merging merging;
 };
 
-static json_t *parse(const char *part)
-{
-    return part ? json_loads(part, 0, NULL) : NULL;
-}
-
 /* Cut, normalize and decode as these parts of a tokenizer.json say. */
-static int read_parts(struct reading *r, const char *normalizer, const char *pre_tokenizer, const char *decoder,
-                      para_error *err)
+static int read_parts(struct reading *r, const struct para_pre *pre, para_error *err)
 {
-    json_t *first = parse(normalizer), *cut = parse(pre_tokenizer), *last = parse(decoder);
+    json_t *first = para_pre_normalizer(pre), *cut = para_pre_tokenizer(pre), *last = para_pre_decoder(pre);
     bool letters;
-    int status = last && (first || !normalizer) && (cut || !pre_tokenizer) ? 0 : para_fail_memory(err, r->path);
+    int status = first && cut && last ? 0 : para_fail_memory(err, r->path);
     if (status == 0)
         status = para_tokenizer_read_normalizer(r->t, r->path, first, err);
     if (status == 0)
@@ -99,7 +42,7 @@ static int read_parts(struct reading *r, const char *normalizer, const char *pre
 
 static int64_t kind_of(const struct reading *r, int64_t id)
 {
-    return r->types ? para_gguf_whole(r->types, id) : NORMAL;
+    return r->types ? para_gguf_whole(r->types, id) : PARA_TOKEN_NORMAL;
 }
 
 static int fail_token(const struct reading *r, int64_t id, const char *what, para_error *err)
@@ -137,10 +80,27 @@ static int read_tokens(struct reading *r, para_error *err)
         struct para_gguf_text text = para_gguf_text(r->tokens, i);
         if (text.bytes == 0 || para_texts_find(texts, text.data, text.bytes) >= 0)
             return fail_token(r, i, text.bytes ? "is there twice" : "is empty, expected text", err);
-        r->is_text[i] = kind_of(r, i) == CONTROL || kind_of(r, i) == UNKNOWN;
+        r->is_text[i] = kind_of(r, i) == PARA_TOKEN_CONTROL || kind_of(r, i) == PARA_TOKEN_UNKNOWN;
         PARA_TRY(para_texts_put(texts, i, text.data, text.bytes, err));
     }
     return 0;
+}
+
+/* Whether an added token takes the spaces behind it along: files don't say so, but those of Phi-3 mean it. */
+static bool takes_spaces(const struct reading *r, struct para_gguf_text token)
+{
+    static const char *const plain[] = {"<unk>", "<s>", "<|endoftext|>"};
+    const struct para_gguf_value *value;
+    char name[200] = "";
+    if (para_gguf_need(&value, r->file, "general.name", PARA_GGUF_STRING, NULL) < 0)
+        return false;
+    struct para_gguf_text full = para_gguf_text(value, 0);
+    for (size_t i = 0; i < full.bytes && i + 1 < sizeof name; i++)
+        name[i] = (char)tolower((unsigned char)full.data[i]);
+    bool takes = strstr(name, "phi-3") || strstr(name, "phi3");
+    for (int i = 0; i < 3; i++)
+        takes = takes && !para_gguf_text_is(token, plain[i]);
+    return takes;
 }
 
 /* Control tokens are special; those that users defined are text that is a token whatever stands beside it. */
@@ -149,12 +109,15 @@ static int read_added(struct reading *r, para_error *err)
     para_tokenizer *t = r->t;
     for (int64_t i = 0; i < r->tokens->count; i++) {
         struct para_gguf_text text = para_gguf_text(r->tokens, i);
+        bool special = kind_of(r, i) != PARA_TOKEN_USER_DEFINED;
+        if (special && !r->is_text[i])
+            continue;
         struct para_added_token token = {.id = (int32_t)i,
                                          .text = (const unsigned char *)text.data,
                                          .bytes = text.bytes,
-                                         .special = kind_of(r, i) != USER_DEFINED};
-        if (r->is_text[i] || kind_of(r, i) == USER_DEFINED)
-            PARA_TRY(para_added_put(&t->as_written, &token, err));
+                                         .special = special,
+                                         .rstrip = takes_spaces(r, text)};
+        PARA_TRY(para_added_put(&t->as_written, &token, err));
     }
     para_added_sort(&t->as_written);
     para_added_sort(&t->normalized);
@@ -217,31 +180,11 @@ static int read_ends(struct reading *r, bool bos, para_error *err)
 
 /* --- "gpt2" --- */
 
-static int find_pre(struct reading *r, const struct pre **out, para_error *err)
-{
-    const struct para_gguf_value *value;
-    char names[300] = "";
-    PARA_TRY(para_gguf_need(&value, r->file, "tokenizer.ggml.pre", PARA_GGUF_STRING, err));
-    struct para_gguf_text name = para_gguf_text(value, 0);
-    for (int i = 0; i < PRE_COUNT; i++) {
-        size_t used = strlen(names);
-        if (para_gguf_text_is(name, PRES[i].name)) {
-            *out = &PRES[i];
-            return 0;
-        }
-        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", PRES[i].name);
-    }
-    return para_fail(err, PARA_ESUPPORT, "%s: tokenizer.ggml.pre \"%.*s\" is not supported; supported are %s", r->path,
-                     (int)(name.bytes < 100 ? name.bytes : 100), name.data, names);
-}
-
-static int read_gpt2(struct reading *r, para_error *err)
+static int read_gpt2(struct reading *r, const struct para_pre *pre, para_error *err)
 {
     const struct para_gguf_value *merges;
-    const struct pre *pre = NULL;
     int32_t made;
     r->letters = true;
-    PARA_TRY(find_pre(r, &pre, err));
     PARA_TRY(para_gguf_need_list(&merges, r->file, "tokenizer.ggml.merges", PARA_GGUF_STRING, err));
     PARA_TRY(para_vocabulary_find_letters(&r->t->vocabulary, NULL, err));
     for (int64_t i = 0; i < merges->count; i++) {
@@ -251,7 +194,7 @@ static int read_gpt2(struct reading *r, para_error *err)
     }
     r->t->vocabulary.whole_words = pre->whole_words;
     PARA_TRY(read_ends(r, pre->bos, err));
-    return read_parts(r, pre->normalizer, pre->pre_tokenizer, letters_decoder, err);
+    return read_parts(r, pre, err);
 }
 
 /* --- "llama" --- */
@@ -296,7 +239,7 @@ static int read_scores(struct reading *r, para_error *err)
     if (!order)
         return para_fail_memory(err, r->path);
     for (int64_t i = 0; i < count; i++)
-        if (kind_of(r, i) == NORMAL || kind_of(r, i) == USER_DEFINED)
+        if (kind_of(r, i) == PARA_TOKEN_NORMAL || kind_of(r, i) == PARA_TOKEN_USER_DEFINED)
             order[kept++] = (struct scored){para_gguf_real(r->scores, i), (int32_t)i};
     qsort(order, (size_t)kept, sizeof *order, by_score);
     int status = 0;
@@ -306,13 +249,11 @@ static int read_scores(struct reading *r, para_error *err)
     return status;
 }
 
-static int read_llama(struct reading *r, para_error *err)
+static int read_llama(struct reading *r, const struct para_pre *pre, para_error *err)
 {
     struct para_vocabulary *v = &r->t->vocabulary;
-    bool prefix = true;
     v->characters = true;
     v->fuse_unknown = true;
-    PARA_TRY(read_flag(r, "tokenizer.ggml.add_space_prefix", &prefix, err));
     PARA_TRY(read_id(r, "tokenizer.ggml.unknown_token_id", &v->unknown, err));
     for (int b = 0; b < 256; b++) {
         char text[8];
@@ -320,25 +261,19 @@ static int read_llama(struct reading *r, para_error *err)
         v->of_byte[b] = para_texts_find(&v->texts, text, strlen(text));
     }
     PARA_TRY(read_scores(r, err));
-    PARA_TRY(read_ends(r, true, err));
-    PARA_TRY(read_parts(r, prefix ? prefixed_marks : marks, NULL, prefix ? prefixed_decoder : marks_decoder, err));
+    PARA_TRY(read_ends(r, pre->bos, err));
+    PARA_TRY(read_parts(r, pre, err));
     return para_tokenizer_cut_at_spaces(r->t, err);
 }
 
 static int read_file(struct reading *r, para_error *err)
 {
-    const struct para_gguf_value *model;
-    PARA_TRY(para_gguf_need(&model, r->file, "tokenizer.ggml.model", PARA_GGUF_STRING, err));
-    struct para_gguf_text name = para_gguf_text(model, 0);
-    bool is_gpt2 = para_gguf_text_is(name, "gpt2");
-    if (!is_gpt2 && !para_gguf_text_is(name, "llama"))
-        return para_fail(err, PARA_ESUPPORT,
-                         "%s: tokenizer.ggml.model \"%.*s\" is not supported; supported are gpt2, llama", r->path,
-                         (int)(name.bytes < 100 ? name.bytes : 100), name.data);
+    const struct para_pre *pre = NULL;
+    PARA_TRY(para_pre_of_gguf(&pre, r->file, err));
     r->merging = (struct para_merging){.v = &r->t->vocabulary, .source = "tokenizer.ggml.tokens"};
     PARA_TRY(read_tokens(r, err));
     PARA_TRY(read_added(r, err));
-    return is_gpt2 ? read_gpt2(r, err) : read_llama(r, err);
+    return pre->name ? read_gpt2(r, pre, err) : read_llama(r, pre, err);
 }
 
 int para_tokenizer_load_gguf(para_tokenizer *t, const char *path, para_error *err)

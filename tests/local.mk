@@ -249,6 +249,7 @@ check_PROGRAMS += tests/test-gemm
 check_PROGRAMS += tests/test-generate
 check_PROGRAMS += tests/test-gguf
 check_PROGRAMS += tests/test-gguf-model
+check_PROGRAMS += tests/test-gguf-tokens
 check_PROGRAMS += tests/test-golden
 check_PROGRAMS += tests/test-graph-file
 check_PROGRAMS += tests/test-hf

@@ -157,6 +157,27 @@ static void scores_say_what_is_merged(void **state)
     para_tokenizer_free(t);
 }
 
+/* Added tokens of Phi-3 take spaces behind them along, but for three; only the model's name says so. */
+static void names_mean_spaces_taken_along(void **state)
+{
+    struct place *p = *state;
+    static const struct token tokens[] = {{"<unk>", 0, 2}, {"<s>", 0, 3}, {"</s>", 0, 3},
+                                          {"<x>", 0, 4},   {MARK, -9, 1}, {"a", -8, 1}};
+    static const char *const names[] = {"A Phi-3 mini", "my_phi3", "phi-4"}, *const expected[] = {
+                                                                                 "2 4 5 3 4 5 1 4 4 5",
+                                                                                 "2 4 5 3 4 5 1 4 4 5",
+                                                                                 "2 4 4 5 3 4 4 5 1 4 4 5"};
+    for (int i = 0; i < 3; i++) {
+        begin(p, 5);
+        key_text(p, "tokenizer.ggml.model", "llama");
+        put_tokens(p, tokens, 6);
+        key_text(p, "general.name", names[i]);
+        para_tokenizer *t = open_file(p);
+        assert_ids(t, "</s> a<x> a<s> a", true, expected[i]);
+        para_tokenizer_free(t);
+    }
+}
+
 static void assert_refused(struct place *p, int code, const char *expected)
 {
     para_error err = {0};
@@ -203,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(scores_say_what_is_merged, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(names_mean_spaces_taken_along, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_named, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
