@@ -12,10 +12,10 @@
     "vocab.json", "merges.txt", PARA_ADDED_TOKENS, "special_tokens_map.json", "tokenizer_config.json",                 \
         PARA_TOKENIZER_JSON, "tokenizer.model", "chat_template.jinja"
 
-/* vocab.json and merges.txt of a folder, and added_tokens.json if it is there. */
+/* vocab.json and merges.txt of a folder, with their companions. */
 int para_tokenizer_load_gpt2(para_tokenizer *t, const char *dir, para_error *err);
-/* tokenizer.json. */
-int para_tokenizer_load_json(para_tokenizer *t, const char *path, para_error *err);
+/* tokenizer.json of a folder, with its companions. */
+int para_tokenizer_load_json(para_tokenizer *t, const char *dir, para_error *err);
 /* The metadata of a GGUF file. */
 int para_tokenizer_load_gguf(para_tokenizer *t, const char *path, para_error *err);
 /* Whether a GGUF file names one. */

@@ -2,41 +2,40 @@
 #include "io/tokenizer-files.h"
 
 #include "base/fail.h"
+#include "io/companions.h"
 #include "io/letters.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* What is known while files are read. */
 struct reading {
     para_tokenizer *t;
-    char vocab_path[PARA_PATH_BYTES], added_path[PARA_PATH_BYTES], merges_path[PARA_PATH_BYTES];
+    char vocab_path[PARA_PATH_BYTES], merges_path[PARA_PATH_BYTES];
     json_t *entries; /* from text to id */
-    json_t *added;   /* those of added_tokens.json; NULL: there is none */
-    bool *made;      /* the ids that are a byte or made by a merge */
+    json_t *added;   /* those that companions add */
+    struct para_companions companions;
+    bool *made; /* the ids that are a byte or made by a merge */
     struct para_merging merging;
 };
 
-/* Tokens that were added to the vocabulary later have a file of their own, in the same form. What isn't made by a merge
- * is special, wherever it stands. */
+/* What isn't made by a merge is special, wherever it stands. */
 static int read_added(struct reading *r, const char *dir, para_error *err)
 {
-    const char *path = r->added_path, *key;
-    json_t *value;
-    void *next;
-    PARA_TRY(para_path(r->added_path, err, "%s/" PARA_ADDED_TOKENS, dir));
-    if (access(path, F_OK) != 0)
-        return 0;
-    PARA_TRY(para_json_load(&r->added, path, err));
-    json_object_foreach_safe(r->added, next, key, value)
+    struct para_companions *c = &r->companions;
+    const json_t *token;
+    size_t i;
+    PARA_TRY(para_companions_read(c, dir, err));
+    r->added = json_object();
+    json_array_foreach(c->added, i, token)
     {
-        const json_t *had = json_object_get(r->entries, key);
-        if (had && !json_equal(had, value))
-            return para_fail(err, PARA_EFORMAT, "%s: entry \"%.100s\" has another id in vocab.json", path, key);
-        if (had)
-            json_object_del(r->added, key);
+        const char *text = json_string_value(json_object_get(token, "content"));
+        json_t *had = json_object_get(r->entries, text), *id = json_object_get(token, "id");
+        if (had && !json_equal(had, id))
+            return para_fail(err, PARA_EFORMAT, "%s: entry \"%.100s\" has another id in vocab.json", c->path, text);
+        if (!had && json_object_set(r->added, text, id) < 0)
+            return para_fail_memory(err, c->path);
     }
     return 0;
 }
@@ -54,7 +53,7 @@ static int read_vocab(struct reading *r, const char *dir, para_error *err)
     if (!r->made)
         return para_fail_memory(err, r->vocab_path);
     PARA_TRY(para_vocabulary_entries(v, r->entries, r->vocab_path, err));
-    PARA_TRY(para_vocabulary_entries(v, r->added, r->added_path, err));
+    PARA_TRY(para_vocabulary_entries(v, r->added, r->companions.path, err));
     PARA_TRY(para_vocabulary_find_letters(v, r->vocab_path, err));
     for (int b = 0; b < 256; b++)
         r->made[v->of_byte[b]] = true;
@@ -153,6 +152,7 @@ int para_tokenizer_load_gpt2(para_tokenizer *t, const char *dir, para_error *err
     int status = read_folder(r, dir, err);
     json_decref(r->entries);
     json_decref(r->added);
+    para_companions_free(&r->companions);
     free(r->made);
     free(r);
     return status;

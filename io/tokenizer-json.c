@@ -2,6 +2,7 @@
 #include "io/tokenizer-files.h"
 
 #include "base/fail.h"
+#include "io/companions.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,8 @@ struct reading {
     para_tokenizer *t;
     const char *path;
     json_t *root;
-    const json_t *model, *added;
+    const json_t *model;
+    json_t *added;
     bool *is_text; /* tokens that stand for themselves, as they are written */
     bool letters;  /* words are cut from bytes that letters stand for */
 };
@@ -71,6 +73,80 @@ static size_t count_new(const struct reading *r, const json_t *vocab)
     return count;
 }
 
+static json_t *find_added(const struct reading *r, const char *text)
+{
+    size_t i;
+    json_t *token;
+    json_array_foreach(r->added, i, token)
+    {
+        const char *has = json_string_value(json_object_get(token, "content"));
+        if (has && strcmp(has, text) == 0)
+            return token;
+    }
+    return NULL;
+}
+
+/* A companion's token: the same here, of the vocabulary, or the next behind all. */
+static int take_companion(struct reading *r, const struct para_companions *c, json_t *token, para_error *err)
+{
+    const char *text = json_string_value(json_object_get(token, "content"));
+    const json_t *vocab = json_object_get(r->model, "vocab"), *known = json_object_get(vocab, text);
+    json_t *own = find_added(r, text);
+    json_int_t next = (json_int_t)(json_object_size(vocab) + count_new(r, vocab)),
+               id = json_integer_value(json_object_get(token, "id"));
+    known = own ? json_object_get(own, "id") : known;
+    if (id != (known ? json_integer_value(known) : next))
+        return para_fail(err, PARA_EFORMAT, "%s: token \"%.100s\" has id %lld, expected %lld%s %s", c->path, text,
+                         (long long)id, (long long)(known ? json_integer_value(known) : next),
+                         known ? " as in" : ", the next after those of", r->path);
+    int status = !own ? json_array_append(r->added, token) : c->describes ? json_object_update(own, token) : 0;
+    return status < 0 ? para_fail_memory(err, r->path) : 0;
+}
+
+/* A token that is named as special is one, if the vocabulary has it. */
+static int take_name(struct reading *r, const char *dir, const char *text, const char *key, para_error *err)
+{
+    const json_t *known = json_object_get(json_object_get(r->model, "vocab"), text);
+    json_t *own = find_added(r, text);
+    int status = 0;
+    if (own)
+        status = json_object_set_new(own, "special", json_true());
+    else if (known)
+        status = json_array_append_new(r->added, json_pack("{sO ss sb}", "id", known, "content", text, "special", 1));
+    else
+        para_log(PARA_LOG_WARNING, "%s: the %s \"%s\" of its companions is no token of %s: it is text as any other",
+                 dir, key, text, r->path);
+    return status < 0 ? para_fail_memory(err, r->path) : 0;
+}
+
+/* Tokens that companions add go behind the file's own. */
+static int take_companions(struct reading *r, const char *dir, const struct para_companions *c, para_error *err)
+{
+    size_t i;
+    const char *text;
+    json_t *token;
+    json_array_foreach(c->added, i, token) PARA_TRY(take_companion(r, c, token, err));
+    json_object_foreach(c->named, text, token) PARA_TRY(take_name(r, dir, text, json_string_value(token), err));
+    return 0;
+}
+
+static int read_companions(struct reading *r, const char *dir, para_error *err)
+{
+    struct para_companions c;
+    if (json_is_null(r->added) || !r->added) {
+        r->added = json_array();
+        if (!r->added || json_object_set_new(r->root, "added_tokens", r->added) < 0)
+            return para_fail_memory(err, r->path);
+    }
+    if (!json_is_array(r->added))
+        return fail(r, "added_tokens is no list", "[{\"id\": ..., \"content\": ..., ...}, ...]", err);
+    int status = para_companions_read(&c, dir, err);
+    if (status == 0)
+        status = take_companions(r, dir, &c, err);
+    para_companions_free(&c);
+    return status;
+}
+
 /* Put a token among those that are looked for; in normalized text, its own text is normalized too. */
 static int look_for(struct reading *r, const json_t *token, bool normalized, para_error *err)
 {
@@ -120,8 +196,6 @@ static int read_texts(struct reading *r, para_error *err)
     const json_t *token;
     if (!json_is_object(vocab))
         return fail(r, "no model.vocab", "an object, {\"text\": id, ...}", err);
-    if (!json_is_array(r->added) && r->added && !json_is_null(r->added))
-        return fail(r, "added_tokens is no list", "[{\"id\": ..., \"content\": ..., ...}, ...]", err);
     size_t count = json_object_size(vocab) + count_new(r, vocab);
     if (count == 0 || count > INT32_MAX)
         return fail(r, count ? "too many entries" : "an empty vocabulary", "1 to 2^31 - 1 entries", err);
@@ -218,12 +292,13 @@ static int read_model(struct reading *r, para_error *err)
     return read_merges(r, err);
 }
 
-static int read_root(struct reading *r, para_error *err)
+static int read_root(struct reading *r, const char *dir, para_error *err)
 {
     PARA_TRY(para_json_load(&r->root, r->path, err));
     r->model = json_object_get(r->root, "model");
     r->added = json_object_get(r->root, "added_tokens");
     PARA_TRY(refuse_others(r, err));
+    PARA_TRY(read_companions(r, dir, err));
     PARA_TRY(read_texts(r, err));
     PARA_TRY(para_tokenizer_read_normalizer(r->t, r->path, json_object_get(r->root, "normalizer"), err));
     PARA_TRY(
@@ -236,10 +311,13 @@ static int read_root(struct reading *r, para_error *err)
     return para_tokenizer_cut_at_spaces(r->t, err);
 }
 
-int para_tokenizer_load_json(para_tokenizer *t, const char *path, para_error *err)
+int para_tokenizer_load_json(para_tokenizer *t, const char *dir, para_error *err)
 {
+    char path[PARA_PATH_BYTES];
     struct reading r = {.t = t, .path = path};
-    int status = read_root(&r, err);
+    int status = para_path(path, err, "%s/" PARA_TOKENIZER_JSON, dir);
+    if (status == 0)
+        status = read_root(&r, dir, err);
     json_decref(r.root);
     free(r.is_text);
     return status;

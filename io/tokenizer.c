@@ -12,20 +12,19 @@
 
 enum { HELD_BYTES = 3 }; /* of an unfinished character, at most */
 
-static int load(para_tokenizer *t, const char *dir, para_error *err)
-{
-    char path[PARA_PATH_BYTES];
-    struct stat about;
-    if (stat(dir, &about) == 0 && S_ISREG(about.st_mode))
-        return para_tokenizer_load_gguf(t, dir, err);
-    PARA_TRY(para_path(path, err, "%s/" PARA_TOKENIZER_JSON, dir));
-    return access(path, F_OK) == 0 ? para_tokenizer_load_json(t, path, err) : para_tokenizer_load_gpt2(t, dir, err);
-}
-
 static bool has_file(const char *dir, const char *name)
 {
     char path[PARA_PATH_BYTES];
     return para_path(path, NULL, "%s/%s", dir, name) == 0 && access(path, F_OK) == 0;
+}
+
+static int load(para_tokenizer *t, const char *dir, para_error *err)
+{
+    struct stat about;
+    if (stat(dir, &about) == 0 && S_ISREG(about.st_mode))
+        return para_tokenizer_load_gguf(t, dir, err);
+    return has_file(dir, PARA_TOKENIZER_JSON) ? para_tokenizer_load_json(t, dir, err)
+                                              : para_tokenizer_load_gpt2(t, dir, err);
 }
 
 bool para_tokenizer_exists(const char *path)

@@ -1,11 +1,12 @@
-/* tokenizer.json and a text, with a byte 255 between. What a tokenizer makes of a text doesn't depend on how it comes
- * in blocks, and all of it can be decoded. */
+/* tokenizer.json, a text and, if it goes on, tokenizer_config.json, with bytes 255 between. What a tokenizer makes of a
+ * text doesn't depend on how it comes in blocks, and all of it can be decoded. */
 #include "tests/fuzz.h"
 
 #include <paragraph/tokenizer.h>
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char fuzz_corpus[] = "tokenizer-json";
 
@@ -69,15 +70,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     para_tokenizer *t;
     para_error err;
     const uint8_t *stop = bytes ? memchr(data, 255, bytes) : NULL;
-    size_t json = stop ? (size_t)(stop - data) : bytes;
+    size_t json = stop ? (size_t)(stop - data) : bytes, text = stop ? bytes - json - 1 : 0;
+    const uint8_t *config = text ? memchr(stop + 1, 255, text) : NULL;
     fuzz_file("tokenizer.json", data, json);
+    const char *path = fuzz_file("tokenizer_config.json", data, 0);
+    if (config) {
+        text = (size_t)(config - stop) - 1;
+        fuzz_file("tokenizer_config.json", config + 1, bytes - json - text - 2);
+    } else {
+        unlink(path);
+    }
     if (para_tokenizer_open(&t, fuzz_file(NULL, NULL, 0), &err) < 0) {
         fuzz_use(err.message, strlen(err.message));
         return 0;
     }
     if (stop)
         for (int specials = 0; specials < 2; specials++)
-            encode(t, stop + 1, bytes - json - 1, specials);
+            encode(t, stop + 1, text, specials);
     para_tokenizer_free(t);
     return 0;
 }

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int set_up(void **state)
 {
@@ -288,6 +289,114 @@ static void patterns_that_never_end_are_given_up(void **state)
     para_tokenizer_free(t);
 }
 
+/* Write a file beside tokenizer.json, with ' for "; NULL: take it away. */
+static void write_beside(const struct scratch *p, const char *name, const char *text)
+{
+    char *path = path_join(p->folder, name);
+    FILE *f = text ? fopen(path, "wb") : NULL;
+    for (const char *at = text; f && *at; at++)
+        putc(*at == '\'' ? '"' : *at, f);
+    if (text)
+        assert_true(f && fclose(f) == 0);
+    else
+        unlink(path);
+    free(path);
+}
+
+static const char *const companions[] = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"};
+
+static void write_companions(const struct scratch *p, const char *const texts[3])
+{
+    for (int i = 0; i < 3; i++)
+        write_beside(p, companions[i], texts[i]);
+}
+
+static char warned[1000];
+
+static void keep_warning(void *user, int level, const char *line)
+{
+    (void)user;
+    if (level == PARA_LOG_WARNING)
+        snprintf(warned, sizeof warned, "%s", line);
+}
+
+#define SIX "{'type': 'BPE', 'vocab': {'a': 0, '<': 1, 'x': 2, '>': 3, ' ': 4, '<y>': 5}, 'merges': []}"
+#define X_ADDED "'added_tokens': [{'id': 6, 'content': '<x>', 'special': false, 'normalized': true}],"
+#define X_FLAGS "{'content': '<x>', 'lstrip': true, 'rstrip': false, 'normalized': false, 'special': true}"
+#define X_DECODER "{'added_tokens_decoder': {'6': " X_FLAGS "}}"
+
+/* The ids are those of transformers 5.24. */
+static void companions_add_tokens(void **state)
+{
+    const struct scratch *p = *state;
+    static const struct {
+        const char *parts, *companions[3];
+        bool specials;
+        const char *ids;
+    } cases[] = {
+        {"", {NULL, NULL, NULL}, true, "0 4 1 2 3 4 1 3 4 0"},
+        {"", {NULL, NULL, "{'<x>': 6}"}, false, "0 4 6 4 1 3 4 0"},
+        {"", {NULL, "{'eos_token': '<x>'}", "{'<x>': 6}"}, true, "0 4 6 4 1 3 4 0"},
+        {"", {NULL, "{'eos_token': '<x>'}", "{'<x>': 6}"}, false, "0 4 1 2 3 4 1 3 4 0"},
+        {"", {X_DECODER, "{", "{'a': 7}"}, true, "0 6 4 1 3 4 0"},
+        {X_ADDED, {X_DECODER, NULL, NULL}, true, "0 6 4 1 3 4 0"},
+        {X_ADDED, {NULL, NULL, "{'<x>': 6}"}, false, "0 4 6 4 1 3 4 0"},
+        {"", {"{'eos_token': '<y>'}", NULL, NULL}, true, "0 4 1 2 3 4 5 4 0"},
+        {"", {"{'eos_token': '<y>'}", NULL, NULL}, false, "0 4 1 2 3 4 1 3 4 0"},
+        {"", {"{}", "{'pad_token': {'content': '<y>'}}", NULL}, true, "0 4 1 2 3 4 5 4 0"},
+        {"", {NULL, NULL, "{'<x>': 7, ' <': 6}"}, true, "0 6 2 3 6 3 4 0"},
+    };
+    para_log_set(keep_warning, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        write_companions(p, cases[i].companions);
+        para_tokenizer *t = open_json(p, cases[i].parts, SIX);
+        assert_ids(t, "a <x> <y> a", cases[i].specials, cases[i].ids);
+        para_tokenizer_free(t);
+    }
+    assert_string_equal(warned, "");
+    write_companions(p, (const char *const[]){"{'pad_token': '<pad>'}", NULL, NULL});
+    para_tokenizer *t = open_json(p, "", SIX);
+    assert_int_equal(para_tokenizer_vocab(t), 6);
+    assert_non_null(strstr(warned, "the pad_token \"<pad>\" of its companions is no token of "));
+    para_tokenizer_free(t);
+    para_log_set(NULL, NULL);
+}
+
+static void assert_companions_refused(const struct scratch *p, const char *parts, const char *const texts[3],
+                                      const char *expected)
+{
+    para_error err = {0};
+    para_tokenizer *t;
+    write_companions(p, texts);
+    write_json(p, parts, SIX);
+    assert_int_equal(para_tokenizer_open(&t, p->folder, &err), PARA_EFORMAT);
+    if (!strstr(err.message, expected))
+        fail_msg("the message \"%s\" doesn't say \"%s\"", err.message, expected);
+}
+
+static void companions_that_do_not_fit_are_named(void **state)
+{
+    const struct scratch *p = *state;
+    static const struct {
+        const char *parts, *companions[3], *expected;
+    } cases[] = {
+        {"",
+         {NULL, NULL, "{'<x>': 8}"},
+         "added_tokens.json: token \"<x>\" has id 8, expected 6, the next after those of"},
+        {"", {NULL, NULL, "{'x': 6}"}, "added_tokens.json: token \"x\" has id 6, expected 2 as in "},
+        {X_ADDED, {NULL, NULL, "{'<x>': 7}"}, "added_tokens.json: token \"<x>\" has id 7, expected 6 as in "},
+        {"", {NULL, NULL, "{'x': '6'}"}, "added_tokens.json: entry \"x\" has no whole number, expected an id"},
+        {"", {"{", NULL, NULL}, "tokenizer_config.json:1:"},
+        {"", {"{'added_tokens_decoder': []}", NULL, NULL}, "added_tokens_decoder is no object"},
+        {"",
+         {"{'added_tokens_decoder': {'x': {'content': 'y'}}}", NULL, NULL},
+         "tokenizer_config.json: added_tokens_decoder: \"x\": expected an id with {\"content\": TEXT, ...}"},
+        {"", {"{'added_tokens_decoder': {'6': {'content': ''}}}", NULL, NULL}, "added_tokens_decoder: \"6\": expected"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_companions_refused(p, cases[i].parts, cases[i].companions, cases[i].expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +410,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_unknown_is_named, set_up, leave_scratch),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_named, set_up, leave_scratch),
         cmocka_unit_test_setup_teardown(patterns_that_never_end_are_given_up, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(companions_add_tokens, set_up, leave_scratch),
+        cmocka_unit_test_setup_teardown(companions_that_do_not_fit_are_named, set_up, leave_scratch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

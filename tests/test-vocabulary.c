@@ -197,6 +197,30 @@ static void the_longest_special_token_counts(void **state)
     para_tokenizer_free(t);
 }
 
+/* Tokens that companions add have the ids behind those of vocab.json. */
+static void companions_add_tokens(void **state)
+{
+    struct place *p = *state;
+    static const char config[] =
+        "{\"added_tokens_decoder\": {\"600\": {\"content\": \"<|user|>\", \"special\": true}}}";
+    char *path = path_join(p->folder, "tokenizer_config.json"), *added = path_join(p->folder, "added_tokens.json");
+    copy_changed(p, "merges.txt", "#version: 0.2", "#version: 0.2");
+    copy_changed(p, "vocab.json", "{", "{");
+    write_text(path, config, strlen(config));
+    write_text(added, "{\"<|tool|>\": 600}", 17);
+    para_tokenizer *t = open_changed(p);
+    assert_ids(t, "!<|user|>!", (const int32_t[]){2, 600, 2}, 3);
+    para_tokenizer_free(t);
+    write_text(path, "{}", 2);
+    t = open_changed(p);
+    assert_ids(t, "!<|tool|>!", (const int32_t[]){2, 600, 2}, 3);
+    para_tokenizer_free(t);
+    write_text(added, "{\"!\": 600}", 10);
+    assert_refused(p, PARA_EFORMAT, added, "entry \"!\" has another id in vocab.json");
+    free(path);
+    free(added);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +228,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bad_merges_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_line_ends_are_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_longest_special_token_counts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(companions_add_tokens, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

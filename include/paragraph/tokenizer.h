@@ -30,8 +30,13 @@ typedef struct para_tokenizer para_tokenizer;
  *
  * GGUF: models "gpt2", with the pre-tokenizers of GPT-2, Llama 3, Qwen2 and StarCoder, and "llama".
  *
- * Entries of vocab.json, and of added_tokens.json if it is there, that are neither a byte nor made by a merge are
- * special tokens, such as <|endoftext|>.
+ * Entries of vocab.json that are neither a byte nor made by a merge are special tokens, such as <|endoftext|>.
+ *
+ * Tokens that companions of these files add have the next ids, as transformers has them: those of
+ * "added_tokens_decoder" in tokenizer_config.json, whose flags count before tokenizer.json's; where it has none, those
+ * of added_tokens.json, unless tokenizer.json says otherwise of them. What tokenizer_config.json or
+ * special_tokens_map.json names as special is, if it is a token; if not, a warning is logged. An id that contradicts
+ * tokenizer.json is refused.
  *
  * Which characters are letters and numbers is what Unicode says in the version that the PCRE2 at hand knows.
  *
