@@ -1,96 +1,27 @@
-/* StarPU's variables. StarPU 1.3 reads those listed as numbers, and aborts at what is none. */
+/* StarPU's variables. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* environ */
+#endif
 #include "runtime/environment.h"
 
 #include "base/fail.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-static const char *const numbers[] = {
-    "BACKOFF_MAX",
-    "BACKOFF_MIN",
-    "BUS_CALIBRATE",
-    "CALIBRATE",
-    "CALIBRATE_MINIMUM",
-    "CATCH_SIGNALS",
-    "DIDUSE_BARRIER",
-    "DISABLE_ASYNCHRONOUS_COPY",
-    "DISABLE_ASYNCHRONOUS_CUDA_COPY",
-    "DISABLE_ASYNCHRONOUS_MIC_COPY",
-    "DISABLE_ASYNCHRONOUS_MPI_MS_COPY",
-    "DISABLE_ASYNCHRONOUS_OPENCL_COPY",
-    "DISABLE_KERNELS",
-    "DISABLE_PINNING",
-    "DISPLAY_BINDINGS",
-    "GLOBAL_ARBITER",
-    "HISTORY_MAX_ERROR",
-    "LIMIT_BANDWIDTH",
-    "LIMIT_CPU_MEM",
-    "LIMIT_CPU_NUMA_MEM",
-    "LIMIT_MAX_SUBMITTED_TASKS",
-    "LIMIT_MIN_SUBMITTED_TASKS",
-    "MAIN_THREAD_BIND",
-    "MAIN_THREAD_COREID",
-    "MAIN_THREAD_CPUID",
-    "MAX_MEMORY_USE",
-    "MAX_PRIO",
-    "MEMORY_STATS",
-    "MINIMUM_AVAILABLE_MEM",
-    "MINIMUM_CLEAN_BUFFERS",
-    "MIN_PRIO",
-    "NCPU",
-    "NCPUS",
-    "NCUDA",
-    "NMIC",
-    "NMPI_MS",
-    "NOPENCL",
-    "NTHREADS_PER_CORE",
-    "OPENCL_ONLY_ON_CPUS",
-    "OPENCL_ON_CPUS",
-    "PERF_MODEL_HOMOGENEOUS_CPU",
-    "PERF_MODEL_HOMOGENEOUS_CUDA",
-    "PERF_MODEL_HOMOGENEOUS_MIC",
-    "PERF_MODEL_HOMOGENEOUS_MPI_MS",
-    "PERF_MODEL_HOMOGENEOUS_OPENCL",
-    "PREFETCH",
-    "RESERVE_NCPU",
-    "SILENT",
-    "SIMGRID",
-    "SINGLE_COMBINED_WORKER",
-    "STATS",
-    "TARGET_AVAILABLE_MEM",
-    "TARGET_CLEAN_BUFFERS",
-    "TASK_BREAK_ON_EXEC",
-    "TASK_BREAK_ON_POP",
-    "TASK_BREAK_ON_PUSH",
-    "TASK_BREAK_ON_SCHED",
-    "TASK_PROGRESS",
-    "TRACE_BUFFER_SIZE",
-    "USE_NUMA",
-    "WATCHDOG_CRASH",
-    "WATCHDOG_DELAY",
-    "WORKERS_GETBIND",
-    "WORKERS_NOBIND",
-    "WORKER_TREE",
-};
-
-static int check_number(const char *name, para_error *err)
-{
-    char variable[64], *end;
-    snprintf(variable, sizeof variable, "STARPU_%s", name);
-    const char *value = getenv(variable);
-    if (!value)
-        return 0;
-    (void)strtol(value, &end, 10);
-    return *end ? para_fail(err, PARA_EINVAL, "%s is \"%.60s\", expected a whole number", variable, value) : 0;
-}
+#define PREFIX "STARPU_"
+enum { PATIENCE_S = 60 }; /* how long a child may take to start StarPU, which may measure the machine first */
 
 /* It stands in place of the folder below STARPU_HOME. */
-static int check_models(para_error *err)
+int para_environment_check(para_error *err)
 {
     const char *folder = getenv("STARPU_PERF_MODEL_DIR");
     if (!folder ||
@@ -100,9 +31,80 @@ static int check_models(para_error *err)
                      "STARPU_PERF_MODEL_DIR is \"%.200s\", expected the whole path of a folder to write to", folder);
 }
 
-int para_environment_check(para_error *err)
+/* What Paragraph reads, checks or sets itself; a part of the environment is NAME=VALUE. */
+static bool is_ours(const char *variable)
 {
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        PARA_TRY(check_number(numbers[i], err));
-    return check_models(err);
+    static const char *const ours[] = {
+        "STARPU_HOME=", "STARPU_NCPU=", "STARPU_PERF_MODEL_DIR=", "STARPU_SCHED=", "STARPU_SILENT=1"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        found = found || strncmp(variable, ours[i], strlen(ours[i])) == 0;
+    return found;
+}
+
+void para_environment_list(char *out, size_t room)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (char **v = environ; *v; v++)
+        if (strncmp(*v, PREFIX, strlen(PREFIX)) == 0 && !is_ours(*v) && used < room)
+            used += (size_t)snprintf(out + used, room - used, "%s%.80s", used ? ", " : ": ", *v);
+}
+
+/* The child: nothing of the parent's is left to signals, files or exit handlers. */
+static _Noreturn void try_start(int (*start)(void *), void *argument, int out)
+{
+    const struct rlimit none = {0, 0};
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    setrlimit(RLIMIT_CORE, &none);
+    dup2(out, STDOUT_FILENO);
+    dup2(out, STDERR_FILENO);
+    alarm(PATIENCE_S);
+    start(argument);
+    _exit(0);
+}
+
+/* Keep the first line of what is said that isn't of a backtrace. */
+static void read_said(int in, char *said, size_t room)
+{
+    char text[4096], block[4096];
+    size_t used = 0;
+    ssize_t bytes;
+    while ((bytes = read(in, block, sizeof block)) > 0 || (bytes < 0 && errno == EINTR))
+        for (ssize_t i = 0; i < bytes && used < sizeof text - 1; i++)
+            text[used++] = block[i];
+    text[used] = '\0';
+    char *line = text;
+    while (*line == '/' || *line == '\n')
+        line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != '\0');
+    snprintf(said, room, "%.*s", (int)strcspn(line, "\n"), line);
+}
+
+int para_environment_try(int (*start)(void *), void *argument, para_error *err)
+{
+    char set[300], said[200];
+    int ends[2], status = 0;
+    para_environment_list(set, sizeof set);
+    if (!set[0])
+        return 0;
+    if (pipe(ends) < 0)
+        return para_fail(err, PARA_EIO, "StarPU's variables can't be tried%s: %s", set, strerror(errno));
+    pid_t child = fork();
+    if (child == 0)
+        try_start(start, argument, ends[1]);
+    close(ends[1]);
+    if (child > 0) {
+        read_said(ends[0], said, sizeof said);
+        while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+            continue;
+    }
+    int reason = errno;
+    close(ends[0]);
+    if (child < 0)
+        return para_fail(err, PARA_ENOMEM, "StarPU's variables can't be tried%s: %s", set, strerror(reason));
+    if (!WIFSIGNALED(status))
+        return 0;
+    return para_fail(err, PARA_EINVAL, "StarPU can't start with its variables%s (%s%s%s)", set,
+                     strsignal(WTERMSIG(status)), said[0] ? ": " : "", said);
 }

@@ -205,17 +205,40 @@ static int make_own(struct para_home *h, const char *home, const char *why, para
     return 0;
 }
 
+static void put(const char *variable, char *value)
+{
+    if (value)
+        setenv(variable, value, 1);
+    else
+        unsetenv(variable);
+    free(value);
+}
+
+/* Let STARPU_HOME name the folder. */
+static int name_home(struct para_home *h, const char *home, const char *set, const char *cache, para_error *err)
+{
+    h->before = set ? strdup(set) : NULL;
+    h->cache = cache ? strdup(cache) : NULL;
+    if ((set && !h->before) || (cache && !h->cache) || setenv("STARPU_HOME", home, 1) < 0) {
+        free(h->before);
+        free(h->cache);
+        return para_fail_memory(err, "setting STARPU_HOME");
+    }
+    unsetenv("XDG_CACHE_HOME");
+    h->named = true;
+    return 0;
+}
+
 int para_home_open(struct para_home *h, para_error *err)
 {
-    const char *set = getenv("STARPU_HOME"), *home = set ? set : getenv("HOME");
-    const char *why = try_home(h, home);
-    if (!why)
-        return 0;
-    if (set && !(h->before = strdup(set)))
-        return para_fail_memory(err, "setting STARPU_HOME");
-    int status = make_own(h, home ? home : "HOME", why, err);
-    if (status == 0 && setenv("STARPU_HOME", h->own, 1) < 0)
-        status = para_fail_memory(err, "setting STARPU_HOME");
+    const char *set = getenv("STARPU_HOME"), *cache = getenv("XDG_CACHE_HOME"),
+               *home = set     ? set
+                       : cache ? cache
+                               : getenv("HOME"),
+               *why = try_home(h, home);
+    int status = why ? make_own(h, home ? home : "HOME", why, err) : 0;
+    if (status == 0)
+        status = name_home(h, why ? h->own : home, set, cache, err);
     if (status < 0)
         para_home_close(h);
     return status;
@@ -235,10 +258,9 @@ void para_home_close(struct para_home *h)
     if (h->held >= 0)
         close(h->held);
     remove_own(h);
-    if (h->own[0] && h->before)
-        setenv("STARPU_HOME", h->before, 1);
-    else if (h->own[0])
-        unsetenv("STARPU_HOME");
-    free(h->before);
+    if (h->named) {
+        put("STARPU_HOME", h->before);
+        put("XDG_CACHE_HOME", h->cache);
+    }
     *h = PARA_NO_HOME;
 }

@@ -1,5 +1,6 @@
-/* Where StarPU keeps what it measures: $STARPU_HOME or $HOME, if that will do, or a folder of this run's own. StarPU
- * aborts where it can't write there, or reads files that a crash or another program has half written. */
+/* Where StarPU keeps what it measures: $STARPU_HOME, $XDG_CACHE_HOME or $HOME, the first that is set, if that will do,
+ * or a folder of this run's own. StarPU aborts where it can't write there, or reads files that a crash or another
+ * program has half written. */
 #ifndef PARA_RUNTIME_HOME_H
 #define PARA_RUNTIME_HOME_H
 
@@ -8,9 +9,10 @@
 #include <stdbool.h>
 
 struct para_home {
-    char own[256]; /* a folder of this run's own, which STARPU_HOME names meanwhile; "" if none was needed */
-    char *before;  /* what STARPU_HOME was before that; NULL: unset */
-    int held;      /* the folder of files that StarPU reads and writes as it starts, held by flock(); -1: none */
+    char own[256];        /* a folder of this run's own; "" if none was needed */
+    bool named;           /* STARPU_HOME names the folder, and XDG_CACHE_HOME, which StarPU would prefer, isn't set */
+    char *before, *cache; /* what these were before; NULL: unset */
+    int held;             /* the folder of files that StarPU reads and writes as it starts, held by flock(); -1: none */
 };
 
 /* A home that isn't open, which all functions take. */

@@ -102,9 +102,14 @@ static int wanted_workers(const para_machine *m, int option)
 static void log_workers(const para_machine *m, int wanted)
 {
     int asked = wanted_workers(m, wanted), usual = cores_for_workers(m);
+    const char *set = getenv("STARPU_NCPU");
+    char variables[300];
+    para_environment_list(variables, sizeof variables);
+    if (wanted == 0 && set && workers_of_environment() < 0)
+        para_log(PARA_LOG_WARNING, "STARPU_NCPU is \"%.40s\", which is no number of workers: it doesn't count", set);
     if (wanted == 0 && asked != usual)
         para_log(PARA_LOG_WARNING, "%d worker%s instead of %d: STARPU_NCPU is %s", asked, asked == 1 ? "" : "s", usual,
-                 getenv("STARPU_NCPU"));
+                 set);
     if (wanted == 0 && m->cpus < m->cores)
         para_log(PARA_LOG_INFO, "a control group allows %g of %d cores' time", m->cpus, m->cores);
     if (m->workers < asked && asked > STARPU_MAXCPUS)
@@ -113,8 +118,8 @@ static void log_workers(const para_machine *m, int wanted)
                  "builds one without that limit",
                  m->workers, asked, STARPU_MAXCPUS);
     else if (m->workers < asked)
-        para_log(PARA_LOG_WARNING, "%d workers instead of %d: this machine has %d cores for StarPU", m->workers, asked,
-                 m->cores);
+        para_log(PARA_LOG_WARNING, "%d worker%s instead of %d: StarPU takes no more of %d cores%s%s", m->workers,
+                 m->workers == 1 ? "" : "s", asked, m->cores, variables[0] ? "; its variables are" : "", variables);
     if (m->workers > m->cores)
         para_log(PARA_LOG_WARNING, "%d workers share %d cores", m->workers, m->cores);
 }
@@ -140,19 +145,31 @@ static int find_scheduler(const char **out, const char *option, para_error *err)
                      option ? "see STARPU_SCHED=help" : "the name is STARPU_SCHED's");
 }
 
-/* StarPU puts STARPU_SCHED before the scheduler that a program names: it isn't set meanwhile. */
-static int init_starpu(struct starpu_conf *conf, para_error *err)
+/* What StarPU would read of the environment before what a program asks for: they aren't set while it starts. */
+static const char *const asked_for[] = {"STARPU_SCHED", "STARPU_NCPU"};
+enum { ASKED_FOR = sizeof asked_for / sizeof asked_for[0] };
+
+static int hide(char *kept[ASKED_FOR], para_error *err)
 {
-    const char *set = getenv("STARPU_SCHED");
-    char *kept = set ? strdup(set) : NULL;
-    if (set && !kept)
-        return para_fail_memory(err, "starting StarPU");
-    unsetenv("STARPU_SCHED");
-    int status = starpu_init(conf);
-    if (kept)
-        setenv("STARPU_SCHED", kept, 1);
-    free(kept);
-    return status == 0 ? 0 : para_fail(err, PARA_EDEVICE, "StarPU doesn't start: %s", strerror(-status));
+    int status = 0;
+    for (int i = 0; i < ASKED_FOR; i++) {
+        const char *set = getenv(asked_for[i]);
+        kept[i] = set ? strdup(set) : NULL;
+        if (set && !kept[i])
+            status = para_fail_memory(err, "starting StarPU");
+    }
+    for (int i = 0; i < ASKED_FOR && status == 0; i++)
+        unsetenv(asked_for[i]);
+    return status;
+}
+
+static void show(char *kept[ASKED_FOR])
+{
+    for (int i = 0; i < ASKED_FOR; i++) {
+        if (kept[i])
+            setenv(asked_for[i], kept[i], 1);
+        free(kept[i]);
+    }
 }
 
 static void ask_for_gpus(struct starpu_conf *conf, const struct para_devices *d)
@@ -312,29 +329,64 @@ int para_check_blas_room(int workers, size_t beside, para_error *err)
                                       had, workers, bytes >> 20, PARA_BLAS_BYTES >> 20, strerror(errno));
 }
 
+/* What StarPU is started with. */
+struct wish {
+    const para_machine *m;
+    const char *scheduler;
+    int workers;
+    bool gpus;
+};
+
+static int call_starpu(void *wish)
+{
+    const struct wish *w = wish;
+    const para_machine *m = w->m;
+    struct starpu_conf conf;
+    starpu_conf_init(&conf);
+    if (w->gpus)
+        ask_for_gpus(&conf, &m->devices);
+    else
+        conf.ncuda = 0;
+    conf.nopencl = 0;
+    conf.sched_policy_name = w->scheduler;
+    conf.ncpus = w->workers;
+    bind_workers(&conf, m);
+    conf.precedence_over_environment_variables = 1; /* of STARPU_NCPUS */
+    conf.catch_signals = 0;                         /* they are the program's */
+    return starpu_init(&conf);
+}
+
+/* A child that tries leaves the GPUs alone, which a process can't share with its parent. */
+static int init_starpu(struct wish *w, para_error *err)
+{
+    char *kept[ASKED_FOR], set[300];
+    int failed = 0, status = hide(kept, err);
+    if (status == 0)
+        status = para_environment_try(call_starpu, w, err);
+    w->gpus = true;
+    if (status == 0 && (failed = call_starpu(w)) != 0) {
+        para_environment_list(set, sizeof set);
+        status = para_fail(err, PARA_EDEVICE, "StarPU doesn't start: %s%s%s", strerror(-failed),
+                           set[0] ? "; its variables are" : "", set);
+    }
+    show(kept);
+    return status;
+}
+
 static int start(para_machine *m, const para_machine_options *options, para_error *err)
 {
-    struct starpu_conf conf;
-    const char *scheduler = NULL;
+    struct wish wish = {.m = m};
     PARA_TRY(find_devices(m, options->devices, err));
     PARA_TRY(para_environment_check(err));
-    PARA_TRY(find_scheduler(&scheduler, options->scheduler, err));
-    int asked = wanted_workers(m, options->workers);
-    int workers = asked < STARPU_MAXCPUS ? asked : STARPU_MAXCPUS;
+    PARA_TRY(find_scheduler(&wish.scheduler, options->scheduler, err));
+    wish.workers = wanted_workers(m, options->workers);
+    int workers = wish.workers < STARPU_MAXCPUS ? wish.workers : STARPU_MAXCPUS;
     PARA_TRY(check_threads(workers + m->devices.n_gpus, err));
     PARA_TRY(para_check_blas_room(workers, 0, err));
     PARA_TRY(para_home_open(&m->home, err));
     if (!options->verbose && !getenv("STARPU_SILENT"))
         m->silenced = setenv("STARPU_SILENT", "1", 1) == 0;
-    starpu_conf_init(&conf);
-    ask_for_gpus(&conf, &m->devices);
-    conf.nopencl = 0;
-    conf.sched_policy_name = scheduler;
-    conf.ncpus = asked;
-    bind_workers(&conf, m);
-    conf.precedence_over_environment_variables = 1; /* of STARPU_NCPU */
-    conf.catch_signals = 0;                         /* they are the program's */
-    PARA_TRY(init_starpu(&conf, err));
+    PARA_TRY(init_starpu(&wish, err));
     para_home_started(&m->home);
     m->workers = (int)starpu_cpu_worker_get_count();
     m->memories = (int)starpu_memory_nodes_get_count();

@@ -724,6 +724,12 @@ check_dump() {
     check "view --write-only opens nothing" [ ! -e opened/page.html ]
     (unset BROWSER DISPLAY WAYLAND_DISPLAY; "$paragraph" view $sizes --seq 8 -o page.html 2>err)
     check "view without a browser" grep -q "open it in a browser" err
+    BROWSER='nothere -x' "$paragraph" view $sizes --seq 8 -o page.html 2>err
+    check "a browser that isn't there" grep -q 'no browser could be started by "nothere -x": No such file' err
+    if ! command -v xdg-open >/dev/null; then
+        (unset BROWSER; DISPLAY=:0 "$paragraph" view $sizes --seq 8 -o page.html 2>err)
+        check "a display without xdg-open" grep -q 'no browser could be started by "xdg-open": No such file' err
+    fi
     "$paragraph" dump $sizes --seq 8 --format svg --fold 1 >folded.svg 2>err
     check "a folded drawing is smaller" [ "$(wc -l <folded.svg)" -lt "$(wc -l <graph.svg)" ]
     "$paragraph" dump $sizes --seq 8 --train --recompute layers --split batch=2 --format json >graph2.json 2>err

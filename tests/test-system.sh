@@ -542,8 +542,11 @@ check_machine() {
     check "and is named" grep -q "1 worker instead of $(value cores info): STARPU_NCPU is 1" err
     STARPU_NCPU=1 "$paragraph" plan $sizes --json >plan 2>err
     check "plan knows it" [ "$(value workers plan)" = 1 ]
-    STARPU_NCPU=0 "$paragraph" info --no-rates --json >info 2>err
-    check "STARPU_NCPU=0 is no number of workers" [ "$(value workers info)" -ge 1 ]
+    for number in 0 -1 x; do
+        STARPU_NCPU=$number "$paragraph" info --no-rates --json >info 2>err
+        check "STARPU_NCPU=$number is no number of workers" [ "$(value workers info)" -ge 1 ]
+        check "it is told" grep -q "STARPU_NCPU is \"$number\", which is no number of workers" err
+    done
     STARPU_NCPU=0 "$paragraph" plan $sizes --json >plan 2>err
     check "nor for plan" [ "$(value workers plan)" -ge 1 ]
     check_quota
@@ -567,6 +570,47 @@ check_quota() {
     fi 2>/dev/null
     rmdir $group
     [ ! -d $memory ] || rmdir $memory
+}
+
+# --- variables and limits of libraries ---
+
+# starts CODE TEXT VARIABLE=VALUE...: what comes of StarPU's variables.
+starts() {
+    code=$1 text=$2
+    shift 2
+    env "$@" "$paragraph" info --no-rates --workers 2 >info 2>err
+    found=$?
+    [ "$found" -eq "$code" ] || { echo "exit code $found, expected $code"; return 1; }
+    [ -z "$text" ] || grep -qF -- "$text" err || { echo "no \"$text\" on standard error"; return 1; }
+}
+
+# What StarPU aborts at, or crashes, is an error that names it; a folder that it can't write to is another one.
+check_variables() {
+    for variable in STARPU_MAIN_THREAD_CPUID=99 STARPU_MAX_PRIO=-5 STARPU_NCPUS=x STARPU_SILENT=many \
+        STARPU_WORKERS_NOBIND=many STARPU_LIMIT_CPU_MEM=many STARPU_WORKERS_CPUID=x STARPU_NTHREADS_PER_CORE=5 \
+        STARPU_HOSTNAME=a/b; do
+        check "$variable" starts 1 "StarPU can't start with its variables: $variable (" "$variable"
+    done
+    check "what StarPU says is told" starts 1 "(Aborted: The STARPU_NCPUS environment variable must contain an integer)" \
+        STARPU_NCPUS=x
+    check "more cores reserved than there are" starts 1 \
+        "StarPU doesn't start: No such device; its variables are: STARPU_RESERVE_NCPU=9999" STARPU_RESERVE_NCPU=9999
+    check "StarPU's other variables are its own" starts 0 "" STARPU_MAX_PRIO=3 STARPU_PREFETCH=1
+    for folder in /dev/null /proc/1; do
+        check "STARPU_HOME=$folder" starts 0 "" STARPU_HOME=$folder
+        check "XDG_CACHE_HOME=$folder" env -u STARPU_HOME XDG_CACHE_HOME=$folder "$paragraph" info --no-rates >info 2>err
+    done
+    mkdir cache house
+    check "XDG_CACHE_HOME is where StarPU's files go" env -u STARPU_HOME XDG_CACHE_HOME="$work/cache" \
+        HOME="$work/house" "$paragraph" info --no-rates >info 2>err
+    check "they are there" [ -s "cache/.starpu/sampling/bus/$(hostname).config" ]
+    rm -r cache/.starpu
+    check "STARPU_HOME comes before it" starts 0 "" STARPU_HOME="$work/house" XDG_CACHE_HOME="$work/cache"
+    check "nothing goes elsewhere" [ ! -e cache/.starpu ]
+    (ulimit -s 64 && exec "$program" info --no-rates) >info 2>err
+    check "a small stack is an error" [ $? -eq 1 ]
+    check "that says so" grep -q "the stack may have 64 KiB, expected at least 512 (see ulimit -s)" err
+    check "nothing is left of it all" nothing_left
 }
 
 # --- streams in place of files, long paths ---
@@ -630,12 +674,6 @@ check_messages() {
     check "control characters of names don't reach the terminal" \
         ends 1 'a\x1b[31m\x0ab: can'"'"'t open: No such file' train --data "$strange" $sizes
     check "a message is one line" [ "$(wc -l <err)" -eq 1 ]
-    for variable in STARPU_NCPU STARPU_SILENT STARPU_WORKERS_NOBIND STARPU_LIMIT_CPU_MEM; do
-        export $variable=many
-        check "$variable that is no number" ends 1 "$variable is \"many\", expected a whole number" \
-            train --data text $sizes --steps 1
-        unset $variable
-    done
     STARPU_PERF_MODEL_DIR=models
     export STARPU_PERF_MODEL_DIR
     check "a folder of models that isn't one" ends 1 'STARPU_PERF_MODEL_DIR is "models", expected' \
@@ -651,8 +689,18 @@ check_messages() {
     done
     check "a pipe that is closed to generate's reading" ends 1 "standard input: can't be read: Bad file descriptor" \
         generate --model spoken --chat chatml <&-
-    "$paragraph" train --data text $sizes --steps 2 --json >/dev/full 2>err
-    check "the cause of lines on a full disk" grep -q "standard output can't be written: No space left on device" err
+    "$paragraph" train --data text $sizes --steps 20 --json --out full >/dev/full 2>err
+    check "lines on a full disk end a run" [ $? -eq 1 ]
+    check "their cause is told, once" [ "$(grep -c "standard output can't be written: No space left on device" err)" -eq 1 ]
+    check "the run is saved where it stopped" grep -q "stopped after step 1 of 20; --resume full goes on" err
+    check "and goes on from there" ends 0 "saved in full" train --data text --resume full --steps 20 --out full
+    "$paragraph" train --data text $sizes --steps 20 --json >&- 2>err
+    check "nor does it go on without standard output" grep -q "stopped after step 1 of 20; nothing is saved" err
+    yes a | head -n 200 >many
+    "$paragraph" generate --model spoken --prompts many -n 2 --json >/dev/full 2>err
+    check "texts on a full disk end" [ "$(grep -c "standard output can't be written: No space left" err)" -eq 1 ]
+    "$paragraph" generate --model spoken --prompt a -n 100 --stream >/dev/full 2>err
+    check "so does a text that is streamed" [ "$(grep -c "standard output can't be written: No space left" err)" -eq 1 ]
     "$paragraph" dump $sizes --format json -o a.json >out 2>err
     check "a comparison on a full disk names its file" ends 2 "/dev/full: writing the comparison: No space left" \
         compare --html a.json a.json -o /dev/full
@@ -765,7 +813,7 @@ check_words() {
         train --data text --steps 5 --reschedule --resume plainly
 }
 
-for part in ${TESTS_OF_SYSTEM:-descriptors signals leftovers limits room modes two_runs mounts numbers machine streams messages writers words}; do
+for part in ${TESTS_OF_SYSTEM:-descriptors signals leftovers limits room modes two_runs mounts numbers machine variables streams messages writers words}; do
     check_$part
 done
 echo "$checks checks, $wrong failed"

@@ -75,28 +75,40 @@ static int write_page(const para_graph *g, const para_profile *p, const char *pa
 
 /* ---- the browser ---- */
 
-/* The environment's; NULL: none. */
-static const char *named_browser(void)
+/* The command that shows a page: the environment's, or the desktop's, if there is one. NULL: none. */
+static const char *browser(void)
 {
-    const char *browser = getenv("BROWSER");
-    return browser && browser[0] ? browser : NULL;
+    const char *named = getenv("BROWSER"),
+               *desktop = getenv("DISPLAY") || getenv("WAYLAND_DISPLAY") ? "xdg-open" : NULL;
+    return named && named[strspn(named, " \t\n")] ? named : desktop;
+}
+
+/* Put the words of a command and a path into argv. */
+static void split_words(char *command, char *path, char **argv, int room)
+{
+    char *rest = command;
+    int count = 0;
+    for (char *word; count < room - 2 && (word = strtok_r(rest, " \t\n", &rest));)
+        argv[count++] = word;
+    argv[count++] = path;
+    argv[count] = NULL;
 }
 
 /* Become the browser, which reads and says nothing. Returns where that fails. */
-static void become_browser(const char *path)
+static void become_browser(char *path)
 {
+    enum { WORDS = 64 };
+    char *argv[WORDS], *command = strdup(browser());
     int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (nowhere < 0 || dup2(nowhere, STDIN_FILENO) < 0 || dup2(nowhere, STDOUT_FILENO) < 0 ||
+    if (!command || nowhere < 0 || dup2(nowhere, STDIN_FILENO) < 0 || dup2(nowhere, STDOUT_FILENO) < 0 ||
         dup2(nowhere, STDERR_FILENO) < 0 || setsid() < 0)
         return;
-    if (named_browser())
-        execlp("sh", "sh", "-c", "exec $BROWSER \"$1\"", "sh", path, (char *)NULL);
-    else
-        execlp("xdg-open", "xdg-open", path, (char *)NULL);
+    split_words(command, path, argv, WORDS);
+    execvp(argv[0], argv);
 }
 
 /* Start the browser and leave it to itself. Returns 0, or why it can't be started. */
-static int start_browser(const char *path)
+static int start_browser(char *path)
 {
     int ends[2], reason = 0;
     if (pipe(ends) < 0)
@@ -117,21 +129,16 @@ static int start_browser(const char *path)
     return reason;
 }
 
-static bool has_browser(void)
-{
-    return named_browser() || getenv("DISPLAY") || getenv("WAYLAND_DISPLAY");
-}
-
 /* Say where the page is, and open it where there is something to open it with. */
 static void show_page(const char *path, bool write_only)
 {
     char *full = realpath(path, NULL); /* no option of the browser's */
-    int reason = !write_only && has_browser() ? start_browser(full ? full : path) : 0;
+    int reason = write_only || !browser() ? 0 : full ? start_browser(full) : errno;
     free(full);
     message("the page is %s", path);
     if (reason)
-        message("no browser could be started: %s", strerror(reason));
-    else if (!write_only && !has_browser())
+        message("no browser could be started by \"%s\": %s", browser(), strerror(reason));
+    else if (!write_only && !browser())
         message("open it in a browser; here is neither a display nor BROWSER in the environment");
 }
 

@@ -92,10 +92,15 @@ int out_of_memory(const char *what, double bytes)
 
 int flush_output(void)
 {
-    static int reason;
-    if (fflush(stdout) != 0 && !reason)
-        reason = errno;
-    return reason;
+    static bool told;
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_DONE;
+    if (!told)
+        message("standard output can't be written%s%s", errno ? ": " : "", errno ? strerror(errno) : "");
+    told = true;
+    signals_ask();
+    return EXIT_FAILED;
 }
 
 double shown(double value)

@@ -36,7 +36,8 @@ int broken(const para_error *err);
 /* Say what there is no memory for, and how much it takes. */
 int out_of_memory(const char *what, double bytes);
 
-/* Let what was printed be read now. Returns why standard output couldn't be written, then or before, or 0. */
+/* Let what was printed be read now. EXIT_FAILED: standard output can't be written, which is told once; a run that
+ * listens for signals is asked to end, as where the reader of a pipe is gone. */
 int flush_output(void);
 
 /* A number as it is shown: what is no number has no sign worth telling. */

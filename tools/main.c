@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const struct command *const commands[] = {
@@ -137,12 +138,21 @@ static bool fill_descriptors(void)
     return true;
 }
 
+/* Threads get stacks of this size too. */
+static int check_stack(void)
+{
+    enum { LEAST = 512 << 10 };
+    struct rlimit stack;
+    if (getrlimit(RLIMIT_STACK, &stack) < 0 || stack.rlim_cur >= LEAST)
+        return EXIT_DONE;
+    return failed("the stack may have %llu KiB, expected at least %d (see ulimit -s)",
+                  (unsigned long long)stack.rlim_cur >> 10, LEAST >> 10);
+}
+
 static int finish_output(int code)
 {
-    int reason = flush_output();
-    if (code != EXIT_DONE || (!reason && !ferror(stdout)))
-        return code;
-    return failed("standard output can't be written%s%s", reason ? ": " : "", reason ? strerror(reason) : "");
+    int written = flush_output();
+    return code ? code : written;
 }
 
 /* A thread of OpenBLAS's own that doesn't get its memory waits for it, and OpenBLAS's end for the thread: where there
@@ -161,6 +171,7 @@ int main(int argc, char *argv[])
     if (!fill_descriptors())
         return EXIT_FAILED;
     signals_begin();
+    TRY(check_stack());
     para_guard_set(&signals_guards);
     para_log_set(log_line, NULL);
     return leave(finish_output(dispatch(argc, argv)));

@@ -91,6 +91,11 @@ const volatile sig_atomic_t *signals_listen(void)
     return &stop_asked;
 }
 
+void signals_ask(void)
+{
+    stop_asked = 1;
+}
+
 void signals_hold(void)
 {
     held++;

@@ -20,6 +20,9 @@ void signals_begin(void);
  * second HUP that a shell sends after the terminal's, does not. */
 const volatile sig_atomic_t *signals_listen(void);
 
+/* Set this flag without a signal. */
+void signals_ask(void);
+
 /* Put off what ends the program, while a folder or a file is made that can't be removed from a signal's handler, or
  * isn't guarded yet. Calls nest. */
 void signals_hold(void);

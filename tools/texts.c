@@ -130,7 +130,7 @@ static int tell(struct telling *t, const struct answer *a)
         print_json(t, a);
     else if (!t->show)
         print_text(t, a);
-    flush_output();
+    TRY(flush_output());
     return t->t->chat ? chat_add(t->t->chat, "assistant", a->text, a->bytes) : EXIT_DONE;
 }
 
@@ -213,12 +213,12 @@ static int submit_next(struct telling *t)
 
 /* --- made --- */
 
-static void show(struct telling *t, struct answer *a, const para_text *text)
+static int show(struct telling *t, struct answer *a, const para_text *text)
 {
+    bool more = text->bytes > a->shown;
     fwrite(text->text + a->shown, 1, text->bytes - a->shown, stdout);
-    if (text->bytes > a->shown && (t->o->stream || isatty(STDOUT_FILENO)))
-        flush_output();
     a->shown = text->bytes;
+    return more && (t->o->stream || isatty(STDOUT_FILENO)) ? flush_output() : EXIT_DONE;
 }
 
 static int keep_likelihood(const struct telling *t, struct answer *a, const para_text *text)
@@ -255,7 +255,7 @@ static int take(struct telling *t, const para_text *text)
     if (!a->first_s)
         a->first_s = now_s();
     if (t->show)
-        show(t, a, text);
+        TRY(show(t, a, text));
     if (t->o->alternatives >= 0 && text->count > a->likely)
         TRY(keep_likelihood(t, a, text));
     if (!text->finish)

@@ -1,8 +1,9 @@
 /** @file
  * Running graphs: the machine, the plan, the session, the profile.
  *
- * Threads. para_machine_open() and para_machine_close() change environment variables (STARPU_SCHED while it opens,
- * STARPU_SILENT and STARPU_HOME until it is closed), so no other thread may use the environment meanwhile, and set
+ * Threads. para_machine_open() and para_machine_close() change environment variables (STARPU_SCHED and STARPU_NCPU
+ * while it opens, STARPU_SILENT, STARPU_HOME and XDG_CACHE_HOME until it is closed), so no other thread may use the
+ * environment meanwhile, and set
  * OpenBLAS to one thread in the whole process, for good; two threads that open at once are told apart: one gets
  * PARA_EINVAL. Plans are read only once made and may be shared. A machine and its sessions may be
  * used from any thread, but by one at a time; so may a serial session together with those that share with it. Serial
@@ -39,10 +40,11 @@ PARA_API para_machine_options para_machine_default(void);
  * process may use, but no more than the processors' worth of time that its control groups allow, and one at least. */
 PARA_API int para_default_workers(void);
 
-/** Start StarPU. Its files go to STARPU_HOME, else to $HOME, if that is writable and short enough for StarPU, else to a
- * temporary folder. Returns PARA_ENOMEM where a worker's thread can't be started or the memory can't be mapped that
- * OpenBLAS takes for each, 128 MiB; PARA_EIO where StarPU's files can't be written; PARA_EINVAL for a variable of
- * StarPU's that isn't what it expects; PARA_EDEVICE if StarPU doesn't start, or a GPU is asked for and there is none,
+/** Start StarPU. Its files go to the first that is set of STARPU_HOME, XDG_CACHE_HOME and HOME, if that is writable and
+ * short enough for StarPU, else to a temporary folder. Where variables of StarPU's are set that Paragraph doesn't read
+ * itself, a child process starts it first: what StarPU would abort at is an error. Returns PARA_ENOMEM where a worker's thread can't be started or the memory can't be mapped that
+ * OpenBLAS takes for each, 128 MiB; PARA_EIO where StarPU's files can't be written; PARA_EINVAL for variables with
+ * which StarPU can't start; PARA_EDEVICE if StarPU doesn't start, or a GPU is asked for and there is none,
  * be it that the driver is missing or that this is a build without CUDA; PARA_ENAME or PARA_ERANGE for an unknown
  * device; fewer workers than asked for or than cores are logged. */
 PARA_API int para_machine_open(para_machine **out, const para_machine_options *options, para_error *err);
