@@ -42,11 +42,11 @@ PARA_API int para_default_workers(void);
 
 /** Start StarPU. Its files go to the first that is set of STARPU_HOME, XDG_CACHE_HOME and HOME, if that is writable and
  * short enough for StarPU, else to a temporary folder. Where variables of StarPU's are set that Paragraph doesn't read
- * itself, a child process starts it first: what StarPU would abort at is an error. Returns PARA_ENOMEM where a worker's thread can't be started or the memory can't be mapped that
- * OpenBLAS takes for each, 128 MiB; PARA_EIO where StarPU's files can't be written; PARA_EINVAL for variables with
- * which StarPU can't start; PARA_EDEVICE if StarPU doesn't start, or a GPU is asked for and there is none,
- * be it that the driver is missing or that this is a build without CUDA; PARA_ENAME or PARA_ERANGE for an unknown
- * device; fewer workers than asked for or than cores are logged. */
+ * itself, a child process starts it first: what StarPU would abort at is an error. Returns PARA_ENOMEM where a worker's
+ * thread can't be started or the memory can't be mapped that OpenBLAS takes for each, 128 MiB; PARA_EIO where StarPU's
+ * files can't be written; PARA_EINVAL for variables with which StarPU can't start; PARA_EDEVICE if StarPU doesn't
+ * start, or a GPU is asked for and there is none, be it that the driver is missing or that this is a build without
+ * CUDA; PARA_ENAME or PARA_ERANGE for an unknown device; fewer workers than asked for or than cores are logged. */
 PARA_API int para_machine_open(para_machine **out, const para_machine_options *options, para_error *err);
 /** Stop StarPU and leave the environment as it was; sessions on the machine must be freed before. NULL is welcome. */
 PARA_API void para_machine_close(para_machine *m);
