@@ -26,12 +26,23 @@ struct source {
     bool finite; /* what isn't is refused */
 };
 
+/* The first of so many numbers that isn't finite, or their count; data of files may lie anywhere. */
+static size_t first_infinite(const void *data, size_t count)
+{
+    const unsigned char *bytes = data;
+    size_t i = 0;
+    for (float x; i < count; i++) {
+        memcpy(&x, bytes + i * sizeof x, sizeof x);
+        if (!isfinite(x))
+            break;
+    }
+    return i;
+}
+
 /* A run whose model computes nothing must not replace one that does. */
 static int check_finite(const struct para_value *v, const float *x, para_error *err)
 {
-    size_t count = v->expected.dtype == PARA_F32 ? v->expected.bytes / sizeof *x : 0, i = 0;
-    while (i < count && isfinite(x[i]))
-        i++;
+    size_t count = v->expected.dtype == PARA_F32 ? v->expected.bytes / sizeof *x : 0, i = first_infinite(x, count);
     return i == count
                ? 0
                : para_fail(err, PARA_ERANGE, "parameter \"%s\" has the value %g at %zu, expected finite ones to save",
@@ -194,6 +205,21 @@ static int load_trainer(para_trainer *out, const struct para_part *optimizer, co
     return 0;
 }
 
+/* The next step would make the parameters what these are, and no loss tells before. */
+static int check_states(const struct para_part *optimizer, para_error *err)
+{
+    for (int i = 0; i < optimizer->values.count; i++) {
+        const struct para_weight *w = optimizer->values.items[i].found;
+        size_t count = para_weight_is(w, PARA_F32) ? w->entry.bytes / sizeof(float) : 0,
+               e = first_infinite(w->entry.data, count);
+        if (e < count)
+            return para_fail(err, PARA_EFORMAT, "%s: tensor \"%s\" has an element, number %zu, that isn't finite",
+                             w->path, w->written, e);
+        para_safetensors_forget(&w->entry);
+    }
+    return 0;
+}
+
 int para_run_match(struct para_part *optimizer, const char *folder, const struct para_family *family,
                    const para_graph *g, para_trainer *trainer, para_error *err)
 {
@@ -201,6 +227,7 @@ int para_run_match(struct para_part *optimizer, const char *folder, const struct
     PARA_TRY(para_path(path, err, "%s/" PARA_OPTIMIZER_FILE, folder));
     PARA_TRY(para_weights_open_file(&optimizer->weights, path, family->forms[PARA_FOLDER].prefix, err));
     PARA_TRY(para_part_match(optimizer, family, g, PARA_VALUES_OPTIMIZER, err));
+    PARA_TRY(check_states(optimizer, err));
     return load_trainer(trainer, optimizer, folder, err);
 }
 

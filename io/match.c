@@ -59,9 +59,13 @@ static int fail_missing(const struct para_weights *weights, const char *name, co
     enum { NAMED = 3 };
     char has[256] = "no tensor at all";
     size_t used = 0;
+    const char *shard = para_weights_absent(weights, name);
+    if (shard)
+        return para_fail(err, PARA_EFORMAT, "%s: weight_map says that tensor \"%s\" is in %s, which lacks it",
+                         weights->path, name, shard);
     for (int i = 0; i < weights->count && i < NAMED && used < sizeof has; i++)
         used +=
-            (size_t)snprintf(has + used, sizeof has - used, "%s\"%.60s\"", i ? ", " : "", weights->items[i].entry.name);
+            (size_t)snprintf(has + used, sizeof has - used, "%s\"%.60s\"", i ? ", " : "", weights->items[i].written);
     return para_fail(err, PARA_EFORMAT, "%s: has no tensor \"%s\"%s; it has %s%s", weights->path, name, expected, has,
                      weights->count > NAMED ? " and others" : "");
 }
@@ -94,7 +98,7 @@ static int refuse_extras(const struct para_values *values, const struct para_wei
 {
     for (int i = 0; i < weights->count; i++) {
         const struct para_weight *w = &weights->items[i];
-        bool used = find_extra(form, w->entry.name);
+        bool used = w->other || find_extra(form, w->entry.name);
         for (int k = 0; k < values->count && !used; k++)
             used = values->items[k].found == w;
         if (!used)

@@ -20,12 +20,15 @@ struct para_safetensors {
     size_t data_bytes;
     para_entry *entries; /* in the order of their data */
     int count;
+    struct para_other *others; /* of types that Paragraph lacks: checked like the others, then left out */
+    int other_count;
 };
 
-/* A tensor of the file. Those of types that Paragraph lacks are checked like the others, then left out. */
+/* A tensor of the file. */
 struct span {
     para_entry entry;
     size_t begin;
+    const char *type;
     bool usable;
 };
 
@@ -111,6 +114,7 @@ static int read_tensor(struct span *s, const char *name, const json_t *value, st
         return para_fail(err, PARA_EFORMAT, "%s: tensor \"%.120s\" has %zu bytes of data, expected %zu for %s %s", path,
                          name, s->entry.bytes, bytes, type->name, shape);
     s->usable = type->dtype >= 0;
+    s->type = type->name;
     if (s->usable)
         s->entry.dtype = (para_dtype)type->dtype;
     else
@@ -152,11 +156,14 @@ static int keep_entries(struct para_safetensors *f, const struct span *spans, si
                         para_error *err)
 {
     f->entries = para_arena_alloc(&f->arena, (count + 1) * sizeof *f->entries);
-    if (!f->entries)
+    f->others = para_arena_alloc(&f->arena, (count + 1) * sizeof *f->others);
+    if (!f->entries || !f->others)
         return para_fail_memory(err, path);
     for (size_t i = 0; i < count; i++) {
-        if (!spans[i].usable)
+        if (!spans[i].usable) {
+            f->others[f->other_count++] = (struct para_other){spans[i].entry, spans[i].type};
             continue;
+        }
         para_entry *e = &f->entries[f->count++];
         *e = spans[i].entry;
         if (para_strmap_set(&f->names, e->name, e) < 0)
@@ -257,6 +264,16 @@ int para_safetensors_find(const para_safetensors *f, const char *name)
 {
     const para_entry *e = para_strmap_get(&f->names, name);
     return e ? (int)(e - f->entries) : -1;
+}
+
+int para_safetensors_other_count(const para_safetensors *f)
+{
+    return f->other_count;
+}
+
+const struct para_other *para_safetensors_other(const para_safetensors *f, int i)
+{
+    return &f->others[i];
 }
 
 /* The first and the last page may hold other tensors too; they are read again from the file if need be. */

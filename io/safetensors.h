@@ -18,6 +18,15 @@ bool para_safetensors_bytes(const int64_t *shape, int rank, size_t element_bytes
 enum { PARA_SHAPE_LIST = 192 };
 char *para_shape_list(const int64_t *shape, int rank, char buffer[PARA_SHAPE_LIST]);
 
+/* The tensors of a file that are no entries, for no para_dtype is their type, which has this name in files; the entry's
+ * dtype isn't set. */
+struct para_other {
+    para_entry entry;
+    const char *type;
+};
+int para_safetensors_other_count(const para_safetensors *f);
+const struct para_other *para_safetensors_other(const para_safetensors *f, int i);
+
 /* Take the pages of a tensor out of memory until they are read again. */
 void para_safetensors_forget(const para_entry *e);
 

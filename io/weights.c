@@ -34,38 +34,61 @@ int para_weights_reserve(struct para_weights *w, size_t count, para_error *err)
     return w->items ? 0 : para_fail_memory(err, w->path);
 }
 
-/* A name without what PyTorch's wrappers put before it: those of torch.compile() and of data parallel training. */
-static const char *unwrapped(const char *name)
+static void add(struct para_weights *w, const struct shard *s, para_entry entry, const char *other)
 {
-    static const char *const wrappers[] = {"_orig_mod.", "module."};
-    for (size_t i = 0; i < sizeof wrappers / sizeof wrappers[0]; i++)
-        if (strncmp(name, wrappers[i], strlen(wrappers[i])) == 0)
-            return unwrapped(name + strlen(wrappers[i]));
-    return name;
+    w->items[w->count++] = (struct para_weight){.entry = entry, .written = entry.name, .path = s->path, .other = other};
 }
 
-static int add(struct para_weights *w, const struct shard *s, int i, para_error *err)
+static void add_other(struct para_weights *w, const struct shard *s, int i)
 {
-    struct para_weight *item = &w->items[w->count++];
-    *item = (struct para_weight){.entry = para_safetensors_entry(s->file, i), .path = s->path};
-    item->entry.name = unwrapped(item->entry.name);
-    if (para_strmap_get(&w->names, item->entry.name))
-        return para_fail(err, PARA_EFORMAT, "%s: tensor \"%.120s\" stands there under two names", s->path,
-                         item->entry.name);
-    return para_strmap_set(&w->names, item->entry.name, item) < 0 ? para_fail_memory(err, s->path) : 0;
+    const struct para_other *o = para_safetensors_other(s->file, i);
+    add(w, s, o->entry, o->type);
+}
+
+/* How much of every name is a wrapper's: what all begin with, up to a point, but for the family's own prefix. */
+static size_t wrapper_length(const struct para_weights *w)
+{
+    const char *first = w->count > 0 ? w->items[0].written : "";
+    size_t length = strlen(first), own = w->prefix ? strlen(w->prefix) : 0;
+    for (int i = 1; i < w->count; i++)
+        while (strncmp(first, w->items[i].written, length) != 0)
+            length--;
+    while (length > 0 && first[length - 1] != '.')
+        length--;
+    if (length >= own && own > 0 && memcmp(first + length - own, w->prefix, own) == 0)
+        length -= own;
+    return length > 0 && first[length - 1] == '.' ? length : 0;
+}
+
+static int index_names(struct para_weights *w, size_t wrapper, para_error *err)
+{
+    for (int i = 0; i < w->count; i++) {
+        w->items[i].entry.name += wrapper;
+        if (para_strmap_set(&w->names, w->items[i].entry.name, &w->items[i]) < 0)
+            return para_fail_memory(err, w->path);
+    }
+    return 0;
+}
+
+static int open_file(struct para_weights *w, const char *path, para_error *err)
+{
+    struct shard *s;
+    PARA_TRY(para_path(w->path, err, "%s", path));
+    PARA_TRY(open_shard(&s, w, path, err));
+    int count = para_safetensors_count(s->file), others = para_safetensors_other_count(s->file);
+    PARA_TRY(para_weights_reserve(w, (size_t)count + (size_t)others, err));
+    for (int i = 0; i < count; i++)
+        add(w, s, para_safetensors_entry(s->file, i), NULL);
+    for (int i = 0; i < others; i++)
+        add_other(w, s, i);
+    return 0;
 }
 
 int para_weights_open_file(struct para_weights *w, const char *path, const char *prefix, para_error *err)
 {
-    struct shard *s;
     w->prefix = prefix;
-    PARA_TRY(para_path(w->path, err, "%s", path));
-    PARA_TRY(open_shard(&s, w, path, err));
-    int count = para_safetensors_count(s->file);
-    PARA_TRY(para_weights_reserve(w, (size_t)count, err));
-    for (int i = 0; i < count; i++)
-        PARA_TRY(add(w, s, i, err));
-    return 0;
+    PARA_TRY(open_file(w, path, err));
+    return index_names(w, 0, err);
 }
 
 /* A file of the folder that the index names: opened once. */
@@ -83,15 +106,28 @@ static int find_shard(struct shard **out, struct para_weights *w, const char *fo
     return para_strmap_set(&w->shards, (*out)->path + strlen(folder) + 1, *out) < 0 ? para_fail_memory(err, path) : 0;
 }
 
-/* Tensors whose type Paragraph lacks were left out of the file's list, and may be named by the index. */
+static int find_other(const para_safetensors *f, const char *name)
+{
+    int i = para_safetensors_other_count(f) - 1;
+    while (i >= 0 && strcmp(para_safetensors_other(f, i)->entry.name, name) != 0)
+        i--;
+    return i;
+}
+
 static int add_named(struct para_weights *w, const char *folder, const char *name, const json_t *value, para_error *err)
 {
     struct shard *s;
     if (!json_is_string(value))
         return para_fail(err, PARA_EFORMAT, "%s: weight_map: \"%.120s\": expected the name of a file", w->path, name);
     PARA_TRY(find_shard(&s, w, folder, json_string_value(value), err));
-    int i = para_safetensors_find(s->file, name);
-    return i < 0 ? 0 : add(w, s, i, err);
+    int i = para_safetensors_find(s->file, name), other = i < 0 ? find_other(s->file, name) : -1;
+    if (i >= 0)
+        add(w, s, para_safetensors_entry(s->file, i), NULL);
+    else if (other >= 0)
+        add_other(w, s, other);
+    else if (para_strmap_set(&w->absent, name, s) < 0)
+        return para_fail_memory(err, w->path);
+    return 0;
 }
 
 static int open_index(struct para_weights *w, const char *folder, para_error *err)
@@ -109,7 +145,6 @@ static int open_index(struct para_weights *w, const char *folder, para_error *er
     return status;
 }
 
-/* transformers prefers the one file, too. */
 /* Name the weights that are there in a form that isn't read. */
 static int refuse_others(const char *folder, const char *file, para_error *err)
 {
@@ -124,22 +159,26 @@ static int refuse_others(const char *folder, const char *file, para_error *err)
     return 0;
 }
 
+/* transformers prefers the one file, too. */
 int para_weights_open(struct para_weights *w, const char *folder, const char *prefix, para_error *err)
 {
     char file[PARA_PATH_BYTES];
     w->prefix = prefix;
     PARA_TRY(para_path(file, err, "%s/" PARA_WEIGHTS_FILE, folder));
     PARA_TRY(para_path(w->path, err, "%s/" PARA_WEIGHTS_INDEX, folder));
-    if (access(file, F_OK) != 0 && access(w->path, F_OK) == 0)
-        return open_index(w, folder, err);
-    PARA_TRY(refuse_others(folder, file, err));
-    return para_weights_open_file(w, file, prefix, err);
+    if (access(file, F_OK) != 0 && access(w->path, F_OK) == 0) {
+        PARA_TRY(open_index(w, folder, err));
+    } else {
+        PARA_TRY(refuse_others(folder, file, err));
+        PARA_TRY(open_file(w, file, err));
+    }
+    return index_names(w, wrapper_length(w), err);
 }
 
 static int add_gguf(struct para_weights *w, const struct para_gguf_tensor *t, para_error *err)
 {
     struct para_weight *item = &w->items[w->count++];
-    *item = (struct para_weight){.path = w->path, .type = t->type};
+    *item = (struct para_weight){.path = w->path, .written = t->name, .type = t->type};
     item->entry = (para_entry){.name = t->name, .rank = t->rank, .data = t->data, .bytes = t->bytes};
     if (t->type->dtype >= 0)
         item->entry.dtype = (para_dtype)t->type->dtype;
@@ -162,7 +201,7 @@ int para_weights_add(struct para_weights *w, const char *name, const para_entry 
 {
     struct para_weight *item = &w->items[w->count++];
     *item = (struct para_weight){.entry = *entry, .path = w->path};
-    item->entry.name = para_arena_string(&w->arena, name);
+    item->entry.name = item->written = para_arena_string(&w->arena, name);
     bool added = item->entry.name && para_strmap_set(&w->names, item->entry.name, item) == 0;
     return added ? 0 : para_fail_memory(err, w->path);
 }
@@ -179,6 +218,7 @@ void para_weights_close(struct para_weights *w)
     para_arena_free(&w->arena);
     para_strmap_free(&w->names);
     para_strmap_free(&w->shards);
+    para_strmap_free(&w->absent);
     free(w->items);
     *w = (struct para_weights){0};
 }
@@ -192,14 +232,20 @@ const struct para_weight *para_weights_find(const struct para_weights *w, const 
     return found;
 }
 
+const char *para_weights_absent(const struct para_weights *w, const char *name)
+{
+    const struct shard *s = para_strmap_get(&w->absent, name);
+    return s ? s->path : NULL;
+}
+
 bool para_weight_is(const struct para_weight *w, para_dtype dtype)
 {
-    return w->type ? w->type->dtype == (int)dtype : w->entry.dtype == dtype;
+    return w->type ? w->type->dtype == (int)dtype : !w->other && w->entry.dtype == dtype;
 }
 
 const char *para_weight_type(const struct para_weight *w)
 {
-    return w->type ? w->type->name : para_dtype_name(w->entry.dtype);
+    return w->type ? w->type->name : w->other ? w->other : para_dtype_name(w->entry.dtype);
 }
 
 bool para_weight_converts(const struct para_weight *w, para_dtype dtype)

@@ -13,12 +13,13 @@
 #define PARA_WEIGHTS_INDEX "model.safetensors.index.json"
 #define PARA_WEIGHTS_SHARDS "model-*-of-*.safetensors" /* a shell's pattern */
 
-/* One tensor and the file that it is in. Of a GGUF file it may have a type that is no para_dtype; the entry's isn't one
- * then. */
+/* One tensor and the file that it is in. Its type may be no para_dtype; the entry's isn't one then. */
 struct para_weight {
-    para_entry entry;
+    para_entry entry;    /* by its name without what a wrapper put before all */
+    const char *written; /* its name in the file */
     const char *path;
-    const struct para_block_type *type; /* in a GGUF file; NULL: in another */
+    const struct para_block_type *type; /* in a GGUF file */
+    const char *other;                  /* a type of safetensors files that isn't read; else NULL */
 };
 
 /* Zeros hold nothing and may be closed. */
@@ -29,14 +30,16 @@ struct para_weights {
     int count;
     struct para_strmap names;  /* name -> para_weight */
     struct para_strmap shards; /* name in the index -> shard */
+    struct para_strmap absent; /* name -> shard that doesn't have it, though the index says so */
     struct shard *last;        /* all files, the last opened first */
     struct para_gguf *gguf;    /* the file, if it is one */
     struct para_map map;       /* of another single file */
     struct para_arena arena;   /* of names that no file has as they are */
 };
 
-/* Open FOLDER/model.safetensors or else all files of FOLDER/model.safetensors.index.json; `prefix` is borrowed. After a
- * failure the caller closes, too. */
+/* Open FOLDER/model.safetensors or else all files of FOLDER/model.safetensors.index.json; `prefix` is borrowed. What
+ * stands before every name, up to a point, is a wrapper's, as "_orig_mod.", "module." or "model.", and is left out, but
+ * for the prefix. After a failure the caller closes, too. */
 int para_weights_open(struct para_weights *w, const char *folder, const char *prefix, para_error *err);
 /* Open one file. */
 int para_weights_open_file(struct para_weights *w, const char *path, const char *prefix, para_error *err);
@@ -49,6 +52,8 @@ void para_weights_close(struct para_weights *w);
 
 /* Find a tensor by name, or by the name without the prefix; NULL if there is none. */
 const struct para_weight *para_weights_find(const struct para_weights *w, const char *name);
+/* The file that the index says has a tensor which it lacks; NULL: it says no such thing. */
+const char *para_weights_absent(const struct para_weights *w, const char *name);
 
 /* Whether the elements are of this type as they lie in the file. */
 bool para_weight_is(const struct para_weight *w, para_dtype dtype);

@@ -34,11 +34,15 @@ static int64_t whole_elements(const struct para_shape *s)
 static int set_bf16(para_session *s, const para_tensor *t, const float *x, int64_t count, para_error *err)
 {
     uint16_t *half = malloc((size_t)count * sizeof *half);
+    int lost = 0;
     if (!half)
         return para_fail_memory(err, t->base);
-    for (int64_t e = 0; e < count; e++)
+    for (int64_t e = 0; e < count; e++) {
         half[e] = para_bf16_of(x[e]);
-    int status = para_session_set(s, t->base, half, (size_t)count * sizeof *half, err);
+        lost |= ((half[e] & 0x7fff) == 0x7f80) & (fabsf(x[e]) <= FLT_MAX);
+    }
+    int status = lost ? para_fail(err, PARA_ERANGE, "\"%s\" is bf16, expected values of at most 3.3895e38", t->base)
+                      : para_session_set(s, t->base, half, (size_t)count * sizeof *half, err);
     free(half);
     return status;
 }

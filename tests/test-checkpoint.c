@@ -382,6 +382,24 @@ static void a_trainer_needs_its_files(void **state)
     assert_int_equal(loaded.step, 1);
 }
 
+static void spoil_moment(para_entry *e)
+{
+    static float spoilt[8] = {[5] = NAN};
+    if (strcmp(e->name, "transformer.ln_f.bias.m") == 0)
+        e->data = spoilt;
+}
+
+static void states_must_be_finite(void **state)
+{
+    struct run *r = *state;
+    fill_session(r->s, r->g, 5);
+    save(r, &(para_trainer){.step = 5, .seed = 1, .best_loss = -1});
+    rewrite(r, "optimizer.safetensors", false, spoil_moment);
+    assert_not_loaded(
+        r, &(para_trainer){0}, PARA_EFORMAT,
+        "optimizer.safetensors: tensor \"transformer.ln_f.bias.m\" has an element, number 5, that isn't finite");
+}
+
 static void save_checks_the_step(void **state)
 {
     struct run *r = *state;
@@ -516,6 +534,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(extra_tensors_are_told_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(heads_are_compared, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_trainer_needs_its_files, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(states_must_be_finite, set_up, tear_down),
         cmocka_unit_test_setup_teardown(save_checks_the_step, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

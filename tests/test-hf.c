@@ -267,6 +267,9 @@ static void indexes_that_lie_are_refused(void **state)
     save(r, NULL);
     shard(r, "transformer.ln_f.bias");
     assert_not_loaded(r, PARA_EFORMAT, "index.json: has no tensor \"transformer.ln_f.bias\"");
+    write_text(r->dir, name,
+               "{\"weight_map\": {\"transformer.wte.weight\": \"b\", \"transformer.wpe.weight\": \"a\"}}");
+    assert_not_loaded(r, PARA_EFORMAT, "index.json: weight_map says that tensor \"transformer.");
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
         write_text(r->dir, name, lies[i].index);
         assert_not_loaded(r, lies[i].code, lies[i].text);

@@ -24,13 +24,13 @@ static void get_bytes(para_session *s, const char *name, void *data, size_t byte
 static void halves_are_rounded_to_even(void **state)
 {
     (void)state;
-    static const float values[] = {1.0f, 1.00390625f, 1.01171875f, -3.0f, 1e-40f, 3.4e38f};
-    static const uint16_t expected[] = {0x3f80, 0x3f80, 0x3f82, 0xc040, 0x0001, 0x7f80};
-    uint16_t found[6];
-    para_graph *g = graph_of("w:bf16[n=6]; x:param[n=6]; y = matmul(x, w, \"n\"); output(y)");
+    static const float values[] = {1.0f, 1.00390625f, 1.01171875f, -3.0f, 1e-40f, 3.3e38f, -INFINITY};
+    static const uint16_t expected[] = {0x3f80, 0x3f80, 0x3f82, 0xc040, 0x0001, 0x7f78, 0xff80};
+    uint16_t found[7];
+    para_graph *g = graph_of("w:bf16[n=7]; x:param[n=7]; y = matmul(x, w, \"n\"); output(y)");
     para_session *s = serial_session(g, false);
     para_error err = {0};
-    must(para_session_set_weight(s, "w", values, 6, &err), err);
+    must(para_session_set_weight(s, "w", values, 7, &err), err);
     get_bytes(s, "w", found, sizeof found);
     assert_memory_equal(found, expected, sizeof found);
     para_session_free(s);
@@ -170,6 +170,13 @@ static void wrong_weights_are_refused(void **state)
     s = serial_session(g, false);
     assert_int_equal(para_session_set_weight(s, "w", many, 32, &err), PARA_ERANGE);
     assert_non_null(strstr(err.message, "\"w\" is q8_0, expected finite values"));
+    para_session_free(s);
+    para_graph_free(g);
+    const float large[] = {1, -3.4e38f};
+    g = graph_of("w:bf16[k=2]; x:param[k=2]; y = matmul(x, w, \"k\"); output(y)");
+    s = serial_session(g, false);
+    assert_int_equal(para_session_set_weight(s, "w", large, 2, &err), PARA_ERANGE);
+    assert_non_null(strstr(err.message, "\"w\" is bf16, expected values of at most 3.3895e38"));
     para_session_free(s);
     para_graph_free(g);
 }

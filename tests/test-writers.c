@@ -43,6 +43,21 @@ static void wrap_short(const char *name, char *out, size_t bytes)
     snprintf(out, bytes, "module.%s", name + strlen("transformer."));
 }
 
+static void wrap_in_model(const char *name, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "model.%s", name);
+}
+
+static void wrap_in_itself(const char *name, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "transformer.%s", name);
+}
+
+static void wrap_by_engine(const char *name, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "_forward_module.base_model.model.%s", name);
+}
+
 static void tie_head(const char *name, char *out, size_t bytes)
 {
     snprintf(out, bytes, "%s", strcmp(name, "transformer.wte.weight") == 0 ? "lm_head.weight" : name);
@@ -56,8 +71,8 @@ static void tie_wrapped_head(const char *name, char *out, size_t bytes)
 static void names_of_other_writers_are_understood(void **state)
 {
     struct run *r = *state;
-    static void (*const ways[])(const char *, char *, size_t) = {wrap_once, wrap_twice, wrap_short, tie_head,
-                                                                 tie_wrapped_head};
+    static void (*const ways[])(const char *, char *, size_t) = {
+        wrap_once, wrap_twice, wrap_short, wrap_in_model, wrap_in_itself, wrap_by_engine, tie_head, tie_wrapped_head};
     fill_session(r->s, r->g, 3);
     para_session *expected = serial_session(r->g, false);
     fill_session(expected, r->g, 3);
@@ -100,6 +115,45 @@ static void other_names_are_told(void **state)
     rewrite(r, leave_out_all);
     assert_int_equal(para_checkpoint_load(r->dir, r->g, r->s, NULL, &err), PARA_EFORMAT);
     assert_says(&err, "; it has no tensor at all");
+}
+
+/* Write the weights again as float64, which the library's own writer can't. */
+static void write_doubles(const struct run *r)
+{
+    char *path = path_join(r->dir, "model.safetensors"), header[8192] = "{";
+    para_safetensors *file;
+    para_error err = {0};
+    size_t used = 1, at = 0;
+    must(para_safetensors_open(&file, path, &err), err);
+    for (int i = 0; i < para_safetensors_count(file); i++) {
+        para_entry e = para_safetensors_entry(file, i);
+        used += (size_t)snprintf(header + used, sizeof header - used,
+                                 "%s\"%s\":{\"dtype\":\"F64\",\"shape\":[%lld%s%.0lld],\"data_offsets\":[%zu,%zu]}",
+                                 i ? "," : "", e.name, (long long)e.shape[0], e.rank > 1 ? "," : "",
+                                 (long long)(e.rank > 1 ? e.shape[1] : 0), at, at + 2 * e.bytes);
+        at += 2 * e.bytes;
+    }
+    para_safetensors_close(file);
+    used += (size_t)snprintf(header + used, sizeof header - used, "}");
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    for (int i = 0; i < 8; i++)
+        putc(i < 2 ? (int)(used >> 8 * i & 255) : 0, out);
+    fwrite(header, 1, used, out);
+    for (size_t i = 0; i < at; i++)
+        putc(0, out);
+    assert_int_equal(fclose(out), 0);
+    free(path);
+}
+
+static void other_types_are_told(void **state)
+{
+    struct run *r = *state;
+    para_error err = {0};
+    save(r, NULL);
+    write_doubles(r);
+    assert_int_equal(para_checkpoint_load(r->dir, r->g, r->s, NULL, &err), PARA_EFORMAT);
+    assert_says(&err, "tensor \"transformer.wte.weight\" is F64, expected f32, f16 or bf16");
 }
 
 static void dropouts_may_differ(void **state)
@@ -159,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(names_of_other_writers_are_understood, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_names_are_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(other_types_are_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(dropouts_may_differ, set_up, tear_down),
         cmocka_unit_test_setup_teardown(added_tokens_are_read, set_up, tear_down),
     };

@@ -207,8 +207,8 @@ PARA_API int para_session_set(para_session *s, const char *name, const void *dat
  * parameter "NAME.scale", whose axes are some of its own, and stands for the values q * scale: a scale, which is set
  * too, is the largest size among the values that share it divided by 127, and q the nearest whole number to value /
  * scale. Returns PARA_ENAME if there is no such parameter, or none of scales, PARA_ESHAPE for another count,
- * PARA_ERANGE for values of int8 or in blocks that aren't finite, or larger than their scale can be; then nothing is
- * set. Between runs only. */
+ * PARA_ERANGE for values of int8 or in blocks that aren't finite, or larger than their scale can be, and for finite
+ * ones that bfloat16 would make infinite; then nothing is set. Between runs only. */
 PARA_API int para_session_set_weight(para_session *s, const char *name, const float *values, int64_t count,
                                      para_error *err);
 /** Copy a whole value out by its name, as para_session_set() copies it in: outputs as the last run made them,
