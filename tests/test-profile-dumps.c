@@ -43,12 +43,12 @@ static const char *const report =
     "                                  meanwhile worker 0 ran in.a, 0.020 ms\n"
     "       0.040      0.020      0  idle: out.d waits: RAW on out.c\n"
     "                                  meanwhile worker 1 ran out.c, 0.017 ms\n"
-    "       0.090      0.010      0  runtime\n"
-    "       0.090      0.010      1  runtime\n"
-    "       0.000      0.005      0  runtime: in.a is ready\n"
+    "       0.090      0.010      0  runtime: all has run\n"
+    "       0.090      0.010      1  runtime: all has run\n"
+    "       0.000      0.005      0  runtime: nothing is submitted yet\n"
     "       0.005      0.005      0  runtime: in.a is ready\n"
     "                                  meanwhile worker 1 ran in.b, 0.002 ms\n"
-    "       0.000      0.005      1  runtime: in.b is ready\n"
+    "       0.000      0.005      1  runtime: nothing is submitted yet\n"
     "       0.040      0.003      1  runtime: out.c is ready\n"
     "       0.006      0.002      1  runtime: in.b is ready\n";
 

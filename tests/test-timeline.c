@@ -35,18 +35,18 @@ static void gaps_name_their_cause(void **state)
         int node, from; /* from: the node that is waited for */
         const char *text;
     } expected[] = {
-        {0, 0, 5, PARA_GAP_RUNTIME, A, -1, "runtime: a is ready"},
+        {0, 0, 5, PARA_GAP_OUTSIDE, -1, -1, "runtime: nothing is submitted yet"},
         {0, 5, 10, PARA_GAP_RUNTIME, A, -1, "runtime: a is ready"},
         {0, 40, 60, PARA_GAP_WAIT, D, C, "idle: d waits: RAW on c"},
         {0, 60, 61, PARA_GAP_RUNTIME, D, -1, "runtime: d is ready"},
-        {0, 90, 100, PARA_GAP_RUNTIME, -1, -1, "runtime"},
-        {1, 0, 5, PARA_GAP_RUNTIME, B, -1, "runtime: b is ready"},
+        {0, 90, 100, PARA_GAP_OUTSIDE, -1, -1, "runtime: all has run"},
+        {1, 0, 5, PARA_GAP_OUTSIDE, -1, -1, "runtime: nothing is submitted yet"},
         {1, 5, 6, PARA_GAP_SUBMIT, B, -1, "idle: b isn't submitted yet"},
         {1, 6, 8, PARA_GAP_RUNTIME, B, -1, "runtime: b is ready"},
         {1, 20, 40, PARA_GAP_WAIT, C, A, "idle: c waits: RAW on a"},
         {1, 40, 43, PARA_GAP_RUNTIME, C, -1, "runtime: c is ready"},
         {1, 60, 90, PARA_GAP_END, -1, -1, "idle: nothing is left to run here"},
-        {1, 90, 100, PARA_GAP_RUNTIME, -1, -1, "runtime"},
+        {1, 90, 100, PARA_GAP_OUTSIDE, -1, -1, "runtime: all has run"},
     };
     enum { COUNT = sizeof expected / sizeof expected[0] };
     para_profile *p = profile_of(abcd, 2, abcd_times, 100);
@@ -101,15 +101,16 @@ static void idle_workers_beside_ready_tasks_are_told(void **state)
     }
     assert_int_equal(para_gap_meanwhile(&t, &t.gaps[t.first_gap[1] + 2], &ns), 3);
     assert_int_equal(ns, 40);
-    assert_int_equal(t.queued_ns, 20);
-    assert_non_null(strstr(t.summary, "14.3 % went to the runtime, while something was ready (14.3 % behind busy "
-                                      "workers)."));
+    assert_int_equal(t.gap_ns[PARA_GAP_QUEUED], 20);
+    assert_non_null(strstr(t.summary, "They were idle for 50.0 % of it (7.1 waiting for results, longest for c, 0.000 "
+                                      "ms; 14.3 beside tasks that were ready, but queued on a busy worker; 28.6 with "
+                                      "nothing left to run). 0.0 % went to the runtime. "));
     para_timeline_free(&t);
     p->gpu[1] = 0; /* which can't run what is meant for cores */
     t = timeline_of(p);
     assert_int_equal(t.n_gaps - t.first_gap[1], 1);
     assert_int_equal(t.gaps[t.first_gap[1]].cause, PARA_GAP_END);
-    assert_int_equal(t.queued_ns, 0);
+    assert_int_equal(t.gap_ns[PARA_GAP_QUEUED], 0);
     para_timeline_free(&t);
     para_profile_free(p);
     p = profile_of(queued, 4, times, 70);
@@ -120,6 +121,29 @@ static void idle_workers_beside_ready_tasks_are_told(void **state)
     t = timeline_of(p);
     assert_int_equal(t.bound, PARA_BOUND_RUNTIME);
     assert_non_null(strstr(t.summary, "Workers took nothing though tasks were ready"));
+    para_timeline_free(&t);
+    para_profile_free(p);
+}
+
+/* Worker 0 runs a, c and d in turn, worker 1 nothing but b, which waits for d at last; c waits for a. */
+static void a_gap_is_told_by_what_became_ready_at_its_end(void **state)
+{
+    (void)state;
+    static const struct para_timing times[] = {
+        {.task = 0, .worker = 0, .submit_ns = 0, .ready_ns = 0, .start_ns = 0, .end_ns = 10},
+        {.task = 1, .worker = 0, .submit_ns = 0, .ready_ns = 10, .start_ns = 10, .end_ns = 20},
+        {.task = 2, .worker = 0, .submit_ns = 0, .ready_ns = 10, .start_ns = 20, .end_ns = 30},
+        {.task = 3, .worker = 1, .submit_ns = 0, .ready_ns = 30, .start_ns = 30, .end_ns = 40},
+    };
+    static const char *const texts[] = {"idle: d waits: RAW on a", "idle: d is ready, and queued on worker 0",
+                                        "idle: b waits: RAW on d"};
+    para_profile *p = profile_of("x:input[batch=2,rows=4]; a = scale(x, 2); c = scale(a, 3); d = scale(a, 4); "
+                                 "b = scale(d, 3); output(b); output(c)",
+                                 2, times, 40);
+    struct para_timeline t = timeline_of(p);
+    assert_int_equal(t.first_gap[2] - t.first_gap[1], 3);
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(para_gap_text(&t.arena, p, &t.gaps[t.first_gap[1] + i]), texts[i]);
     para_timeline_free(&t);
     para_profile_free(p);
 }
@@ -222,9 +246,11 @@ static void the_parts_are_all_of_the_time(void **state)
         t.summary,
         "What bounds this step most is memory. Of the workers' time 0.0 % went into nodes that compute bounds (0 "
         "GFLOP, 0 GFLOP/s each on average) and 44.0 % into nodes that memory bounds (2.88e-07 GB, 3.27 GB/s each on "
-        "average). They were idle for 20.0 % of it, waiting for results, longest for a (0.000 ms), and for 15.0 % at "
-        "the end, with nothing left to run; 21.0 % went to the runtime, while something was ready. It took 0.000 ms on "
-        "2 workers; its kernels alone, shared out evenly, take "
+        "average). They were idle for 35.5 % of it (20.0 waiting for results, longest for a, 0.000 ms; 0.5 before a "
+        "task "
+        "was submitted; 15.0 with nothing left to run). 20.5 % went to the runtime (15.0 before the first task was "
+        "submitted and after the last had ended). It took 0.000 ms on 2 workers; its kernels alone, shared out evenly, "
+        "take "
         "0.000 ms, and the longest chain of nodes that wait for each other 0.000 ms. Types of fewer bits, or nodes "
         "that are fused, would move fewer bytes.");
     para_timeline_free(&t);
@@ -248,7 +274,8 @@ static void what_took_far_longer_than_its_like_is_named(void **state)
     assert_int_equal(t.late_ns, 31 + 90);
     assert_int_equal(t.latest, 4);
     assert_int_equal(t.latest_ns, 90);
-    assert_non_null(strstr(t.summary, "This run was disturbed. 2 nodes took 0.000 ms more than the median of others of "
+    assert_non_null(strstr(t.summary, "This run was disturbed; as it went, memory took most of it. 2 nodes took 0.000 "
+                                      "ms more than the median of others of "
                                       "the same op, work and bytes, longest e (0.000 ms): something else may have held "
                                       "the workers"));
     assert_null(strstr(t.summary, "What bounds"));
@@ -297,7 +324,7 @@ static void check_rows(const struct para_timeline *t)
         int64_t now = 0, idle = 0, runtime = 0;
         while (at < p->first_row[w + 1] || gap < t->first_gap[w + 1]) {
             if (gap < t->first_gap[w + 1] && t->gaps[gap].begin_ns == now) {
-                bool lost = t->gaps[gap].cause == PARA_GAP_RUNTIME;
+                bool lost = t->gaps[gap].cause == PARA_GAP_RUNTIME || t->gaps[gap].cause == PARA_GAP_OUTSIDE;
                 *(lost ? &runtime : &idle) += t->gaps[gap].end_ns - now;
                 now = t->gaps[gap++].end_ns;
             } else {
@@ -393,7 +420,7 @@ static void names_are_made_visible(void **state)
     para_profile *p = profile_of(abcd, 2, abcd_times, 100);
     p->own->nodes[A]->name = "a\n\x1b[31m";
     struct para_timeline t = timeline_of(p);
-    assert_non_null(strstr(t.summary, "longest for a\u240a\u241b[31m (0.000 ms)"));
+    assert_non_null(strstr(t.summary, "longest for a\u240a\u241b[31m, 0.000 ms"));
     para_timeline_free(&t);
     para_profile_free(p);
 }
@@ -403,6 +430,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gaps_name_their_cause),
         cmocka_unit_test(idle_workers_beside_ready_tasks_are_told),
+        cmocka_unit_test(a_gap_is_told_by_what_became_ready_at_its_end),
         cmocka_unit_test(the_path_goes_back_from_the_last_end),
         cmocka_unit_test(the_path_knows_workers_and_tasks),
         cmocka_unit_test(the_path_ends_where_it_would_go_round),

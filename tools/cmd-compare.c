@@ -118,6 +118,8 @@ static int compare_sides(const struct compare_options *o, const struct side *a, 
     else
         status = para_profile_compare((const para_profile *const *)a->runs, a->count,
                                       (const para_profile *const *)b->runs, b->count, flags, out, same, &err);
+    if (status == PARA_EINVAL)
+        return failed("%s and %s: %s", o->operands[0], o->operands[1], err.message);
     return status < 0 ? failed("%s: %s", o->output ? o->output : "standard output", err.message) : EXIT_DONE;
 }
 

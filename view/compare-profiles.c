@@ -49,10 +49,16 @@ static struct spread spread_of(const double *ns, int count)
     return s;
 }
 
-/* Whether all runs of one set took longer than all of the other. Of one run each that says nothing. */
+/* Of one run each: nothing tells how far runs are apart. */
+static bool is_single(const struct comparison *c)
+{
+    return c->a.count + c->b.count == 2;
+}
+
+/* Whether all runs of one set took longer than all of the other. */
 static bool apart(const struct comparison *c, const struct spread *a, const struct spread *b)
 {
-    return c->a.count + c->b.count > 2 && (a->low > b->high || b->low > a->high);
+    return !is_single(c) && (a->low > b->high || b->low > a->high);
 }
 
 static const double *of_b(const struct comparison *c, const struct row *r)
@@ -192,6 +198,15 @@ static double difference(const struct comparison *c, const struct row *r)
     return spread_of(of_b(c, r), c->b.count).mean - spread_of(r->ns, c->a.count).mean;
 }
 
+/* Of one run none is known. */
+static void write_spread(const struct comparison *c, const struct spread *s, int runs)
+{
+    if (runs > 1)
+        fprintf(c->out, " %10.3f", (s->high - s->low) / 1e6);
+    else
+        fprintf(c->out, " %10s", "-");
+}
+
 static int write_text(struct comparison *c, const struct row *r)
 {
     const char *name = para_text_visible(&c->m.arena, r->name);
@@ -199,9 +214,11 @@ static int write_text(struct comparison *c, const struct row *r)
     if (!name)
         return -1;
     int over = (int)strlen(name) - NAME, detail = 14 - (over > 0 ? over : 0);
-    fprintf(c->out, "%c %-*s %-*s %10.3f %10.3f %+10.3f %10.3f %10.3f\n", para_signs[sign_of(c, r)], NAME, name, detail,
-            r->detail, a.mean / 1e6, b.mean / 1e6, (b.mean - a.mean) / 1e6, (a.high - a.low) / 1e6,
-            (b.high - b.low) / 1e6);
+    fprintf(c->out, "%c %-*s %-*s %10.3f %10.3f %+10.3f", para_signs[sign_of(c, r)], NAME, name, detail, r->detail,
+            a.mean / 1e6, b.mean / 1e6, (b.mean - a.mean) / 1e6);
+    write_spread(c, &a, c->a.count);
+    write_spread(c, &b, c->b.count);
+    fputc('\n', c->out);
     return 0;
 }
 
@@ -275,16 +292,62 @@ static int rank(struct comparison *c)
     return 0;
 }
 
+/* ---- what runs are worth ---- */
+
+/* How many runs of a set were disturbed, as para_timeline_new() judges. */
+static int count_disturbed(int *out, const struct set *s, para_error *err)
+{
+    *out = 0;
+    for (int i = 0; i < s->count; i++) {
+        struct para_timeline t;
+        PARA_TRY(para_timeline_new(&t, s->runs[i], err));
+        *out += t.disturbed;
+        para_timeline_free(&t);
+    }
+    return 0;
+}
+
+/* A line each of what is to be known before runs are believed. */
+static int caution(struct comparison *c, const char **out, para_error *err)
+{
+    int a, b;
+    PARA_TRY(count_disturbed(&a, &c->a, err));
+    PARA_TRY(count_disturbed(&b, &c->b, err));
+    const char *few = is_single(c)
+                          ? "How far runs are apart isn't known of one each, so none is called changed: give several, "
+                            "A1,A2.\n"
+                          : "";
+    *out = a + b == 0 ? few
+                      : para_arena_format(&c->m.arena,
+                                          "%sOf the first %d and of the second %d were disturbed: some nodes took far "
+                                          "longer than others like them.\n",
+                                          few, a, b);
+    return *out ? 0 : para_fail_memory(err, "comparing runs");
+}
+
 /* ---- as a page ---- */
 
-/* What nodes of the union took in one run; what the first graph cut otherwise is told of the first part. */
+/* What nodes of the union took in one run. They are the second graph's where it has them: what the first cut otherwise
+ * is shared out evenly among the parts there. */
 static double *times_of(struct comparison *c, const struct para_union *u, int run)
 {
+    bool second = run >= c->a.count;
+    const para_profile *p = second ? c->b.runs[run - c->a.count] : c->a.runs[run];
     double *ns = para_arena_alloc(&c->m.arena, ((size_t)u->graph.n_nodes + 1) * sizeof *ns);
-    const para_profile *p = run < c->a.count ? c->a.runs[run] : c->b.runs[run - c->a.count];
-    const int *here = run < c->a.count ? u->of_a : u->of_b;
-    for (int i = 0; i < p->g->n_nodes && ns; i++)
-        ns[here[i]] += (double)(p->nodes[i].end_ns - p->nodes[i].start_ns);
+    double *all = para_arena_alloc(&c->m.arena, ((size_t)c->m.count + 1) * sizeof *all); /* by match */
+    if (!ns || !all)
+        return NULL;
+    for (int i = 0; i < p->g->n_nodes; i++) {
+        double took = (double)(p->nodes[i].end_ns - p->nodes[i].start_ns);
+        if (second)
+            ns[u->of_b[i]] = took;
+        else
+            all[c->m.of_a[i]] += took;
+    }
+    for (int i = 0; i < u->graph.n_nodes && !second; i++) {
+        int match = u->in_b[i] >= 0 ? c->m.of_b[u->in_b[i]] : c->m.of_a[u->in_a[i]];
+        ns[i] = all[match] / (u->in_b[i] >= 0 ? c->m.matches[match].n_b : 1);
+    }
     return ns;
 }
 
@@ -297,45 +360,38 @@ static void take_signs(struct comparison *c, struct para_union *u)
     }
 }
 
-/* The account, in words. */
-static int say_account(struct comparison *c, struct para_source_change said[ACCOUNT])
+/* Rows as they are now. */
+static int tell(struct comparison *c, struct para_compared_list *list)
 {
-    for (int i = 0; i < ACCOUNT; i++) {
+    struct para_compared_times *rows = para_arena_alloc(&c->m.arena, ((size_t)c->count + 1) * sizeof *rows);
+    for (int i = 0; i < c->count && rows; i++) {
         const struct row *r = &c->rows[i];
-        struct spread a = spread_of(r->ns, c->a.count), b = spread_of(of_b(c, r), c->b.count);
-        const char *text = para_arena_format(&c->m.arena, "%s %.3f ms and %.3f ms, %+.3f; spread %.3f and %.3f",
-                                             r->detail, a.mean / 1e6, b.mean / 1e6, (b.mean - a.mean) / 1e6,
-                                             (a.high - a.low) / 1e6, (b.high - b.low) / 1e6);
-        if (!text)
+        rows[i].name = r->detail[0] ? para_arena_format(&c->m.arena, "%s %s", r->name, r->detail) : r->name;
+        rows[i].ns = r->ns;
+        if (!rows[i].name)
             return -1;
-        said[i] = (struct para_source_change){sign_of(c, r), r->name, text, text};
     }
-    return 0;
+    *list = (struct para_compared_list){rows, c->count};
+    return rows ? 0 : -1;
 }
 
-static int tell_ops(struct comparison *c, struct para_page_comparison *told)
+static int tell_all(struct comparison *c, struct para_compared_list lists[PARA_COMPARED])
 {
-    if (fold(c, op_name, no_detail) < 0 || rank(c) < 0)
+    if (tell(c, &lists[PARA_COMPARED_WORKERS]) < 0 || fold(c, scope_name, scope_detail) < 0 || rank(c) < 0 ||
+        tell(c, &lists[PARA_COMPARED_SCOPES]) < 0 || fold(c, op_name, no_detail) < 0 || rank(c) < 0)
         return -1;
-    struct para_op_times *ops = para_arena_alloc(&c->m.arena, ((size_t)c->count + 1) * sizeof *ops);
-    for (int i = 0; i < c->count && ops; i++)
-        ops[i] = (struct para_op_times){c->rows[i].name, c->rows[i].ns};
-    told->ops = ops;
-    told->n_ops = c->count;
-    return ops ? 0 : -1;
+    return tell(c, &lists[PARA_COMPARED_OPS]);
 }
 
 static int write_union(struct comparison *c, struct para_union *u, para_error *err)
 {
     int runs = c->a.count + c->b.count;
-    struct para_source_change account[ACCOUNT];
-    struct para_page_comparison told = {.sources = account,
-                                        .n_sources = ACCOUNT,
-                                        .runs_a = c->a.count,
+    struct para_page_comparison told = {.runs_a = c->a.count,
                                         .runs_b = c->b.count,
                                         .ns = para_arena_alloc(&c->m.arena, (size_t)runs * sizeof(double *)),
                                         .changed_only = c->flags & PARA_COMPARE_CHANGED};
-    if (!told.ns || say_account(c, account) < 0 || tell_ops(c, &told) < 0 || fill_nodes(c) < 0)
+    PARA_TRY(caution(c, &told.caution, err));
+    if (!told.ns || tell_all(c, told.lists) < 0 || fill_nodes(c) < 0)
         return para_fail_memory(err, "comparing runs");
     take_signs(c, u);
     for (int run = 0; run < runs; run++) {
@@ -357,19 +413,6 @@ static int write_page(struct comparison *c, para_error *err)
 
 /* ---- the whole ---- */
 
-/* How many runs of a set were disturbed, as para_timeline_new() judges. */
-static int count_disturbed(int *out, const struct set *s, para_error *err)
-{
-    *out = 0;
-    for (int i = 0; i < s->count; i++) {
-        struct para_timeline t;
-        PARA_TRY(para_timeline_new(&t, s->runs[i], err));
-        *out += t.disturbed;
-        para_timeline_free(&t);
-    }
-    return 0;
-}
-
 static int write_head(struct comparison *c, para_error *err)
 {
     int a, b;
@@ -380,12 +423,10 @@ static int write_head(struct comparison *c, para_error *err)
                 c->b.count, a, b);
         return 0;
     }
-    fprintf(c->out, "%d run%s and %d; %s\n", c->a.count, c->a.count == 1 ? "" : "s", c->b.count,
-            c->a.count + c->b.count > 2
-                ? "~ where none of the first lies within what those of the second took"
-                : "how far runs are apart isn't known of one each, so none is called changed: give several, A1,A2");
-    if (a + b > 0)
-        fprintf(c->out, "of them %d and %d were disturbed: some nodes took far longer than others like them\n", a, b);
+    const char *text;
+    PARA_TRY(caution(c, &text, err));
+    fprintf(c->out, "%d run%s and %d%s\n%s", c->a.count, c->a.count == 1 ? "" : "s", c->b.count,
+            is_single(c) ? "" : "; ~ where none of the first lies within what those of the second took", text);
     return 0;
 }
 
@@ -405,7 +446,7 @@ static int compare(struct comparison *c, bool *same, para_error *err)
     if (!c->rows)
         return para_fail_memory(err, "comparing runs");
     PARA_TRY(fill_account(c, err));
-    *same = sign_of(c, &c->rows[0]) == PARA_SAME;
+    *same = sign_of(c, &c->rows[0]) == PARA_SAME && strcmp(c->a.runs[0]->digest, c->b.runs[0]->digest) == 0;
     return c->flags & PARA_COMPARE_HTML ? write_page(c, err) : write_lines(c, err);
 }
 

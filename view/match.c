@@ -237,15 +237,39 @@ static const char *group_text(const para_node *n, char text[16])
     return text;
 }
 
+/* The axes along which a node was cut: of "batch=0,ff=1" "batch,ff"; NULL when memory runs out. */
+static const char *cut_axes(struct para_arena *arena, const char *part)
+{
+    char *axes = para_arena_alloc(arena, strlen(part) + 1), *end = axes;
+    for (bool in_name = true; axes && *part; part++) {
+        in_name = *part == ',' || (in_name && *part != '=');
+        if (in_name)
+            *end++ = *part;
+    }
+    return axes;
+}
+
+static const char *compare_counts(struct para_arena *arena, const struct para_match *match, const para_node *a,
+                                  const para_node *b)
+{
+    const char *from = cut_axes(arena, a->part), *to = cut_axes(arena, b->part);
+    const char *text = para_arena_format(arena, "%d node%s -> %d", match->n_a, match->n_a == 1 ? "" : "s", match->n_b);
+    if (!from || !to)
+        return NULL;
+    if (from[0] && to[0])
+        differ(arena, &text, "cut along", from, to);
+    return text;
+}
+
 const char *para_match_change(struct para_matching *m, const struct para_match *match)
 {
     char from[16], to[16];
     const char *text = "";
     if (match->a < 0 || match->b < 0)
         return text;
-    if (match->n_a != 1 || match->n_b != 1)
-        return para_arena_format(&m->arena, "%d node%s -> %d", match->n_a, match->n_a == 1 ? "" : "s", match->n_b);
     const para_node *a = m->a->nodes[match->a], *b = m->b->nodes[match->b];
+    if (match->n_a != 1 || match->n_b != 1)
+        return compare_counts(&m->arena, match, a, b);
     differ(&m->arena, &text, "name", a->name, b->name);
     differ(&m->arena, &text, "op", a->op->name, b->op->name);
     compare_attributes(&m->arena, &text, a, b);

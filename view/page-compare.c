@@ -7,7 +7,8 @@ struct source {
     const struct para_page_comparison *compare;
     const struct para_union *u;
     struct para_columns *columns;
-    const double *ns; /* of the run that is being written */
+    const double *ns; /* of the run, or of what else is being written */
+    const struct para_compared_list *list;
 };
 
 /* ---- nodes ---- */
@@ -42,30 +43,31 @@ static void write_runs(struct source *s)
     fputc(']', s->columns->out);
 }
 
-/* ---- ops ---- */
+/* ---- workers, scopes, ops ---- */
 
-static int64_t op_name(void *source, int i)
+static int64_t time_name(void *source, int i)
 {
     struct source *s = source;
-    return para_columns_text(s->columns, s->compare->ops[i].name);
+    return para_columns_text(s->columns, s->list->rows[i].name);
 }
 
-static const struct para_column op_columns[] = {{"name", op_name}, {0}};
+static const struct para_column time_columns[] = {{"name", time_name}, {0}};
 
-static int64_t op_ns(void *source, int i)
+static int64_t time_ns(void *source, int i)
 {
     return para_columns_whole(((struct source *)source)->ns[i]);
 }
 
-/* Names, and a list of times per op: one of each run. */
-static void write_ops(struct source *s)
+/* Names, and a list of times per name: one of each run. */
+static void write_list(struct source *s, const char *name, const char *times, const struct para_compared_list *list)
 {
-    para_columns_write_group(s->columns, "ops", op_columns, s, s->compare->n_ops);
-    fputs(",\n\"opTimes\":[", s->columns->out);
-    for (int i = 0; i < s->compare->n_ops; i++) {
-        s->ns = s->compare->ops[i].ns;
+    s->list = list;
+    para_columns_write_group(s->columns, name, time_columns, s, list->count);
+    fprintf(s->columns->out, ",\n\"%s\":[", times);
+    for (int i = 0; i < list->count; i++) {
+        s->ns = list->rows[i].ns;
         fputs(i ? ",\n" : "\n", s->columns->out);
-        para_columns_write_list(s->columns, op_ns, s, s->compare->runs_a + s->compare->runs_b);
+        para_columns_write_list(s->columns, time_ns, s, s->compare->runs_a + s->compare->runs_b);
     }
     fputc(']', s->columns->out);
 }
@@ -97,10 +99,13 @@ static const struct para_column source_columns[] = {
 void para_page_compare(const struct para_page_comparison *compare, const struct para_union *u, struct para_columns *c)
 {
     struct source s = {.compare = compare, .u = u, .columns = c};
-    fprintf(c->out, ",\n\"compare\":{\"changedOnly\":%d,\"onlyA\":%d", compare->changed_only, u->n_only_a);
+    fprintf(c->out, ",\n\"compare\":{\"changedOnly\":%d,\"onlyA\":%d,\"caution\":%lld", compare->changed_only,
+            u->n_only_a, (long long)para_columns_text(c, compare->caution ? compare->caution : ""));
     para_columns_write_group(c, "nodes", node_columns, &s, u->graph.n_nodes);
     para_columns_write_group(c, "sources", source_columns, &s, compare->n_sources);
     write_runs(&s);
-    write_ops(&s);
+    write_list(&s, "workers", "workerTimes", &compare->lists[PARA_COMPARED_WORKERS]);
+    write_list(&s, "scopes", "scopeTimes", &compare->lists[PARA_COMPARED_SCOPES]);
+    write_list(&s, "ops", "opTimes", &compare->lists[PARA_COMPARED_OPS]);
     fputc('}', c->out);
 }

@@ -12,10 +12,17 @@ struct para_source_change {
     const char *text;         /* the same, or, where they differ, both: "parameter f32 (rows 4) -> ..." */
 };
 
-/* What all nodes of an op took, in each run. */
-struct para_op_times {
+/* What all workers, all nodes of a scope or all of an op took in each run. */
+struct para_compared_times {
     const char *name;
     const double *ns;
+};
+
+enum para_compared { PARA_COMPARED_WORKERS, PARA_COMPARED_SCOPES, PARA_COMPARED_OPS, PARA_COMPARED };
+
+struct para_compared_list {
+    const struct para_compared_times *rows;
+    int count;
 };
 
 struct para_page_comparison {
@@ -23,9 +30,9 @@ struct para_page_comparison {
     int n_sources;
     int runs_a, runs_b; /* how many runs of either graph were measured; 0 and 0: the graphs alone are compared */
     double **ns;        /* by run, the first graph's first, and by node of the union */
-    const struct para_op_times *ops; /* of runs */
-    int n_ops;
-    bool changed_only; /* what the page shows at first */
+    struct para_compared_list lists[PARA_COMPARED]; /* of runs */
+    const char *caution;                            /* of runs: what is to be known before they are believed; or "" */
+    bool changed_only;                              /* what the page shows at first */
 };
 
 /* Write ,"compare":{...}: the sign of each node and how it differs, of each read whether one graph alone has it, and

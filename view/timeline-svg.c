@@ -175,6 +175,7 @@ static enum look look_of_gap(const struct para_gap *g)
     case PARA_GAP_WAIT:
         return LOOK_WAIT;
     case PARA_GAP_RUNTIME:
+    case PARA_GAP_OUTSIDE:
         return LOOK_RUNTIME;
     default:
         return LOOK_END;

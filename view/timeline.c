@@ -153,7 +153,16 @@ static int add_gap(struct para_timeline *t, struct para_gap gap)
     return 0;
 }
 
-/* Add idle time; where a task was ready meanwhile that another worker had taken, that is why. */
+/* A worker's time until a node is ready. */
+static struct para_gap until_ready(const struct para_timeline *t, int worker, int node, int64_t begin, int64_t end)
+{
+    int wait = t->last_wait[t->p->nodes[node].task];
+    bool waited = wait >= 0 && wait_end(t, wait) >= t->p->nodes[node].submit_ns;
+    return (struct para_gap){worker, begin, end, waited ? PARA_GAP_WAIT : PARA_GAP_SUBMIT, node, waited ? wait : -1};
+}
+
+/* Add idle time. Where a task was ready meanwhile that another worker had taken, that is why; before it, that the task
+ * wasn't ready yet. */
 static int add_idle(struct finder *f, struct para_gap gap)
 {
     int64_t end = gap.end_ns;
@@ -161,22 +170,13 @@ static int add_idle(struct finder *f, struct para_gap gap)
         f->at++;
     for (int i = f->at; i < f->n_here && f->here[i].begin_ns < end; i++) {
         const struct queued *q = &f->here[i];
-        gap.end_ns = later(q->begin_ns, gap.begin_ns);
-        struct para_gap queued = {gap.worker, gap.end_ns, sooner(q->end_ns, end), PARA_GAP_QUEUED, q->node, -1};
-        if (add_gap(f->t, gap) < 0 || add_gap(f->t, queued) < 0)
+        int64_t ready = later(q->begin_ns, gap.begin_ns);
+        struct para_gap queued = {gap.worker, ready, sooner(q->end_ns, end), PARA_GAP_QUEUED, q->node, -1};
+        if (add_gap(f->t, until_ready(f->t, gap.worker, q->node, gap.begin_ns, ready)) < 0 || add_gap(f->t, queued) < 0)
             return -1;
         gap.begin_ns = queued.end_ns;
     }
-    gap.end_ns = end;
     return add_gap(f->t, gap);
-}
-
-/* A worker's time until a node is ready. */
-static struct para_gap until_ready(const struct para_timeline *t, int worker, int node, int64_t begin, int64_t end)
-{
-    int wait = t->last_wait[t->p->nodes[node].task];
-    bool waited = wait >= 0 && wait_end(t, wait) >= t->p->nodes[node].submit_ns;
-    return (struct para_gap){worker, begin, end, waited ? PARA_GAP_WAIT : PARA_GAP_SUBMIT, node, waited ? wait : -1};
 }
 
 static int add_gaps_before(struct finder *f, int node, int64_t now)
@@ -218,8 +218,7 @@ static int add_gaps_of(struct finder *f, int worker)
     int64_t now = f->first;
     begin_worker(f, worker);
     t->first_gap[worker] = t->n_gaps;
-    struct para_gap start = {worker, 0, f->first, PARA_GAP_RUNTIME, at < end ? p->row[at] : -1, -1};
-    if (add_gap(t, start) < 0)
+    if (add_gap(t, (struct para_gap){worker, 0, f->first, PARA_GAP_OUTSIDE, -1, -1}) < 0)
         return -1;
     for (; at < end; at++) {
         if (add_gaps_before(f, p->row[at], now) < 0)
@@ -228,7 +227,7 @@ static int add_gaps_of(struct finder *f, int worker)
     }
     if (add_gaps_after(f, worker, now) < 0)
         return -1;
-    return add_gap(t, (struct para_gap){worker, f->last, p->wall_ns, PARA_GAP_RUNTIME, -1, -1});
+    return add_gap(t, (struct para_gap){worker, f->last, p->wall_ns, PARA_GAP_OUTSIDE, -1, -1});
 }
 
 static void find_span(struct finder *f)

@@ -6,11 +6,13 @@
 #include "graph/profile.h"
 
 enum para_gap_cause {
-    PARA_GAP_WAIT,    /* idle: what runs here next waited for another node; where nothing more does, what might have */
+    PARA_GAP_WAIT,    /* idle: what ended the gap by becoming ready waited for another node */
     PARA_GAP_SUBMIT,  /* idle: the same wasn't submitted yet */
     PARA_GAP_END,     /* idle: all that might run here had begun elsewhere, or was about to */
-    PARA_GAP_RUNTIME, /* what runs here next was ready; or the run hadn't begun to submit, or was over */
-    PARA_GAP_QUEUED   /* idle: what might have run here was ready, but another worker had taken it, and was busy */
+    PARA_GAP_RUNTIME, /* what runs here next was ready */
+    PARA_GAP_QUEUED,  /* idle: what might have run here was ready, but another worker had taken it, and was busy */
+    PARA_GAP_OUTSIDE, /* the runtime, before it submitted anything, or after all had run */
+    PARA_GAP_CAUSES
 };
 
 /* A time in which a worker ran no kernel. */
@@ -18,7 +20,7 @@ struct para_gap {
     int worker;
     int64_t begin_ns, end_ns;
     enum para_gap_cause cause;
-    int node; /* that runs here next, or might have; -1: none */
+    int node; /* that was ready, or became so at the end of the gap, here or on another worker; -1: none */
     int wait; /* of PARA_GAP_WAIT: which of the profile's waits ended last; else -1 */
 };
 
@@ -49,7 +51,7 @@ enum para_bound {
     PARA_BOUND_MEMORY,
     PARA_BOUND_DEPENDENCY, /* PARA_GAP_WAIT */
     PARA_BOUND_IMBALANCE,  /* PARA_GAP_END */
-    PARA_BOUND_RUNTIME,    /* PARA_GAP_RUNTIME, PARA_GAP_SUBMIT and PARA_GAP_QUEUED */
+    PARA_BOUND_RUNTIME,    /* all others */
     PARA_BOUNDS
 };
 /* "compute", "memory", ... */
@@ -66,7 +68,7 @@ struct para_timeline {
     int n_path;
     struct para_load *loads; /* in the order of time */
     int n_loads;
-    int64_t queued_ns;            /* of PARA_GAP_QUEUED */
+    int64_t gap_ns[PARA_GAP_CAUSES];
     int64_t part_ns[PARA_BOUNDS]; /* together the workers' time, wall time each */
     double flops, bytes;          /* of nodes that compute bounds, and of nodes that memory bounds */
     int64_t chain_ns;             /* the longest chain of nodes that wait for each other, kernels alone */

@@ -32,11 +32,10 @@ static void add_kernels(struct para_timeline *t)
 /* Add gaps, and find the node for which most time was lost. */
 static int add_gaps(struct para_timeline *t)
 {
-    static const enum para_bound parts[] = {[PARA_GAP_WAIT] = PARA_BOUND_DEPENDENCY,
-                                            [PARA_GAP_SUBMIT] = PARA_BOUND_RUNTIME,
-                                            [PARA_GAP_END] = PARA_BOUND_IMBALANCE,
-                                            [PARA_GAP_RUNTIME] = PARA_BOUND_RUNTIME,
-                                            [PARA_GAP_QUEUED] = PARA_BOUND_RUNTIME};
+    static const enum para_bound parts[] = {
+        [PARA_GAP_WAIT] = PARA_BOUND_DEPENDENCY, [PARA_GAP_SUBMIT] = PARA_BOUND_RUNTIME,
+        [PARA_GAP_END] = PARA_BOUND_IMBALANCE,   [PARA_GAP_RUNTIME] = PARA_BOUND_RUNTIME,
+        [PARA_GAP_QUEUED] = PARA_BOUND_RUNTIME,  [PARA_GAP_OUTSIDE] = PARA_BOUND_RUNTIME};
     int64_t *waited = calloc((size_t)t->p->g->n_nodes + 1, sizeof *waited);
     if (!waited)
         return -1;
@@ -44,7 +43,7 @@ static int add_gaps(struct para_timeline *t)
     for (int i = 0; i < t->n_gaps; i++) {
         const struct para_gap *gap = &t->gaps[i];
         t->part_ns[parts[gap->cause]] += gap->end_ns - gap->begin_ns;
-        t->queued_ns += gap->cause == PARA_GAP_QUEUED ? gap->end_ns - gap->begin_ns : 0;
+        t->gap_ns[gap->cause] += gap->end_ns - gap->begin_ns;
         if (gap->wait >= 0)
             waited[t->p->waits[gap->wait].from] += gap->end_ns - gap->begin_ns;
     }
@@ -141,11 +140,6 @@ static double percent_of(const struct para_timeline *t, int64_t ns)
     return all ? 100.0 * (double)ns / (double)all : 0;
 }
 
-static double percent(const struct para_timeline *t, enum para_bound part)
-{
-    return percent_of(t, t->part_ns[part]);
-}
-
 static double ms(int64_t ns)
 {
     return (double)ns / 1e6;
@@ -167,33 +161,67 @@ static double rate(double count, int64_t ns)
 
 static const char *describe_kernels(struct para_timeline *t)
 {
-    return para_arena_format(&t->arena,
-                             "Of the workers' time %.1f %% went into nodes that compute bounds (%.4g GFLOP, %.3g "
-                             "GFLOP/s each on average) and %.1f %% "
-                             "into nodes that memory bounds (%.4g GB, %.3g GB/s each on average).",
-                             percent(t, PARA_BOUND_COMPUTE), t->flops / 1e9,
-                             rate(t->flops, t->part_ns[PARA_BOUND_COMPUTE]), percent(t, PARA_BOUND_MEMORY),
-                             t->bytes / 1e9, rate(t->bytes, t->part_ns[PARA_BOUND_MEMORY]));
+    return para_arena_format(
+        &t->arena,
+        "Of the workers' time %.1f %% went into nodes that compute bounds (%.4g GFLOP, %.3g "
+        "GFLOP/s each on average) and %.1f %% "
+        "into nodes that memory bounds (%.4g GB, %.3g GB/s each on average).",
+        percent_of(t, t->part_ns[PARA_BOUND_COMPUTE]), t->flops / 1e9, rate(t->flops, t->part_ns[PARA_BOUND_COMPUTE]),
+        percent_of(t, t->part_ns[PARA_BOUND_MEMORY]), t->bytes / 1e9, rate(t->bytes, t->part_ns[PARA_BOUND_MEMORY]));
 }
 
+/* Some of a share's causes, "12.3 WHY" for those that took any time. */
+struct shares {
+    struct para_timeline *t;
+    const char *text;
+    bool any;
+};
+
+static void say_share(struct shares *s, enum para_gap_cause cause, const char *why)
+{
+    if (s->t->gap_ns[cause] == 0)
+        return;
+    const char *share =
+        para_arena_format(&s->t->arena, "%s%.1f %s", s->any ? "; " : " (", percent_of(s->t, s->t->gap_ns[cause]), why);
+    say(&s->t->arena, &s->text, share);
+    s->any = true;
+}
+
+static void end_shares(struct shares *s)
+{
+    say(&s->t->arena, &s->text, s->any ? "). " : ". ");
+    s->any = false;
+}
+
+static const char *waiting(struct para_timeline *t)
+{
+    const char *name = t->most_waited < 0 ? NULL : para_text_visible(&t->arena, t->p->g->nodes[t->most_waited]->name);
+    return name ? para_arena_format(&t->arena, "waiting for results, longest for %s, %.3f ms", name,
+                                    ms(t->most_waited_ns))
+                : "waiting for results";
+}
+
+/* The account's idle time and its runtime, by cause. */
 static const char *describe_gaps(struct para_timeline *t)
 {
-    const char *text = para_arena_format(&t->arena, " They were idle for %.1f %% of it, waiting for results",
-                                         percent(t, PARA_BOUND_DEPENDENCY));
-    if (t->most_waited >= 0) {
-        const char *name = para_text_visible(&t->arena, t->p->g->nodes[t->most_waited]->name);
-        say(&t->arena, &text,
-            name ? para_arena_format(&t->arena, ", longest for %s (%.3f ms)", name, ms(t->most_waited_ns)) : NULL);
-    }
-    say(&t->arena, &text,
-        para_arena_format(&t->arena,
-                          ", and for %.1f %% at the end, with nothing left to run; %.1f %% went to the runtime, while "
-                          "something was ready",
-                          percent(t, PARA_BOUND_IMBALANCE), percent(t, PARA_BOUND_RUNTIME)));
-    say(&t->arena, &text,
-        t->queued_ns ? para_arena_format(&t->arena, " (%.1f %% behind busy workers). ", percent_of(t, t->queued_ns))
-                     : ". ");
-    return text;
+    int64_t runtime = t->gap_ns[PARA_GAP_RUNTIME] + t->gap_ns[PARA_GAP_OUTSIDE], idle = 0;
+    for (int i = 0; i < PARA_GAP_CAUSES; i++)
+        idle += t->gap_ns[i];
+    idle -= runtime;
+    struct shares s = {t, para_arena_format(&t->arena, " They were idle for %.1f %% of it", percent_of(t, idle)),
+                       false};
+    const char *why = waiting(t);
+    if (!why)
+        return NULL;
+    say_share(&s, PARA_GAP_WAIT, why);
+    say_share(&s, PARA_GAP_QUEUED, "beside tasks that were ready, but queued on a busy worker");
+    say_share(&s, PARA_GAP_SUBMIT, "before a task was submitted");
+    say_share(&s, PARA_GAP_END, "with nothing left to run");
+    end_shares(&s);
+    say(&t->arena, &s.text, para_arena_format(&t->arena, "%.1f %% went to the runtime", percent_of(t, runtime)));
+    say_share(&s, PARA_GAP_OUTSIDE, "before the first task was submitted and after the last had ended");
+    end_shares(&s);
+    return s.text;
 }
 
 static int64_t kernels_ns(const struct para_timeline *t)
@@ -220,7 +248,7 @@ static const char *remedy(const struct para_timeline *t)
 {
     if (t->disturbed)
         return "";
-    return t->bound == PARA_BOUND_RUNTIME && t->queued_ns > t->part_ns[PARA_BOUND_RUNTIME] / 2
+    return t->bound == PARA_BOUND_RUNTIME && t->gap_ns[PARA_GAP_QUEUED] > t->part_ns[PARA_BOUND_RUNTIME] / 2
                ? "Workers took nothing though tasks were ready: something else may have held their cores."
                : remedies[t->bound];
 }
@@ -244,7 +272,8 @@ int para_verdict_add(struct para_timeline *t)
         t->bound = t->part_ns[i] > t->part_ns[t->bound] ? (enum para_bound)i : t->bound;
     t->disturbed = t->late_ns > kernels_ns(t) / 4;
     t->summary = t->disturbed
-                     ? para_arena_format(&t->arena, "This run was disturbed. ")
+                     ? para_arena_format(&t->arena, "This run was disturbed; as it went, %s took most of it. ",
+                                         para_bound_names[t->bound])
                      : para_arena_format(&t->arena, "What bounds this step most is %s. ", para_bound_names[t->bound]);
     say(&t->arena, &t->summary, describe_late(t));
     say(&t->arena, &t->summary, describe_kernels(t));
@@ -280,8 +309,9 @@ const char *para_gap_text(struct para_arena *arena, const para_profile *p, const
         return "idle: nothing is left to run here";
     case PARA_GAP_QUEUED:
         return para_arena_format(arena, "idle: %s is ready, and queued on worker %d", next, p->nodes[g->node].worker);
-    case PARA_GAP_RUNTIME:
-        break;
+    case PARA_GAP_OUTSIDE:
+        return g->begin_ns == 0 ? "runtime: nothing is submitted yet" : "runtime: all has run";
+    default:
+        return para_arena_format(arena, "runtime: %s is ready", next);
     }
-    return *next ? para_arena_format(arena, "runtime: %s is ready", next) : "runtime";
 }

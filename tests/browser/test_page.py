@@ -43,15 +43,19 @@ def compare(folder, name, *options):
     return path
 
 
-def profile(folder, name="run.json"):
-    """A profile of a training step on two workers."""
+def profile(folder, name="run.json", split="batch=2"):
+    """A profile of a training step on two workers, both of which ran something: beside other work one may have it all."""
     text, path = os.path.join(folder, "text"), os.path.join(folder, name)
     with open(text, "w", encoding="utf-8") as file:
         file.write("It was the best of times, it was the worst of times. " * 100)
-    subprocess.run([os.environ["PARAGRAPH"], "train", "--data", text, "--preset", "tiny", "--layers", "2", "--batch", "4",
-                    "--steps", "2", "--split", "batch=2", "--workers", "2", "--profile", path],
-                   check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    return path
+    for _ in range(10):
+        subprocess.run([os.environ["PARAGRAPH"], "train", "--data", text, "--preset", "tiny", "--layers", "2", "--batch", "4",
+                        "--steps", "2", "--split", split, "--workers", "2", "--profile", path],
+                       check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with open(path, encoding="utf-8") as run:
+            if len({node["worker"] for node in json.load(run)["nodes"]}) == 2:
+                return path
+    raise RuntimeError("in none of ten runs did both workers run anything")
 
 
 class Pages(unittest.TestCase):
@@ -76,6 +80,8 @@ class Pages(unittest.TestCase):
         cls.files["compared"] = compare(cls.folder.name, "compared.html", *cls.graphs)
         cls.runs = [cls.profile, profile(cls.folder.name, "run2.json"), profile(cls.folder.name, "run3.json")]
         cls.files["runs"] = compare(cls.folder.name, "runs.html", ",".join(cls.runs[:2]), cls.runs[2])
+        cls.otherwise = profile(cls.folder.name, "otherwise.json", "heads=2")
+        cls.files["otherwise"] = compare(cls.folder.name, "otherwise.html", cls.profile, cls.otherwise)
         cls.browser = Browser().__enter__()
 
     @classmethod
@@ -186,6 +192,13 @@ class Pages(unittest.TestCase):
         self.assertEqual(page.evaluate("viewer.boxes"), 570 + 2)
         page.press("o")
         self.assertLess(page.evaluate("viewer.boxes"), 30)
+        page.press("u")
+        self.go(page, "layer.3.mlp.proj.matmul[batch=1,ff=1]")
+        page.press("o")
+        l = "viewer.layout"
+        self.assertTrue(page.evaluate(f"camera.sees({l}.w[0], {l}.h[0])"))
+        x, y = page.evaluate(f"[({l}.x[viewer.selected] - camera.x) * camera.scale, ({l}.y[viewer.selected] - camera.y) * camera.scale]")
+        self.assertTrue(0 <= x < page.evaluate("camera.width") and 0 <= y < page.evaluate("camera.height"), (x, y))
         page.press("r")
         self.assertEqual(page.evaluate("viewer.boxes"), before)
 
@@ -302,6 +315,9 @@ class Pages(unittest.TestCase):
         readers = set(page.evaluate("[...data.reads.node.keys()].map((r) => [data.reads.node[r], data.reads.value[r]])"
                                     f".filter(([, value]) => {values}.includes(value)).map(([node]) => node)"))
         self.assertEqual(self.marked(page), readers)
+        x, y = page.evaluate("(([x, y]) => [(x - camera.x) * camera.scale, (y - camera.y) * camera.scale])(((box) => "
+                             "[viewer.layout.x[box], viewer.layout.y[box]])(viewer.shownOf(data.boxOf[viewer.mark.nodes[0]])))")
+        self.assertTrue(0 <= x < page.evaluate("camera.width") and 0 <= y < page.evaluate("camera.height"), (x, y))
         text = self.details(page)
         for words in ("wte\n", "parameter", "Read by", "embed.token[batch=0]", "logits[batch=1]", "Overwritten by", "wte.adamw"):
             self.assertIn(words, text)
@@ -352,6 +368,9 @@ class Pages(unittest.TestCase):
         self.assertIn("a norm's statistics need the whole axis", self.details(page))
         self.go(page, "layer.0.ln_1")
         self.assertIn("left whole: embd: a norm's statistics need the whole axis", self.details(page))
+        self.assertNotIn("no axis that is cut", self.details(page))
+        page = self.open("run")
+        self.assertIn("Left whole by splits\n\nnothing that has an axis that is cut", self.details(page))
         page = self.open()
         self.assertNotIn("its results have no axis that is cut", self.details(page))
         self.go(page, "embed.arange")
@@ -787,6 +806,31 @@ class Pages(unittest.TestCase):
             self.assertIn(words, self.details(page))
         page.press("h")
         self.assertGreater(self.colours(page), 5)
+
+    def test_runs_of_graphs_that_are_cut_otherwise(self):
+        page, times = self.open("otherwise"), []
+        for path in (self.profile, self.otherwise):
+            with open(path, encoding="utf-8") as file:
+                times.append({node["name"]: node["end_ns"] - node["start_ns"] for node in json.load(file)["nodes"]})
+        stem = "layer.0.attn.qkv.matmul"
+        first = sum(ns for name, ns in times[0].items() if name.startswith(f"{stem}["))
+        for part in ("heads=0", "heads=1"):
+            node = self.node(page, f"{stem}[{part}]")
+            a, b = page.evaluate(f"viewer.comparison.sidesOf([data.boxOf[{node}]])")
+            self.assertEqual((a["mean"], b["mean"]), (round(first / 2), times[1][f"{stem}[{part}]"]))
+        self.go(page, f"{stem}[heads=0]")
+        self.assertRegex(self.details(page), r"2 nodes -> 2\ncut along: batch -> heads")
+        page.evaluate("viewer.select(0)")
+        page.frame()
+        text = self.details(page)
+        for words in ("isn't known of one each", "By worker", "wall", "By scope", "layer.0 forward", "By op", "What differs most"):
+            self.assertIn(words, text)
+        self.assertNotIn("the same in both", text)
+        most = page.evaluate("[...data.compare.sign.keys()].reduce((most, node) => Math.max(most, "
+                             "Math.abs(viewer.comparison.differenceOf(data.boxOf[node]))), 0)")
+        self.assertIn(page.evaluate(f"duration({most})"), text.split("What differs most\n")[1].split("\n")[1])
+        self.assertLessEqual(page.evaluate("document.querySelector('#details').scrollWidth"),
+                             page.evaluate("document.querySelector('#details').clientWidth"))
 
     # ---- the address ----
 

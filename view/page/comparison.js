@@ -4,11 +4,14 @@
 
 const SIGNS = ['', '~', '−', '+'], SIGN_COLOURS = ['', 'changed', 'removed', 'added'];
 const SIGN_WORDS = ['the same in both', 'changed', 'in the first alone', 'in the second alone'];
+const RUN_WORDS = ['in both', 'in both, apart in time', 'in the first alone', 'in the second alone'];
+const MOST_DIFFERENT = 200;
 const Sided = { SAME: 0, CHANGED: 1, FIRST: 2 };
 
 function decodeComparison(json) {
   return { changedOnly: json.changedOnly !== 0, onlyA: json.onlyA, runsA: json.runsA, runsB: json.runsB,
-    ops: decodeGroup(json.ops).name, opTimes: json.opTimes.map(decodeColumn), ...decodeGroup(json.nodes), sources: decodeGroup(json.sources), times: json.times.map(decodeColumn) };
+    ...decodeGroup(json.nodes), sources: decodeGroup(json.sources), times: json.times.map(decodeColumn), caution: json.caution,
+    lists: ['worker', 'scope', 'op'].map((of) => ({ of, names: decodeGroup(json[`${of}s`]).name, times: json[`${of}Times`].map(decodeColumn) })) };
 }
 
 /* What some took on average, and from the least to the most. */
@@ -52,17 +55,18 @@ class Comparison {
 
   /* Nanoseconds of some boxes in the runs of either side. */
   sidesOf(boxes) {
-    return this.#sides(this.before.map((sums) => boxes.reduce((sum, box) => sum + sums[this.end[box]] - sums[box], 0)));
+    return this.sides(this.before.map((sums) => boxes.reduce((sum, box) => sum + sums[this.end[box]] - sums[box], 0)));
   }
 
-  /* The same of all nodes of an op, as either side has them: a node that one side cut otherwise may have been another's. */
-  sidesOfOp(op) {
-    return this.#sides(this.data.compare.opTimes[op]);
-  }
-
-  #sides(times) {
+  /* What was taken on either side, of times in each run. */
+  sides(times) {
     const { runsA } = this.data.compare;
     return [spreadOf(times.slice(0, runsA)), spreadOf(times.slice(runsA))];
+  }
+
+  /* What the colours of heat mean beside the shades of what became slower. */
+  legend() {
+    return make('span', {}, make('span', { class: 'swatch faster' }), ' faster, slower ');
   }
 
   differenceOf(box) {
@@ -76,7 +80,7 @@ class Comparison {
       return sign === Sided.CHANGED && this.hasRuns ? 'no run of one side took as long as one of the other'
         : sign !== Sided.SAME || !this.hasRuns ? SIGN_WORDS[sign]
         : this.isSingle ? 'of one run each it is not known how far runs are apart' : 'the runs of both sides overlap';
-    return SIGN_WORDS.map((words, k) => [this.count(box, k), SIGNS[k], words]).filter(([count]) => count > 0)
+    return (this.hasRuns ? RUN_WORDS : SIGN_WORDS).map((words, k) => [this.count(box, k), SIGNS[k], words]).filter(([count]) => count > 0)
       .map(([count, sign, what]) => `${sign} ${count.toLocaleString('en')} ${what}`.trim()).join(', ');
   }
 }
@@ -90,8 +94,9 @@ class ComparisonDetails {
   of(box) {
     const { data, details } = this, node = data.outline.kind[box] === Kind.NODE ? data.outline.item[box] : -1;
     const how = node >= 0 ? details.text(data.compare.change[node]) : '';
+    const caution = box === 0 ? details.text(data.compare.caution).split('\n').filter(Boolean) : [];
     return [
-      details.section('Comparison', make('p', {}, this.comparison.words(box)),
+      details.section('Comparison', ...[this.comparison.words(box), ...caution].map((words) => make('p', {}, words)),
         how ? make('ul', {}, ...how.split('; ').map((part) => make('li', {}, part))) : null),
       ...(this.comparison.hasRuns ? [this.#times(box)] : []),
       ...(box === 0 ? this.#whole() : []),
@@ -105,33 +110,40 @@ class ComparisonDetails {
   }
 
   #times(box) {
-    const [a, b] = this.comparison.sidesOf([box]);
+    const [a, b] = this.comparison.sidesOf([box]), { runsA, runsB } = this.data.compare;
     return this.details.section('In kernels', this.#table('time', [
       ['average', duration(a.mean), duration(b.mean), difference(b.mean - a.mean)],
-      ['spread', duration(a.spread), duration(b.spread), ''],
+      ...(this.comparison.isSingle ? [] : [['spread', this.#spread(a, runsA), this.#spread(b, runsB), '']]),
     ]));
   }
 
-  /* What the graphs begin with, or where workers' time went; ops; what differs, what differs most first. */
+  #spread(side, runs) {
+    return runs > 1 ? duration(side.spread) : 'not known';
+  }
+
+  /* Of graphs what they begin with, of runs where time went; then what differs, of runs what differs most first. */
   #whole() {
-    const { data, details, comparison } = this, { sources } = data.compare;
-    const told = [...sources.sign.keys()].filter((k) => comparison.hasRuns || sources.sign[k] !== Sided.SAME);
-    const nodes = [...data.compare.sign.keys()].filter((node) => data.compare.sign[node] !== Sided.SAME);
-    const size = (node) => Math.abs(comparison.differenceOf(data.boxOf[node]));
-    if (comparison.hasRuns)
-      nodes.sort((a, b) => size(b) - size(a) || a - b);
+    const { data, details, comparison } = this, { sources, sign, lists } = data.compare;
+    if (!comparison.hasRuns) {
+      const changed = (signs) => [...signs.keys()].filter((k) => signs[k] !== Sided.SAME);
+      return [
+        details.list('Begin with', changed(sources.sign).map((k) => () => make('div', {},
+          `${SIGNS[sources.sign[k]]} `, make('b', {}, details.text(sources.name[k])), ` ${details.text(sources.text[k])}`))),
+        details.list('What differs', changed(sign).map((node) => () => this.#line(node))),
+      ];
+    }
+    const sizes = Float64Array.from(sign, (_, node) => Math.abs(comparison.differenceOf(data.boxOf[node])));
+    const nodes = [...sign.keys()].filter((node) => sizes[node] > 0).sort((a, b) => sizes[b] - sizes[a] || a - b);
     return [
-      details.list(comparison.hasRuns ? 'Workers' : 'Begin with', told.map((k) => () => make('div', {},
-        `${SIGNS[sources.sign[k]]} `, make('b', {}, details.text(sources.name[k])), ` ${details.text(sources.text[k])}`))),
-      ...(comparison.hasRuns ? [details.section('Ops', this.#ops())] : []),
-      details.list('What differs', nodes.map((node) => () => this.#line(node))),
+      ...lists.map((list) => details.section(`By ${list.of}`, this.#listed(list))),
+      details.list('What differs most', nodes.slice(0, MOST_DIFFERENT).map((node) => () => this.#line(node))),
     ];
   }
 
-  #ops() {
-    return this.#table('op', Array.from(this.data.compare.ops, (name, op) => {
-      const [a, b] = this.comparison.sidesOfOp(op);
-      return [this.details.text(name), duration(a.mean), duration(b.mean), difference(b.mean - a.mean)];
+  #listed({ of, names, times }) {
+    return this.#table(of, times.map((ns, k) => {
+      const [a, b] = this.comparison.sides(ns);
+      return [this.details.text(names[k]), duration(a.mean), duration(b.mean), difference(b.mean - a.mean)];
     }));
   }
 

@@ -167,7 +167,8 @@ class Details {
     if (!data.splits)
       return '';
     const reasons = Array.from(itemsOf(data.resultsOf, node), (value) => this.#reasonOf(value)).filter(Boolean);
-    return ['whole', ...new Set(reasons)].join(': ');
+    const told = reasons.filter((reason) => reason !== this.#uncut);
+    return ['whole', ...new Set(told.length > 0 ? told : reasons)].join(': ');
   }
 
   /* Why a value of a split graph was left whole; '' if it wasn't. */
@@ -176,7 +177,11 @@ class Details {
     if (maker >= 0 && this.text(nodes.part[maker]) && !this.text(values.whole[value]))
       return ''; /* a part's own share of a sum */
     return this.text(values.whole[value]) || (this.cut.some((axis) => shape.includes(`(${axis} `) || shape.includes(`, ${axis} `)) ? ''
-      : `its results have no axis that is cut (${this.cut.join(', ')})`);
+      : this.#uncut);
+  }
+
+  get #uncut() {
+    return `its results have no axis that is cut (${this.cut.join(', ')})`;
   }
 
   /* How much later it may begin; there may be several longest paths, of which one is called critical. */
@@ -250,7 +255,7 @@ class Details {
       ...(whole && this.run ? [...this.run.ofAll(), ops, this.run.gaps()] : []),
       this.facts('Holds',
         ['nodes', nodes.length.toLocaleString('en')],
-        ['boxes', o.members[box].toLocaleString('en')],
+        ['boxes inside', o.members[box].toLocaleString('en')],
         ['split', !whole ? '' : data.splits ? this.#splits() : 'not split'],
         [this.comparison ? 'work of the second' : 'work', `${quantity(sum(data.nodes.flops), 'FLOP')}, ${quantity(sum(data.nodes.bytes), 'B')}`],
         ['ran', data.run ? `${duration(viewer.timeOf(box))} in kernels` : ''],
@@ -370,7 +375,7 @@ class Details {
     const items = [...reasons].map(([reason, nodes]) => () => make('details', {},
       make('summary', {}, `${reason} (${plural(nodes.size, 'node')})`),
       this.folding([...nodes].map((node) => () => this.linkToNode(node)))));
-    return this.list('Left whole by splits', items);
+    return splits ? this.list('Left whole by splits', items) || this.section('Left whole by splits', make('p', {}, 'nothing that has an axis that is cut')) : null;
   }
 
   #ofInput(box) {

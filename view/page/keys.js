@@ -75,7 +75,7 @@ class Keys {
       t: () => this.tree.focus(),
       g: () => byId('canvas').focus(),
       w: () => byId('timeline').focus(),
-      '?': () => byId('help').showModal(),
+      '?': () => commands.help(),
     };
   }
 

@@ -35,6 +35,10 @@ const commands = {
     if (!searchBox.clear())
       viewer.clear();
   },
+  help() {
+    byId('help').showModal();
+    byId('help').scrollTop = 0;
+  },
   say(words) {
     byId('said').textContent = words;
   },
@@ -69,7 +73,7 @@ function describeHeat() {
     swatch.style.opacity = heatAlpha(shade);
     return swatch;
   });
-  byId('legend').replaceChildren(`≤ ${duration(cool)} `, ...swatches, ` ${duration(hot)}${data.run || data.compare ? '' : ', nominal'}`);
+  byId('legend').replaceChildren(data.compare && viewer.comparison.hasRuns ? viewer.comparison.legend() : '', `≤ ${duration(cool)} `, ...swatches, ` ${duration(hot)}${data.run || data.compare ? '' : ', nominal'}`);
 }
 
 function show(box) {
@@ -83,11 +87,13 @@ viewer.onChange((what, anchor) => {
   if (what === 'layout') {
     keepPlace(anchor);
     [places.x, places.y] = [viewer.layout.x, viewer.layout.y];
+    if (!camera.sees(viewer.layout.w[0], viewer.layout.h[0]))
+      commands.fit();
     commands.say(`${plural(viewer.boxes, 'box', 'boxes')} shown`);
   } else if (what === 'path' && viewer.pathStart > 0) {
     commands.say(`Paths from ${viewer.name(viewer.pathStart)}: select where to, and press p`);
   } else if (what === 'arrival') {
-    show(viewer.selected);
+    show(viewer.value < 0 || viewer.mark.nodes.length === 0 ? viewer.selected : viewer.shownOf(data.boxOf[viewer.mark.nodes[0]]));
   } else if (what === 'selection' && viewer.value >= 0) {
     commands.say(viewer.valueName(viewer.value));
   } else if (what === 'selection' && viewer.selected > 0) {
@@ -119,7 +125,7 @@ byId('critical').addEventListener('click', () => viewer.toggleMark('critical'));
 byId('heat').addEventListener('click', () => viewer.setHeat(!viewer.heat));
 byId('measured').addEventListener('click', () => viewer.toggleMark('measured'));
 byId('changed').addEventListener('click', () => viewer.toggleChanged());
-byId('about').addEventListener('click', () => byId('help').showModal());
+byId('about').addEventListener('click', commands.help);
 byId('close').addEventListener('click', () => byId('help').close());
 new ResizeObserver(() => {
   painter.resize();

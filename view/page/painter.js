@@ -162,17 +162,16 @@ class Painter {
 
   /* What took longest stands out most. */
   #drawHeat(boxes) {
-    const c = this.context, { viewer, theme } = this, groups = Array.from({ length: 2 * HEATS }, () => []);
-    for (const box of boxes) {
-      groups[viewer.heatOf(box) + (viewer.isPale(box) ? HEATS : 0)].push(box);
-    }
+    const c = this.context, { viewer, theme } = this, groups = Array.from({ length: 4 * HEATS }, () => []);
+    for (const box of boxes)
+      groups[viewer.heatOf(box) + (viewer.isPale(box) ? HEATS : 0) + (viewer.isFaster(box) ? 2 * HEATS : 0)].push(box);
     groups.forEach((group, g) => {
       if (group.length === 0)
         return;
-      const alpha = g >= HEATS ? PALE : 1;
+      const alpha = g % (2 * HEATS) >= HEATS ? PALE : 1;
       c.fillStyle = theme.page;
       this.#fill(group, false, alpha);
-      c.fillStyle = theme.heat;
+      c.fillStyle = g < 2 * HEATS ? theme.heat : theme.added;
       this.#fill(group, false, alpha * heatAlpha(g % HEATS));
       this.#outline(group, false, theme.wire, alpha);
     });

@@ -2,7 +2,8 @@
 
 /* A measured run, and what the details say of it: what bounds it, its gaps, and its measured critical path. */
 
-const Gap = { WAIT: 0, SUBMIT: 1, END: 2, RUNTIME: 3, QUEUED: 4 };
+const Gap = { WAIT: 0, SUBMIT: 1, END: 2, RUNTIME: 3, QUEUED: 4, OUTSIDE: 5 };
+const isRuntime = (cause) => cause === Gap.RUNTIME || cause === Gap.OUTSIDE;
 const FEW = 8; /* of what there is much of */
 const SHORT = 200; /* a turn that takes less than one of so many parts of the path is */
 
@@ -30,9 +31,18 @@ function decodeRun(json, texts) {
   };
 }
 
+const RUN_HELP = [
+  ['idle', 'on the timeline: a worker idle, as nothing was ready, or what was ready was queued elsewhere; select it to see why'],
+  ['runtime', 'what it ran next was ready, and not begun yet, by the runtime or the system'],
+  ['ready', 'above: how many tasks were ready'],
+];
+
 class RunDetails {
   constructor(details, viewer) {
     Object.assign(this, { details, viewer, data: viewer.data, run: viewer.data.run });
+    byId('help-columns').append(make('dl', {}, ...RUN_HELP.flatMap(([name, words]) =>
+      [make('dt', {}, make('span', { class: `swatch ${name}` })), make('dd', {}, words)]), make('dt', {}, 'measured path'),
+    make('dd', {}, 'back from what ended last: before each node what held it up, a result or what its worker ran before')));
   }
 
   /* ---- the whole ---- */
@@ -43,7 +53,20 @@ class RunDetails {
       details.section('What bounds this run', make('p', {}, run.summary)),
       details.table('Where the time went', ['worker', 'kernels', 'idle', 'runtime'], Array.from(workers.device, (device, w) =>
         [`${w} ${details.text(device)}`, ...[workers.taskNs[w], workers.idleNs[w], workers.runtimeNs[w]].map((ns) => share(ns, run.wallNs))])),
+      this.#scopes(),
     ];
+  }
+
+  /* What all of each outermost scope took, longest first. */
+  #scopes() {
+    const { viewer, details } = this, { outline: o } = this.data, scopes = [];
+    for (let box = 1; box < o.count; box = o.kind[box] === Kind.SCOPE ? o.end[box] : box + 1)
+      if (o.kind[box] === Kind.SCOPE)
+        scopes.push({ box, ns: viewer.timeOf(box) });
+    const link = (box) => make('button', { type: 'button', class: 'link', onclick: () => viewer.go(box) },
+      `${viewer.fullName(box)} ${CLASS_WORDS[viewer.className(box)]}`);
+    return details.table('Scopes, measured', ['scope', 'time', 'of all kernels'], scopes.sort((a, b) => b.ns - a.ns || a.box - b.box)
+      .map(({ box, ns }) => [link(box), duration(ns), share(ns, viewer.timeOf(0))]));
   }
 
   gaps() {
@@ -70,14 +93,15 @@ class RunDetails {
 
   ofGap(gap) {
     const { data, details } = this, { gaps } = this.run, node = gaps.node[gap], wait = gaps.wait[gap];
-    const kind = gaps.cause[gap] !== Gap.RUNTIME ? 'idle' : 'runtime';
+    const kind = isRuntime(gaps.cause[gap]) ? 'runtime' : 'idle';
     return [
       make('header', {}, make('h2', {}, `Worker ${gaps.worker[gap]}: ${kind}`), make('p', {}, gapWords(data, gap))),
       details.facts('Gap', ['length', duration(gaps.endNs[gap] - gaps.beginNs[gap])],
         ['when', `${instant(gaps.beginNs[gap])} to ${instant(gaps.endNs[gap])}`]),
       details.list('Waits for', wait < 0 ? [] : [() => details.wait(wait, data.waits.from[wait])]),
       wait < 0 ? null : details.facts('What it waits for', ...this.timing(data.waits.from[wait])),
-      details.list('Runs next', node < 0 ? [] : [() => details.linkToNode(node)]),
+      details.list([Gap.WAIT, Gap.SUBMIT].includes(gaps.cause[gap]) ? 'Then was ready' : 'Was ready', node < 0 ? [] : [() => details.linkToNode(node)]),
+      node < 0 ? null : details.facts('When it ran', ...this.timing(node)),
       details.list('Ran meanwhile on other workers', this.#meanwhile(gap), '', FEW),
     ].filter(Boolean);
   }

@@ -68,7 +68,7 @@ class SearchBox {
     input.addEventListener('input', () => this.#look());
     input.addEventListener('focus', () => this.#look());
     input.addEventListener('keydown', (event) => this.#press(event));
-    input.addEventListener('blur', () => setTimeout(() => this.#close(), 150));
+    input.addEventListener('blur', () => setTimeout(() => document.activeElement === input || this.#close(), 150));
     viewer.onChange((what) => {
       if (what === 'layout')
         this.#show();

@@ -21,8 +21,8 @@ function gapWords(data, gap) {
     [Gap.SUBMIT]: () => `${name(gaps.node[gap])} was not submitted yet`,
     [Gap.END]: () => 'nothing is left to run here',
     [Gap.QUEUED]: () => `${name(gaps.node[gap])} was ready, but queued on worker ${data.run.timings.worker[gaps.node[gap]]}, which was busy`,
-    [Gap.RUNTIME]: () => (gaps.node[gap] >= 0 ? `${name(gaps.node[gap])} was ready, and the runtime had not begun it`
-      : 'the run was over'),
+    [Gap.RUNTIME]: () => `${name(gaps.node[gap])} was ready, and the runtime had not begun it`,
+    [Gap.OUTSIDE]: () => (gaps.beginNs[gap] === 0 ? 'nothing was submitted yet' : 'all had run'),
   };
   return words[gaps.cause[gap]]();
 }
@@ -200,8 +200,8 @@ class Timeline {
 
   /* Idle lower than what ran, and the runtime lower still. */
   #drawGap(gap, left, right, top, height) {
-    const c = this.context, cause = this.run.gaps.cause[gap], part = cause === Gap.RUNTIME ? 0.25 : 0.5;
-    c.fillStyle = cause === Gap.RUNTIME ? this.theme.runtime : this.theme.idle;
+    const c = this.context, cause = this.run.gaps.cause[gap], part = isRuntime(cause) ? 0.25 : 0.5;
+    c.fillStyle = isRuntime(cause) ? this.theme.runtime : this.theme.idle;
     c.globalAlpha = cause === Gap.END ? 0.4 : 1;
     c.fillRect(left, top + height * (1 - part), right - left, height * part);
     c.globalAlpha = 1;
@@ -289,7 +289,7 @@ class Timeline {
   describe(item) {
     const { data } = this.viewer, [begin, end] = this.#timesOf(item), length = duration(end - begin);
     return item >= 0 ? `${data.texts[data.nodes.name[item]]}: ${length}`
-      : `${this.run.gaps.cause[-1 - item] === Gap.RUNTIME ? 'runtime' : 'idle'} ${length}: ${gapWords(data, -1 - item)}`;
+      : `${isRuntime(this.run.gaps.cause[-1 - item]) ? 'runtime' : 'idle'} ${length}: ${gapWords(data, -1 - item)}`;
   }
 
   #listen() {

@@ -134,6 +134,7 @@ class Viewer {
 
   openAll(is) {
     this.setOpen(is ? new Uint8Array(this.outline.count).fill(1) : new Uint8Array(this.outline.count));
+    this.#tell('arrival');
   }
 
   /* Open what a box is in. */
@@ -168,6 +169,7 @@ class Viewer {
   selectValue(value) {
     this.#take(0, -1, value);
     this.setMark('value', value);
+    this.#tell('arrival');
   }
 
   /* What no node makes, a parameter for example, is told of as a whole with all that it was cut into; any other value alone. */
@@ -196,6 +198,10 @@ class Viewer {
   timeOf(box) {
     return this.comparison && this.comparison.hasRuns ? Math.abs(this.comparison.differenceOf(box))
       : this.timeBefore[this.outline.end[box]] - this.timeBefore[box];
+  }
+
+  isFaster(box) {
+    return this.comparison !== null && this.comparison.hasRuns && this.comparison.differenceOf(box) < 0;
   }
 
   timeWords(box) {
