@@ -170,7 +170,7 @@ static const char *describe_kernels(struct para_timeline *t)
         percent_of(t, t->part_ns[PARA_BOUND_MEMORY]), t->bytes / 1e9, rate(t->bytes, t->part_ns[PARA_BOUND_MEMORY]));
 }
 
-/* Some of a share's causes, "12.3 WHY" for those that took any time. */
+/* Some of a share's causes, "12.3 WHY", less those that took next to no time. */
 struct shares {
     struct para_timeline *t;
     const char *text;
@@ -179,10 +179,10 @@ struct shares {
 
 static void say_share(struct shares *s, enum para_gap_cause cause, const char *why)
 {
-    if (s->t->gap_ns[cause] == 0)
+    double percent = percent_of(s->t, s->t->gap_ns[cause]);
+    if (percent < 0.05)
         return;
-    const char *share =
-        para_arena_format(&s->t->arena, "%s%.1f %s", s->any ? "; " : " (", percent_of(s->t, s->t->gap_ns[cause]), why);
+    const char *share = para_arena_format(&s->t->arena, "%s%.1f %s", s->any ? "; " : " (", percent, why);
     say(&s->t->arena, &s->text, share);
     s->any = true;
 }
