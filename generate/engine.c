@@ -97,6 +97,10 @@ static int open_replay(struct para_engine *e, struct para_replay *r, const para_
     r->caches = *caches;
     suit_splits(e, caches, splits);
     PARA_TRY(make_graph(e, &r->graph, caches, splits, chosen, err));
+    if (lender == r && e->options.mapped) {
+        PARA_TRY(para_lender_open(&e->lender, e->folder, e->options.adapter, r->graph, err));
+        options.lent = para_lender_values(e->lender, &options.lent_count);
+    }
     PARA_TRY(para_session_new(&r->session, r->graph, e->machine, &options, err));
     return para_graph_find(r->graph, "recent")
                ? para_session_set(r->session, "recent", none, (size_t)caches->batch * PARA_AT_ONCE * sizeof *none, err)
@@ -185,7 +189,7 @@ static void measure(struct para_engine *e)
                  row_bytes(e) / (1 << 20));
 }
 
-static int open_all(struct para_engine *e, const char *folder, para_error *err)
+static int open_all(struct para_engine *e, para_error *err)
 {
     int64_t prompt = para_smaller(e->options.prompt, e->sizes.context),
             again = e->fits ? 0 : (e->sizes.context + 1) / 2;
@@ -198,17 +202,19 @@ static int open_all(struct para_engine *e, const char *folder, para_error *err)
         PARA_TRY(open_blocks(e, true, prompt, err));
     PARA_TRY(open_blocks(e, false, e->options.shared || prompt < again ? again : prompt, err));
     const struct para_replay *last = &e->step[e->steps - 1];
-    return para_checkpoint_load_adapted(folder, e->options.adapter, last->graph, last->session, err);
+    return e->lender ? para_lender_load(e->lender, last->session, err)
+                     : para_checkpoint_load_adapted(e->folder, e->options.adapter, last->graph, last->session, err);
 }
 
 int para_engine_open(struct para_engine *e, const char *folder, const para_model *model, para_machine *m,
                      const para_generator_options *options, para_error *err)
 {
-    *e = (struct para_engine){.model = model, .sizes = para_model_measure(model), .machine = m, .options = *options};
+    *e = (struct para_engine){
+        .model = model, .sizes = para_model_measure(model), .machine = m, .options = *options, .folder = folder};
     PARA_TRY(check_options(options, err));
     PARA_TRY(choose_splits(e, err));
     measure(e);
-    return open_all(e, folder, err);
+    return open_all(e, err);
 }
 
 void para_engine_close(struct para_engine *e)
@@ -219,6 +225,7 @@ void para_engine_close(struct para_engine *e)
     }
     for (int step = 0; step < PARA_STEPS; step++)
         close_replay(&e->step[step]);
+    para_lender_close(e->lender);
 }
 
 /* --- runs --- */

@@ -27,6 +27,8 @@ struct para_engine {
     bool fits;             /* no text outgrows the context */
     int steps;             /* the last of them is of all rows, and has all values that the others share */
     struct para_replay step[PARA_STEPS], own[PARA_BLOCKS], shared[PARA_BLOCKS];
+    const char *folder;
+    para_lender *lender;            /* of the weights; NULL: they are copied */
     const struct para_replay *last; /* the step that ran last; NULL: none did */
 };
 

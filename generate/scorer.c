@@ -23,7 +23,8 @@ struct para_scorer {
         para_graph *graph;     /* NULL until a row takes it */
         para_session *session; /* shares the parameters of the last one */
     } length[LENGTHS];
-    int lengths; /* the last is the longest */
+    int lengths;         /* the last is the longest */
+    para_lender *lender; /* of the weights; NULL: another session shares them */
     int32_t *tokens, *targets;
     float *scores;
 };
@@ -94,7 +95,7 @@ static int make_graph(const para_scorer *s, int64_t tokens, const char *splits, 
 }
 
 /* The longest rows' graph chooses the splits: parameters are shared, and cut as they are there. */
-static int open_length(para_scorer *s, struct length *l, const char *splits, para_error *err)
+static int open_length(para_scorer *s, struct length *l, const char *splits, const char *folder, para_error *err)
 {
     char chosen[SPLITS_TEXT];
     struct length *last = &s->length[s->lengths - 1];
@@ -105,6 +106,10 @@ static int open_length(para_scorer *s, struct length *l, const char *splits, par
     para_graph_free(l->graph);
     l->graph = NULL;
     PARA_TRY(make_graph(s, l->tokens, splits, &l->graph, l == last ? s->splits : chosen, err));
+    if (!options.share) {
+        PARA_TRY(para_lender_open(&s->lender, folder, s->options.adapter, l->graph, err));
+        options.lent = para_lender_values(s->lender, &options.lent_count);
+    }
     return para_session_new(&l->session, l->graph, s->machine, &options, err);
 }
 
@@ -172,9 +177,9 @@ static int open_scorer(para_scorer *s, const char *folder, para_error *err)
     choose_splits(s, splits);
     list_lengths(s);
     struct length *last = &s->length[s->lengths - 1];
-    PARA_TRY(open_length(s, last, splits, err));
-    if (!s->options.share)
-        PARA_TRY(para_checkpoint_load_adapted(folder, s->options.adapter, last->graph, last->session, err));
+    PARA_TRY(open_length(s, last, splits, folder, err));
+    if (s->lender)
+        PARA_TRY(para_lender_load(s->lender, last->session, err));
     return make_room(s, err);
 }
 
@@ -204,6 +209,7 @@ void para_scorer_free(para_scorer *s)
         para_session_free(s->length[i].session);
         para_graph_free(s->length[i].graph);
     }
+    para_lender_close(s->lender);
     free(s->tokens);
     free(s->targets);
     free(s->scores);
@@ -280,7 +286,7 @@ static struct length *length_for(para_scorer *s, const para_scored_text *t)
 static int run_batch(para_scorer *s, struct length *l, para_scored_text *const *rows, int64_t count, para_error *err)
 {
     if (!l->session)
-        PARA_TRY(open_length(s, l, s->splits, err));
+        PARA_TRY(open_length(s, l, s->splits, NULL, err));
     int64_t all = s->options.rows * l->tokens;
     memset(s->tokens, 0, (size_t)all * sizeof *s->tokens);
     for (int64_t i = 0; i < all; i++)

@@ -311,8 +311,8 @@ static int load_parts(struct para_part *adapter, struct para_part *optimizer, co
     PARA_TRY(match_adapter(adapter, folder, family, g, err));
     if (trainer)
         PARA_TRY(para_run_match(optimizer, folder, family, g, &loaded, err));
-    PARA_TRY(para_part_set(adapter, s, err));
-    PARA_TRY(para_part_set(optimizer, s, err));
+    PARA_TRY(para_part_set(adapter, s, false, err));
+    PARA_TRY(para_part_set(optimizer, s, false, err));
     if (trainer)
         *trainer = loaded;
     return 0;

@@ -234,7 +234,6 @@ int para_run_match(struct para_part *optimizer, const char *folder, const struct
 /* What is loaded: a model's weights, what an adapter adds to them, and the run. */
 struct loading {
     const para_graph *g;
-    para_session *session;
     const char *adapter; /* a folder; NULL: none */
     struct para_part weights, optimizer;
     struct para_merge merge;
@@ -254,20 +253,125 @@ static int match_weights(struct loading *l, const para_model *model, para_error 
     return l->adapter ? para_merge_begin(&l->merge, &l->weights, l->adapter, model, err) : 0;
 }
 
-static int load_parts(struct loading *l, const char *folder, const para_model *model, para_trainer *trainer,
-                      para_error *err)
+static int open_folder(struct loading *l, const char *dir, para_trainer *trainer, para_error *err)
+{
+    char folder[PARA_PATH_BYTES];
+    para_model *model;
+    PARA_TRY(para_folder_find(folder, dir, err));
+    PARA_TRY(load_model(&model, folder, l->g, err));
+    int status = para_weights_open(&l->weights.weights, folder, model->family->forms[PARA_FOLDER].prefix, err);
+    if (status == 0)
+        status = match_weights(l, model, err);
+    if (status == 0 && trainer)
+        status = para_run_match(&l->optimizer, folder, model->family, l->g, trainer, err);
+    para_model_free(model);
+    return status;
+}
+
+static int open_file(struct loading *l, const char *path, para_error *err)
+{
+    para_model *model = NULL;
+    PARA_TRY(para_source_open(&model, &l->weights, path, err));
+    int status = check_graph(path, model, l->g, err);
+    if (status == 0)
+        status = match_weights(l, model, err);
+    para_model_free(model);
+    return status;
+}
+
+static int open_parts(struct loading *l, const char *dir, para_trainer *trainer, para_error *err)
+{
+    bool is_file = para_source_is_file(dir) && !trainer;
+    return is_file ? open_file(l, dir, err) : open_folder(l, dir, trainer, err);
+}
+
+static int load(struct loading *l, const char *dir, para_session *s, para_trainer *trainer, para_error *err)
 {
     para_trainer loaded = {0};
-    PARA_TRY(para_weights_open(&l->weights.weights, folder, model->family->forms[PARA_FOLDER].prefix, err));
-    PARA_TRY(match_weights(l, model, err));
-    if (trainer)
-        PARA_TRY(para_run_match(&l->optimizer, folder, model->family, l->g, &loaded, err));
-    PARA_TRY(para_part_set(&l->weights, l->session, err));
-    PARA_TRY(para_part_set(&l->optimizer, l->session, err));
-    if (trainer)
+    int status = open_parts(l, dir, trainer ? &loaded : NULL, err);
+    if (status == 0)
+        status = para_part_set(&l->weights, s, false, err);
+    if (status == 0)
+        status = para_part_set(&l->optimizer, s, false, err);
+    if (status == 0 && trainer)
         *trainer = loaded;
-    return 0;
+    loading_close(l);
+    return status;
 }
+
+int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer, para_error *err)
+{
+    return load(&(struct loading){.g = g}, dir, s, trainer, err);
+}
+
+int para_checkpoint_load_adapted(const char *dir, const char *adapter, const para_graph *g, para_session *s,
+                                 para_error *err)
+{
+    return load(&(struct loading){.g = g, .adapter = adapter}, dir, s, NULL, err);
+}
+
+/* --- lending --- */
+
+struct para_lender {
+    struct loading open;
+    para_lent *values;
+    int count;
+};
+
+static int list_lent(para_lender *l, para_error *err)
+{
+    const struct para_values *values = &l->open.weights.values;
+    l->values = calloc((size_t)values->count + 1, sizeof *l->values);
+    for (int i = 0; i < values->count && l->values; i++) {
+        const struct para_value *v = &values->items[i];
+        if (para_value_lends(v))
+            l->values[l->count++] = (para_lent){v->base, v->found->entry.data, v->found->entry.bytes};
+    }
+    return l->values ? 0 : para_fail_memory(err, "lending weights");
+}
+
+int para_lender_open(para_lender **out, const char *dir, const char *adapter, const para_graph *g, para_error *err)
+{
+    para_lender *l = calloc(1, sizeof *l);
+    if (!l)
+        return para_fail_memory(err, "lending weights");
+    l->open = (struct loading){.g = g, .adapter = adapter};
+    int status = open_parts(&l->open, dir, NULL, err);
+    if (status == 0)
+        status = list_lent(l, err);
+    if (status < 0)
+        para_lender_close(l);
+    else
+        *out = l;
+    return status;
+}
+
+const para_lent *para_lender_values(const para_lender *l, int *count)
+{
+    *count = l->count;
+    return l->values;
+}
+
+/* What the session had to copy is needed no more; what it reads comes back. */
+int para_lender_load(const para_lender *l, para_session *s, para_error *err)
+{
+    const struct para_values *values = &l->open.weights.values;
+    for (int i = 0; i < values->count; i++)
+        if (para_value_lends(&values->items[i]))
+            para_safetensors_forget(&values->items[i].found->entry);
+    return para_part_set(&l->open.weights, s, true, err);
+}
+
+void para_lender_close(para_lender *l)
+{
+    if (!l)
+        return;
+    loading_close(&l->open);
+    free(l->values);
+    free(l);
+}
+
+/* --- models --- */
 
 static bool has_weights(const char *folder)
 {
@@ -295,19 +399,6 @@ static int model_from_file(para_model **out, const char *path, para_error *err)
     para_part_close(&p);
     if (status == 0)
         *out = model;
-    return status;
-}
-
-static int load_file(struct loading *l, const char *path, para_error *err)
-{
-    para_model *model = NULL;
-    PARA_TRY(para_source_open(&model, &l->weights, path, err));
-    int status = check_graph(path, model, l->g, err);
-    if (status == 0)
-        status = match_weights(l, model, err);
-    if (status == 0)
-        status = para_part_set(&l->weights, l->session, err);
-    para_model_free(model);
     return status;
 }
 
@@ -360,34 +451,4 @@ int para_checkpoint_ends(const char *dir, int32_t **ids, int64_t *count, para_er
     *ids = found;
     *count = n;
     return 0;
-}
-
-static int load_folder(struct loading *l, const char *dir, para_trainer *trainer, para_error *err)
-{
-    char folder[PARA_PATH_BYTES];
-    para_model *model;
-    PARA_TRY(para_folder_find(folder, dir, err));
-    PARA_TRY(load_model(&model, folder, l->g, err));
-    int status = load_parts(l, folder, model, trainer, err);
-    para_model_free(model);
-    return status;
-}
-
-static int load(struct loading *l, const char *dir, para_trainer *trainer, para_error *err)
-{
-    bool is_file = para_source_is_file(dir) && !trainer;
-    int status = is_file ? load_file(l, dir, err) : load_folder(l, dir, trainer, err);
-    loading_close(l);
-    return status;
-}
-
-int para_checkpoint_load(const char *dir, const para_graph *g, para_session *s, para_trainer *trainer, para_error *err)
-{
-    return load(&(struct loading){.g = g, .session = s}, dir, trainer, err);
-}
-
-int para_checkpoint_load_adapted(const char *dir, const char *adapter, const para_graph *g, para_session *s,
-                                 para_error *err)
-{
-    return load(&(struct loading){.g = g, .session = s, .adapter = adapter}, dir, NULL, err);
 }

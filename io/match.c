@@ -247,10 +247,19 @@ static int fail_element(const struct para_value *v, para_error *err)
                      v->found->entry.name, para_dtype_name(v->expected.dtype));
 }
 
-int para_part_set(const struct para_part *p, para_session *s, para_error *err)
+bool para_value_lends(const struct para_value *v)
+{
+    bool aligned = (uintptr_t)v->found->entry.data % sizeof(uint32_t) == 0;
+    return para_dtype_blocks(v->expected.dtype) && para_weight_is(v->found, v->expected.dtype) && v->in_order &&
+           aligned && !v->lora_a;
+}
+
+int para_part_set(const struct para_part *p, para_session *s, bool lent, para_error *err)
 {
     for (int i = 0; i < p->values.count; i++) {
         const struct para_value *v = &p->values.items[i];
+        if (lent && para_value_lends(v))
+            continue;
         bool same = para_weight_is(v->found, v->expected.dtype) && !v->lora_a;
         int status = same ? set_as_is(s, v, err) : set_converted(s, v, err);
         if (status == PARA_ERANGE)

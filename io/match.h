@@ -19,8 +19,11 @@ void para_part_close(struct para_part *p);
 int para_part_match(struct para_part *p, const struct para_family *family, const para_graph *g, enum para_value_set set,
                     para_error *err);
 
-/* Set a session's values, one tensor after another: no more than one is in memory beside them. */
-int para_part_set(const struct para_part *p, para_session *s, para_error *err);
+/* Set a session's values, one tensor after another: no more than one is in memory beside them. With `lent` those that
+ * can be lent are left out. */
+int para_part_set(const struct para_part *p, para_session *s, bool lent, para_error *err);
+/* Whether a session can read a value where it lies in the file: blocks of its type in its order. */
+bool para_value_lends(const struct para_value *v);
 
 /* Write the elements found for a value as float32, in the value's order, with what an adapter adds. */
 int para_part_floats(const struct para_value *v, float *out, para_error *err);

@@ -122,13 +122,66 @@ static bool has_parameter(const para_graph *g, const char *base)
     return found;
 }
 
-/* Make memory: own buffers, and those that another session lends. */
+/* The parameter's first tile that a lent value is of. */
+static const para_tensor *find_lent(const para_session *s, const para_lent *l, para_error *err)
+{
+    for (int i = 0; i < s->g->n_tensors; i++) {
+        const para_tensor *t = s->g->tensors[i];
+        size_t bytes = para_shape_whole_bytes(&t->shape);
+        if (t->kind != PARA_PARAMETER || t->producer || strcmp(t->base, l->name) != 0)
+            continue;
+        if (bytes == l->bytes)
+            return t;
+        para_fail(err, PARA_ESHAPE, "\"%s\" takes %zu bytes, %zu are lent", l->name, bytes, l->bytes);
+        return NULL;
+    }
+    para_fail(err, PARA_ENAME, "no parameter is called \"%s\", of which a value is lent", l->name);
+    return NULL;
+}
+
+/* Find, by buffer, what can be read where the caller has it: in main memory, never written, its elements together. */
+static int find_all_lent(const para_session *s, const void **lent, para_error *err)
+{
+    const struct para_buffers *b = &s->plan->buffers;
+    para_error local;
+    err = err ? err : &local;
+    for (int k = 0; k < s->options.lent_count; k++) {
+        const para_lent *l = &s->options.lent[k];
+        const para_tensor *first = find_lent(s, l, err);
+        if (!first)
+            return err->code;
+        for (int i = first->id; i < s->g->n_tensors; i++) {
+            const para_tensor *t = s->g->tensors[i];
+            size_t offset;
+            if (!t->producer && strcmp(t->base, l->name) == 0 && b->gpu[b->of[i]] < 0 &&
+                para_tile_together(&t->shape, &offset))
+                lent[b->of[i]] = (const char *)l->data + offset;
+        }
+    }
+    for (int i = 0; i < s->g->n_tensors; i++)
+        if (s->g->tensors[i]->producer)
+            lent[b->of[i]] = NULL;
+    return 0;
+}
+
+static int make_own_store(para_session *s, const struct para_store *lender, para_error *err)
+{
+    const struct para_buffers *b = &s->plan->buffers;
+    const void **lent = calloc((size_t)b->count + 1, sizeof *lent);
+    int status = lent ? find_all_lent(s, lent, err) : para_fail_memory(err, "buffers");
+    if (status == 0)
+        status = para_store_new(&s->store, b, lender, s->shared, lent, err);
+    free(lent);
+    return status;
+}
+
+/* Make memory: own buffers, and those that another session or the caller lends. */
 static int make_store(para_session *s, para_error *err)
 {
     const para_session *other = s->options.share;
     const struct para_buffers *b = &s->plan->buffers;
     if (!other)
-        return para_store_new(&s->store, b, NULL, NULL, err);
+        return make_own_store(s, NULL, err);
     if (other->machine != s->machine)
         return para_fail(err, PARA_EINVAL, "sessions that share run on one machine, or both serially");
     s->shared = malloc(((size_t)b->count + 1) * sizeof *s->shared);
@@ -147,7 +200,7 @@ static int make_store(para_session *s, para_error *err)
                                "precision",
                                t->copies);
     }
-    return status == 0 ? para_store_new(&s->store, b, &other->store, s->shared, err) : status;
+    return status == 0 ? make_own_store(s, &other->store, err) : status;
 }
 
 /* Inputs that nodes read, or that are outputs, must be set before the first run. */

@@ -23,19 +23,21 @@ void *para_store_allocate(size_t bytes)
 }
 
 int para_store_new(struct para_store *out, const struct para_buffers *b, const struct para_store *lender,
-                   const int *lent, para_error *err)
+                   const int *shared, const void *const *lent, para_error *err)
 {
     struct para_store s = {.count = b->count};
     s.data = calloc((size_t)b->count + 1, sizeof *s.data);
     s.borrowed = calloc((size_t)b->count + 1, sizeof *s.borrowed);
-    if (!s.data || !s.borrowed) {
+    s.lent = calloc((size_t)b->count + 1, sizeof *s.lent);
+    if (!s.data || !s.borrowed || !s.lent) {
         para_store_free(&s);
         return para_fail_memory(err, "buffers");
     }
     for (int i = 0; i < b->count; i++) {
-        s.borrowed[i] = lent && lent[i] >= 0;
-        if (s.borrowed[i]) {
-            s.data[i] = lender->data[lent[i]];
+        s.borrowed[i] = shared && shared[i] >= 0;
+        s.lent[i] = s.borrowed[i] ? lender->lent[shared[i]] : lent[i] != NULL;
+        if (s.borrowed[i] || s.lent[i]) {
+            s.data[i] = s.borrowed[i] ? lender->data[shared[i]] : (void *)(uintptr_t)lent[i];
             continue;
         }
         if (b->gpu[i] >= 0)
@@ -55,10 +57,11 @@ int para_store_new(struct para_store *out, const struct para_buffers *b, const s
 void para_store_free(struct para_store *s)
 {
     for (int i = 0; i < s->count && s->data; i++)
-        if (!s->borrowed || !s->borrowed[i])
+        if (s->borrowed && s->lent && !s->borrowed[i] && !s->lent[i])
             free(s->data[i]);
     free(s->data);
     free(s->borrowed);
+    free(s->lent);
     *s = (struct para_store){0};
 }
 
@@ -146,6 +149,20 @@ void para_tile_take(const struct para_shape *s, int64_t first, int64_t count, vo
         memcpy((char *)part + (size_t)w.done * bytes, (const char *)whole + (size_t)place_of(&w) * bytes,
                (size_t)stretch(&w) * bytes);
     while (next_stretch(&w));
+}
+
+/* All dimensions behind the first of more than one are whole. */
+bool para_tile_together(const struct para_shape *s, size_t *offset)
+{
+    struct para_shape blocks;
+    struct walk w = walk_blocks(s, &blocks, 0, 0);
+    bool before = true, together = true;
+    for (int d = 0; d < blocks.rank; d++) {
+        together = together && (before || blocks.dim[d].extent == blocks.dim[d].whole);
+        before = before && blocks.dim[d].extent == 1;
+    }
+    *offset = (size_t)place_of(&w) * para_dtype_bytes(s->dtype);
+    return together;
 }
 
 /* Draws begin to begin + length - 1 of a stream; neighbours in pairs share one logarithm. */

@@ -481,7 +481,10 @@ int para_tasks_clear(struct para_tasks *ts, para_error *err)
 
 static int register_block(struct para_tasks *ts, para_session *s, int block, const void *data, para_error *err)
 {
-    size_t bytes = ts->blocks.bytes[block], unit = ts->blocks.gpu[block] < 0 ? 4 : PARA_GPU_ALIGNMENT;
+    size_t bytes = ts->blocks.bytes[block];
+    size_t unit = ts->blocks.gpu[block] >= 0 ? PARA_GPU_ALIGNMENT
+                  : bytes % 4 == 0           ? 4
+                                             : 1; /* none behind lent memory */
     size_t units = (bytes + unit - 1) / unit;
     if (units > UINT32_MAX)
         return para_fail(err, PARA_ERANGE, "a buffer of %zu bytes; StarPU takes at most %zu: split the axis", bytes,

@@ -104,6 +104,25 @@ static int access_tile(para_session *s, const para_tensor *t, bool write, piece_
     return status;
 }
 
+static bool is_own(const para_session *s, const para_tensor *t)
+{
+    int buffer = s->plan->buffers.of[t->id];
+    return !s->store.borrowed[buffer] && !s->store.lent[buffer];
+}
+
+/* What can't be read where the caller has it. */
+static int copy_lent(para_session *s, const para_lent *l, para_error *err)
+{
+    const void *whole = l->data;
+    for (int i = 0; i < s->g->n_tensors; i++) {
+        const para_tensor *t = s->g->tensors[i];
+        bool lent = t->kind == PARA_PARAMETER && !t->producer && strcmp(t->base, l->name) == 0;
+        if (lent && is_own(s, t))
+            PARA_TRY(access_tile(s, t, true, set_piece, &whole, err));
+    }
+    return 0;
+}
+
 int para_values_begin(para_session *s, para_error *err)
 {
     bool frozen = para_graph_has_frozen(s->g);
@@ -114,10 +133,21 @@ int para_values_begin(para_session *s, para_error *err)
         bool kept = t->kind == PARA_PARAMETER || t->kind == PARA_STATE || t->kind == PARA_COPY;
         bool drawn = t->init.kind != PARA_INIT_FILL, zero = !drawn && t->init.mean == 0;
         bool undrawn = drawn && s->options.no_draws && t->frozen == frozen;
-        if (kept && !t->producer && !zero && !s->store.borrowed[s->plan->buffers.of[i]] && !undrawn)
+        if (kept && !t->producer && !zero && is_own(s, t) && !undrawn)
             PARA_TRY(access_tile(s, t, true, draw_piece, NULL, err));
     }
+    for (int k = 0; k < s->options.lent_count; k++)
+        PARA_TRY(copy_lent(s, &s->options.lent[k], err));
     return 0;
+}
+
+/* Whether a tile of a parameter is read in the caller's memory. */
+static bool is_lent(const para_session *s, const char *name)
+{
+    bool lent = false;
+    for (int i = 0; i < s->g->n_tensors && !lent; i++)
+        lent = s->store.lent[s->plan->buffers.of[i]] && strcmp(s->g->tensors[i]->base, name) == 0;
+    return lent;
 }
 
 static bool holds_value(const para_tensor *t, const char *name)
@@ -172,6 +202,8 @@ int para_session_set(para_session *s, const char *name, const void *data, size_t
     const para_tensor *first = find_value(s, name, bytes, true, err);
     if (!first)
         return err->code;
+    if (is_lent(s, name))
+        return para_fail(err, PARA_EINVAL, "\"%s\" is read in memory lent by the caller, and can't be set", name);
     for (int i = first->id; i < s->g->n_tensors; i++) {
         const para_tensor *t = s->g->tensors[i];
         if (t->producer || strcmp(t->base, name) != 0)

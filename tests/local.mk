@@ -253,6 +253,7 @@ check_PROGRAMS += tests/test-gguf-tokens
 check_PROGRAMS += tests/test-golden
 check_PROGRAMS += tests/test-graph-file
 check_PROGRAMS += tests/test-hf
+check_PROGRAMS += tests/test-lend
 check_PROGRAMS += tests/test-llama
 check_PROGRAMS += tests/test-pretoken
 check_PROGRAMS += tests/test-safetensors

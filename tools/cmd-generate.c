@@ -35,6 +35,11 @@ static const struct option generate_table[] = {
      "the type that matrices are read as: f32 as trained; bf16 takes a half, int8 and q8_0 about a quarter, and q4_0 a "
      "seventh of the memory, and less time per token",
      0, 0, false},
+    {"mapped", OPTION_FLAG, FIELD(mapped), NULL,
+     "compute on q8_0 or q4_0 of a GGUF file where the file is mapped, in place of copies: begins sooner and takes "
+     "less "
+     "memory, but a token may take longer; the file must not be written to meanwhile",
+     0, 0, false},
     {"n", OPTION_COUNT, FIELD(count), "TOKENS", "how many tokens to make, at most", 1, 100000000, false},
     {"stop", OPTION_FILES, FIELD(stops), "TEXT", "end a text before the first of these that it comes to", 0, 0, false},
     {"ignore-eos", OPTION_FLAG, FIELD(ignore_eos), NULL,
@@ -177,6 +182,7 @@ static para_generator_options generator_options(const struct run *r)
     g.fuse = o->split.fuse;
     g.no_logits = o->alternatives < 0;
     g.adapter = o->adapter;
+    g.mapped = o->mapped;
     g.profile = o->profile != NULL;
     g.tokenizer = r->vocabulary.tokenizer;
     return g;

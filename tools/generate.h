@@ -13,7 +13,7 @@ struct generate_options {
     int64_t count, continuations, first, rows;
     int64_t alternatives; /* tokens whose log-probabilities are told beside the one chosen; -1: none are told */
     struct option_files stops;
-    bool ignore_eos, stream, json, as_done;
+    bool mapped, ignore_eos, stream, json, as_done;
     int64_t parts; /* that the prompt is divided into; 0: it isn't */
     const char *join;
     bool vote;

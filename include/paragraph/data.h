@@ -250,6 +250,23 @@ PARA_API int para_adapter_load(const char *dir, const para_model *model, const p
 PARA_API int para_checkpoint_load_adapted(const char *dir, const char *adapter, const para_graph *g, para_session *s,
                                           para_error *err);
 
+/** The weights of a model, open, of which a session reads some where they lie. */
+typedef struct para_lender para_lender;
+/** Open weights that para_checkpoint_load_adapted() would load, for sessions of a graph; it fails as that does. A GGUF
+ * file is mapped, not read: tensors in blocks of the graph's type that lie in its order, as all do but q and k of
+ * architecture llama, can be lent. Until the lender is closed the file may be renamed, removed or replaced by another
+ * one, but not written: what is changed in place is computed on, and a program that reads behind the end of a file that
+ * was cut short ends with SIGBUS. Free with para_lender_close(). */
+PARA_API int para_lender_open(para_lender **out, const char *dir, const char *adapter, const para_graph *g,
+                              para_error *err);
+/** Return *count values to be lent to a session (para_session_options.lent), none of a folder; they live as long as
+ * `l`. */
+PARA_API const para_lent *para_lender_values(const para_lender *l, int *count);
+/** Load the other parameters into a session that was made with these lent. */
+PARA_API int para_lender_load(const para_lender *l, para_session *s, para_error *err);
+/** Close it, after all sessions that its values were lent to; NULL is welcome. */
+PARA_API void para_lender_close(para_lender *l);
+
 /** @} */
 
 #ifdef __cplusplus

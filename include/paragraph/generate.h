@@ -84,6 +84,9 @@ typedef struct para_generator_options {
                                           chosen there */
     const char *adapter;             /**< folder of an adapter whose products are added to the parameters as they are
                                           read, as para_checkpoint_load_adapted() does; NULL: none */
+    bool mapped;                     /**< read a GGUF file's blocks of the weights' type where the file is mapped
+                                          (para_lender_open()), in place of copies: that takes less memory and begins
+                                          sooner, but a token of a large model takes longer, for its pages are small */
     bool profile;                    /**< keep the times of steps: para_generator_last_step() */
     const para_tokenizer *tokenizer; /**< whose ids are chosen, and give the texts' bytes; it must live as long. NULL:
                                           all of the model's are, and texts have no bytes */

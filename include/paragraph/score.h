@@ -39,10 +39,12 @@ typedef struct para_scorer_options {
 PARA_API para_scorer_options para_scorer_default(void);
 
 /** Make the graph and the session of the longest rows on a machine (NULL: the serial interpreter); other lengths are
- * made when a text first takes them. The parameters are those of `folder`, which may be NULL with a session to share.
- * `model` is that of the folder, with weights of any type; it and the machine must live as long as the scorer. Returns
- * PARA_ERANGE for options out of their range, PARA_EINVAL without folder and session, PARA_ENOMEM; or what splitting
- * and staging return, para_session_new() or para_checkpoint_load(). Free with para_scorer_free(). */
+ * made when a text first takes them. The parameters are those of `folder`, which may be NULL with a session to share;
+ * of a GGUF file, which must stay as it is, blocks of the weights' type are read where it is mapped
+ * (para_lender_open()). `model` is that of the folder, with weights of any type; it and the machine must live as long
+ * as the scorer. Returns PARA_ERANGE for options out of their range, PARA_EINVAL without folder and session,
+ * PARA_ENOMEM; or what splitting and staging return, para_session_new() or para_checkpoint_load(). Free with
+ * para_scorer_free(). */
 PARA_API int para_scorer_new(para_scorer **out, const char *folder, const para_model *model, para_machine *m,
                              const para_scorer_options *options, para_error *err);
 /** Free a scorer; NULL is welcome. */

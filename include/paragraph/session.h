@@ -168,26 +168,40 @@ PARA_API int para_plan_explain(const para_plan *p, int workers, FILE *out, para_
 /** A graph made ready to run: memory, handles and tasks are made once, and runs replay them. */
 typedef struct para_session para_session;
 
+/** The whole value of a parameter in the caller's memory: of its own type, in its own order. */
+typedef struct para_lent {
+    const char *name; /**< the parameter's */
+    const void *data; /**< as para_session_set() takes it */
+    size_t bytes;     /**< the whole parameter's size */
+} para_lent;
+
 /** How to run a graph. */
 typedef struct para_session_options {
-    uint64_t seed;       /**< of initial values and dropout */
-    bool reference;      /**< serial only: each op's plain scalar reference in place of its kernel */
-    bool implicit;       /**< StarPU only: let StarPU infer dependencies from data accesses; a debugging aid */
-    bool profile;        /**< keep each node's times */
-    bool no_draws;       /**< begin what would be drawn at random as zeros: it will be set, from a file say; where
-                              parameters are frozen these alone */
-    para_session *share; /**< take the parameters and states that this session has too, of the same names, from its
-                              memory; on the same machine, split alike; it must live longer. So runs a forward pass
-                              with trained weights: build it as a second graph without backward and optimizer, with the
-                              same names, and share the training session */
+    uint64_t seed;         /**< of initial values and dropout */
+    bool reference;        /**< serial only: each op's plain scalar reference in place of its kernel */
+    bool implicit;         /**< StarPU only: let StarPU infer dependencies from data accesses; a debugging aid */
+    bool profile;          /**< keep each node's times */
+    bool no_draws;         /**< begin what would be drawn at random as zeros: it will be set, from a file say; where
+                                parameters are frozen these alone */
+    const para_lent *lent; /**< parameters that begin with values that lie in the caller's memory. Where nothing updates
+                              one and the elements of a tile lie side by side, a session reads it there, as do those
+                              that share with it, and on CPUs no copy is made: that memory must stay as it is for as
+                              long as any of them lives, and the parameter can't be set. Others are copied. The list
+                              itself is read while the session is made */
+    int lent_count;        /**< how many */
+    para_session *share;   /**< take the parameters and states that this session has too, of the same names, from its
+                                memory; on the same machine, split alike; it must live longer. So runs a forward pass
+                                with trained weights: build it as a second graph without backward and optimizer, with the
+                                same names, and share the training session */
 } para_session_options;
 
-/** seed 1, the switches off, share NULL. */
+/** seed 1, the switches off, nothing lent, share NULL. */
 PARA_API para_session_options para_session_default(void);
 
 /** Make a session on a machine, or, with `m` NULL, on the serial interpreter: program order, one thread, no
  * StarPU. `g` must be sealed and outlive the session. Parameters and states get their initial values. PARA_ENOMEM if
- * its values don't fit into main memory, or, found before anything is made there, into a GPU's.
+ * its values don't fit into main memory, or, found before anything is made there, into a GPU's; PARA_ENAME or
+ * PARA_ESHAPE for a lent value that no parameter has the name or the size of.
  * options may be NULL. Free with para_session_free(). */
 PARA_API int para_session_new(para_session **out, const para_graph *g, para_machine *m,
                               const para_session_options *options, para_error *err);
@@ -199,7 +213,7 @@ PARA_API void para_session_free(para_session *s);
 
 /** Copy a whole value in or out by its name, whatever the splits: inputs, parameters, states in, these and outputs
  * out. `bytes` must be the whole tensor's size. What is set stays until it is set again or an update overwrites it.
- * Between runs only. */
+ * PARA_EINVAL for a parameter that is read in memory lent by the caller. Between runs only. */
 PARA_API int para_session_set(para_session *s, const char *name, const void *data, size_t bytes, para_error *err);
 /** Set a parameter from `count` float32 values, all of it in its own order, whatever its type: bfloat16 rounds to
  * nearest even, q8_0 and q4_0 get the scale of each block from its value farthest from 0, which becomes 127 or -8 steps
