@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
 
 enum { LINE = 4096, PATH = 3 * LINE };
 
@@ -133,6 +135,31 @@ struct para_limits para_limits_read(const char *root)
     if (file)
         fclose(file);
     return l;
+}
+
+/* A line of meminfo is "MemAvailable:   22019960 kB". */
+static int64_t available(void)
+{
+    char line[LINE];
+    long long kib;
+    int64_t bytes = INT64_MAX;
+    FILE *file = fopen("/proc/meminfo", "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "MemAvailable: %lld kB", &kib) == 1)
+            bytes = (int64_t)kib << 10;
+    if (file)
+        fclose(file);
+    return bytes;
+}
+
+struct para_memory para_limits_memory(const struct para_limits *limits)
+{
+    struct sysinfo about;
+    int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    int64_t swap = sysinfo(&about) == 0 ? (int64_t)about.totalswap * about.mem_unit : 0;
+    bool limited = limits->bytes < bytes;
+    return (struct para_memory){
+        .bytes = limited ? limits->bytes : bytes, .most = limited ? limits->bytes : bytes + swap, .free = available()};
 }
 
 int para_limits_cores(hwloc_topology_t topology, unsigned pus[], int room)

@@ -15,6 +15,16 @@ struct para_limits {
  * limits nothing. */
 struct para_limits para_limits_read(const char *root);
 
+/* Main memory. */
+struct para_memory {
+    int64_t bytes; /* the machine's, or what the control groups allow of it */
+    int64_t most;  /* the same with swap, where no group allows less */
+    int64_t free;  /* what the machine can give now; INT64_MAX where it doesn't tell */
+};
+
+/* Read it, by limits as above. */
+struct para_memory para_limits_memory(const struct para_limits *limits);
+
 /* List the cores that the calling thread may run on, each by the logical number of its first such processing unit;
  * returns how many, of which at most `room` are listed. */
 int para_limits_cores(hwloc_topology_t topology, unsigned pus[], int room);

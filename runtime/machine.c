@@ -48,10 +48,9 @@ static void read_topology(para_machine *m)
 {
     hwloc_topology_t topology;
     struct para_limits limits = para_limits_read("");
-    int64_t ram_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
     m->cores = m->all_cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
     m->cpus = limits.cpus;
-    m->ram_bytes = limits.bytes < ram_bytes ? limits.bytes : ram_bytes;
+    m->ram_bytes = para_limits_memory(&limits).bytes;
     snprintf(m->cpu, sizeof m->cpu, "unknown processor");
     if (hwloc_topology_init(&topology) != 0)
         return;

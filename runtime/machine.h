@@ -21,6 +21,7 @@ struct para_machine {
     int *starpu_worker;           /* StarPU's numbers of the CPU workers, and, after them, of the devices' GPUs */
     struct para_cuda *cuda;       /* by GPU, in that order */
     int64_t ram_bytes;
+    size_t main_taken; /* of main memory, by the sessions there are */
     char cpu[128], starpu[32], scheduler[32], blas[160], device_list[160];
     struct para_codelets *codelets;
     struct para_home home;

@@ -2,6 +2,7 @@
 #include "runtime/session.h"
 
 #include "runtime/cuda.h"
+#include "runtime/limits.h"
 #include "runtime/machine.h"
 
 #include <paragraph/ops.h>
@@ -164,11 +165,49 @@ static int find_all_lent(const para_session *s, const void **lent, para_error *e
     return 0;
 }
 
+/* Main memory that the session takes: its own buffers, none of which is lent, and scratch. */
+static size_t main_memory_of(const para_session *s, const void *const *lent)
+{
+    const struct para_buffers *b = &s->plan->buffers;
+    size_t bytes = s->plan->scratch_bytes * (size_t)(s->machine ? s->machine->workers : 1);
+    for (int i = 0; i < b->count; i++)
+        if (b->gpu[i] < 0 && !lent[i] && !(s->shared && s->shared[i] >= 0))
+            bytes += b->bytes[i];
+    return bytes;
+}
+
+/* Refuse what can't fit into main memory, before anything is allocated: the system would give it, and end the program
+ * once it is used. */
+static int take_main_memory(para_session *s, const void *const *lent, para_error *err)
+{
+    enum { SMALL = 64 << 20 };
+    const double gib = 1 << 30;
+    size_t own = s->main_taken = main_memory_of(s, lent), all = own;
+    if (s->machine)
+        all = s->machine->main_taken += own;
+    if (own <= SMALL)
+        return 0;
+    struct para_limits limits = para_limits_read("");
+    struct para_memory memory = para_limits_memory(&limits);
+    if ((double)all > (double)memory.most)
+        return para_fail(err, PARA_ENOMEM,
+                         "the run takes %.3f GiB of memory, and %s has %.3f; a smaller batch, or recomputing "
+                         "(--recompute), takes less",
+                         (double)all / gib, limits.bytes == memory.bytes ? "its control group" : "this machine",
+                         (double)memory.most / gib);
+    if ((double)own > (double)memory.free)
+        para_log(PARA_LOG_WARNING, "the run takes %.3f GiB of memory, and %.3f are free", (double)own / gib,
+                 (double)memory.free / gib);
+    return 0;
+}
+
 static int make_own_store(para_session *s, const struct para_store *lender, para_error *err)
 {
     const struct para_buffers *b = &s->plan->buffers;
     const void **lent = calloc((size_t)b->count + 1, sizeof *lent);
     int status = lent ? find_all_lent(s, lent, err) : para_fail_memory(err, "buffers");
+    if (status == 0)
+        status = take_main_memory(s, lent, err);
     if (status == 0)
         status = para_store_new(&s->store, b, lender, s->shared, lent, err);
     free(lent);
@@ -334,6 +373,8 @@ void para_session_free(para_session *s)
     para_tasks_free(s->tasks);
     for (int i = 0; s->machine && i < s->machine->devices.count; i++)
         s->machine->taken[i] -= s->taken[i];
+    if (s->machine)
+        s->machine->main_taken -= s->main_taken;
     if (s->fault)
         para_cuda_mapped_free(s->fault);
     para_store_free(&s->store);

@@ -18,6 +18,7 @@ struct para_session {
     struct para_store store;
     int *shared; /* by buffer number: the other session's buffer, or -1; NULL without options.share */
     size_t taken[PARA_MAX_DEVICES]; /* by device: of its memory, as planned */
+    size_t main_taken;              /* of main memory, as planned */
     bool *is_set;                   /* by tensor id: an input that has been set, or is no input that a node reads */
     struct para_tasks *tasks;       /* on StarPU */
     unsigned long long *fault;      /* by node id: where its kernel for GPUs notes one; NULL without a GPU */

@@ -268,6 +268,18 @@ check_room() {
     fi
 }
 
+# What can't fit is refused before anything is allocated, whatever asks for it.
+check_memory() {
+    check "a batch that no machine has memory for" ends 1 "GiB of memory, and this machine has " \
+        train --data text ${sizes%4}900000000 --steps 2
+    check "it is said what takes less" grep -q "the run takes [0-9.]* GiB .*; a smaller batch, or recomputing (--recompute)" err
+    "$paragraph" train --data text $sizes --steps 2 --out wide >out 2>err
+    sed 's/"batch": 4/"batch": 900000000/' wide/trainer.json >trainer.json && mv trainer.json wide
+    check "the same from a run's own file" ends 1 "GiB of memory, and this machine has " \
+        train --data text --resume wide --steps 3 --reschedule
+    check "and of a measurement" ends 1 "GiB of memory, and this machine has " bench ${sizes%4}900000000 --seq 8
+}
+
 # StarPU's folder, which it would abort at: new and used by several at once, half written, without room.
 check_homes() {
     home=${STARPU_HOME-}
@@ -567,6 +579,9 @@ check_quota() {
         check "a quota of one processor gives one worker" [ "$(value workers info)" = 1 ]
         check "the cores are all there" [ "$(value cores info)" -gt 1 ]
         check "the memory is what the group may have" [ "$(value ram_bytes info)" = 1073741824 ]
+        sh -c "echo \$\$ >$memory/cgroup.procs; exec '$paragraph' train --data text ${sizes%4}100000" >out 2>err
+        check "what the group can't have is refused" [ $? -eq 1 ]
+        check "saying so" grep -q "GiB of memory, and its control group has 1.000" err
     fi 2>/dev/null
     rmdir $group
     [ ! -d $memory ] || rmdir $memory
@@ -813,7 +828,7 @@ check_words() {
         train --data text --steps 5 --reschedule --resume plainly
 }
 
-for part in ${TESTS_OF_SYSTEM:-descriptors signals leftovers limits room modes two_runs mounts numbers machine variables streams messages writers words}; do
+for part in ${TESTS_OF_SYSTEM:-descriptors signals leftovers limits room memory modes two_runs mounts numbers machine variables streams messages writers words}; do
     check_$part
 done
 echo "$checks checks, $wrong failed"

@@ -199,9 +199,10 @@ typedef struct para_session_options {
 PARA_API para_session_options para_session_default(void);
 
 /** Make a session on a machine, or, with `m` NULL, on the serial interpreter: program order, one thread, no
- * StarPU. `g` must be sealed and outlive the session. Parameters and states get their initial values. PARA_ENOMEM if
- * its values don't fit into main memory, or, found before anything is made there, into a GPU's; PARA_ENAME or
- * PARA_ESHAPE for a lent value that no parameter has the name or the size of.
+ * StarPU. `g` must be sealed and outlive the session. Parameters and states get their initial values. PARA_ENOMEM if,
+ * found before anything is made there, its values don't fit into a GPU's memory, or, with those of the machine's other
+ * sessions and without what is lent, into what the machine has or the control group allows; more than is free is
+ * logged. PARA_ENAME or PARA_ESHAPE for a lent value that no parameter has the name or the size of.
  * options may be NULL. Free with para_session_free(). */
 PARA_API int para_session_new(para_session **out, const para_graph *g, para_machine *m,
                               const para_session_options *options, para_error *err);
