@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,15 +50,24 @@ static inline int para_hold(const char *name, bool folder, mode_t mode)
     return fd;
 }
 
+/* How much of a path stands before the suffix of a temporary name beside it: all, unless a file's own name leaves no
+ * room. */
+static inline int para_new_stem(const char *path, bool folder)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = strlen(path), name = strlen(slash ? slash + 1 : path), most = NAME_MAX - PARA_NEW_ROOM;
+    return (int)(length - (name > most && name <= NAME_MAX && !folder ? name - most : 0));
+}
+
 /* Take a temporary name for what replaces `path`: write it to `name`, which has PARA_NEW_ROOM bytes more than the path,
  * and return the open file or folder, which may hold what a crash left; -1 with errno. */
 static inline int para_hold_new(char *name, size_t room, const char *path, bool folder)
 {
     struct stat old;
     mode_t most = folder ? 0777 : 0666, mode = stat(path, &old) == 0 ? old.st_mode & most : most;
-    int fd = -1;
+    int fd = -1, stem = para_new_stem(path, folder);
     for (int n = 1; n <= PARA_NEW_NAMES && fd < 0; n++) {
-        snprintf(name, room, n == 1 ? "%s%s" : "%s%s-%d", path, PARA_NEW_SUFFIX, n);
+        snprintf(name, room, n == 1 ? "%.*s%s" : "%.*s%s-%d", stem, path, PARA_NEW_SUFFIX, n);
         fd = para_hold(name, folder, mode);
         int reason = errno;
         bool taken = reason == EWOULDBLOCK || lstat(name, &old) == 0;

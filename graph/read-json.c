@@ -5,6 +5,7 @@
 
 #include "graph/json-line.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdarg.h>
@@ -47,11 +48,14 @@ static int parse(struct para_loader *l, size_t bytes, int (*load)(struct para_lo
 int para_json_read(struct para_loader *l, FILE *in, int (*load)(struct para_loader *, json_t *))
 {
     size_t bytes;
+    errno = 0;
     char *text = read_all(in, &bytes);
+    int reason = errno;
     if (!text)
         return para_fail_memory(l->err, "reading a file");
     l->text = text;
-    int status = ferror(in) ? para_fail(l->err, PARA_EIO, "%s: can't be read", l->file) : parse(l, bytes, load);
+    int status = ferror(in) ? para_fail(l->err, PARA_EIO, "%s: can't be read: %s", l->file, strerror(reason))
+                            : parse(l, bytes, load);
     free(text);
     return status;
 }

@@ -304,7 +304,9 @@ static int convert(struct conversion *c, const char *from, const char *tokenizer
         PARA_TRY(para_folder_find(c->from, from, err));
     c->tokenizer = tokenizer ? tokenizer : has_tokenizer(c->from) ? c->from : NULL;
     if (tokenizer && !has_tokenizer(tokenizer))
-        return para_fail(err, PARA_EIO, "%s: has no tokenizer, expected tokenizer.json or vocab.json", tokenizer);
+        return access(tokenizer, F_OK) != 0
+                   ? para_fail_system(err, tokenizer, "open")
+                   : para_fail(err, PARA_EIO, "%s: has no tokenizer, expected tokenizer.json or vocab.json", tokenizer);
     PARA_TRY(para_source_open(&c->model, &c->part, c->from, err));
     PARA_TRY(build(c, err));
     PARA_TRY(make_room(c, err));

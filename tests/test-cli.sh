@@ -1037,7 +1037,7 @@ check_keeping() {
     ln -s "$PWD/kept" linked.paragraph-new
     check "a link in the way" train out --out linked --steps 3 $sizes
     check "what it leads to stays" [ -e kept/a ]
-    refuses 2 "hold token ids already" tokenize --tokenizer "$tokens" --data text.tok16 -o text.tok16
+    refuses 2 "hold token ids already" tokenize --tokenizer "$tokens" --data text.tok16 -o other.tok16
     check "a model by bytes in the place of one by tokens" train out --out bpe --overwrite --steps 3 $sizes
     check "has no tokenizer" [ ! -e bpe/vocab.json ]
     "$paragraph" generate --model bpe --prompt a -n 4 >out 2>err

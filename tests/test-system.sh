@@ -733,7 +733,7 @@ check_messages() {
         train --data text $sizes --steps 2 --out loop
     check "- is no folder's name" ends 2 '--out: "-" can'"'"'t be replaced' train --data text $sizes --steps 2 --out -
     for command in "convert --model spoken" "train-tokenizer --data text"; do
-        check "- is no folder's name, $command" ends 1 '"-" can'"'"'t be replaced' $command --out -
+        check "- is no folder's name, $command" ends 2 '"-" can'"'"'t be replaced' $command --out -
     done
     "$paragraph" dump $sizes >there 2>err
     check "- is standard output" ends 0 "" dump $sizes -o -
@@ -783,6 +783,49 @@ is_read() {
 }
 
 # Marks before texts, line ends, pointers, and other forms of the same.
+# What is long in an argument is cut in its middle; what it is about and why is always told.
+check_arguments() {
+    long=$(printf 'x%.0s' $(seq 5000))
+    for arguments in "$long" "train --data text --layers $long" "train --data text --$long" "dump $long" \
+        "train --data text --preset $long" "dump --format $long" "train --data text --split $long" "train --data $long"; do
+        "$paragraph" $arguments >out 2>err
+        check "a long argument is refused" [ $? -ne 0 ]
+        check "in a line that isn't" [ "$(wc -L <err)" -lt 1100 ]
+    done
+    check "with the reason" ends 2 'x", expected a whole number from 1 to 10000' train --data text --layers "$long"
+    "$paragraph" train --data text --val text $sizes --steps 2 --out told >out 2>err
+    cp text told.txt && ln -s told.txt told.tok16
+    check "ids don't take the place of their text" ends 2 "-o and --data are one file, told.tok16" \
+        tokenize --tokenizer "$tokens" --data told.txt -o told.tok16
+    check "which is there" cmp text told.txt
+    name=$(printf 'n%.0s' $(seq 249))
+    check "a file of a name that leaves no room for a suffix" ends 0 "" dump $sizes -o $name
+    check "is there" [ -s $name ]
+    check "and replaced" ends 0 "" tokenize --tokenizer "$tokens" --data text -o $name.tok16
+    rm $name
+    check "nothing is left of it" nothing_left
+    for command in "train --data text $sizes --steps 2 --out" "train --data text --val text $sizes --steps 2 --best" \
+        "convert --model told --out" "train-tokenizer --data text --vocab 300 --out"; do
+        check "$command -" ends 2 '"-" can'"'"'t be replaced: expected the name of a folder to make' $command -
+    done
+    for command in "dump $sizes -o" "view $sizes -o" "eval --model told --data text --logits" \
+        "train --data text $sizes --steps 2 --profile" "bench $sizes --seq 8 --steps 1 --repeat 1 --profile"; do
+        "$paragraph" $command - 2>err >&-
+        check "$command - that is closed" [ $? -eq 1 ]
+        check "it is named" grep -q "standard output: can't be opened: Bad file descriptor" err
+        "$paragraph" $command - 2>err >/dev/full
+        check "$command - that is full" [ $? -eq 1 ]
+        check "it is named, too" grep -q "standard output.*: No space left on device" err
+    done
+    check "a tokenizer that isn't there" ends 1 "nothere: can't open: No such file" \
+        convert --model told --out told.gguf --tokenizer nothere
+    check "a folder in place of a graph" ends 2 "told: can't be read: Is a directory" compare told told
+    check "a folder in place of a profile" ends 1 "told: can't be read: Is a directory" dump --profile told
+    printf 'no\n%s\n' "$long" >labels
+    check "a long label is told by its line" ends 1 "labels:2: the label, with what the template has after it, takes 5" \
+        classify --model told --data text --labels labels
+}
+
 check_writers() {
     "$paragraph" train --data text $sizes --steps 3 --out written >out 2>err
     "$paragraph" tokenize --tokenizer "$tokens" --data text -o own.tok16 >out 2>err
@@ -828,7 +871,7 @@ check_words() {
         train --data text --steps 5 --reschedule --resume plainly
 }
 
-for part in ${TESTS_OF_SYSTEM:-descriptors signals leftovers limits room memory modes two_runs mounts numbers machine variables streams messages writers words}; do
+for part in ${TESTS_OF_SYSTEM:-descriptors signals leftovers limits room memory modes two_runs mounts numbers machine variables streams messages arguments writers words}; do
     check_$part
 done
 echo "$checks checks, $wrong failed"

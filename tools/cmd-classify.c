@@ -128,6 +128,7 @@ static int ask_template(struct run *r, const char *template, const struct vocabu
 {
     struct questions q;
     questions_begin(&q, vocabulary, lines_name(source_of(r->o)), para_model_measure(wish->model).context);
+    q.labels = lines_name(r->o->labels);
     int code = EXIT_DONE;
     for (int64_t t = 0; t < r->texts.count && code == EXIT_DONE; t++)
         code = add_text(r, &q, template, t);

@@ -120,7 +120,7 @@ static int compare_sides(const struct compare_options *o, const struct side *a, 
                                       (const para_profile *const *)b->runs, b->count, flags, out, same, &err);
     if (status == PARA_EINVAL)
         return failed("%s and %s: %s", o->operands[0], o->operands[1], err.message);
-    return status < 0 ? failed("%s: %s", o->output ? o->output : "standard output", err.message) : EXIT_DONE;
+    return status < 0 ? failed("%s: %s", new_file_name(o->output), err.message) : EXIT_DONE;
 }
 
 static int write_comparison(const struct compare_options *o, const struct side *a, const struct side *b, bool *same)

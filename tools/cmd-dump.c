@@ -74,7 +74,7 @@ static int write_stream(const para_graph *g, const para_profile *p, FILE *out, c
 {
     para_error err;
     int status = p ? write_profile(p, out, o, &err) : write_graph(g, out, o, &err);
-    return status < 0 ? failed("%s: %s", o->output ? o->output : "standard output", err.message) : EXIT_DONE;
+    return status < 0 ? failed("%s: %s", new_file_name(o->output), err.message) : EXIT_DONE;
 }
 
 /* Write a run, or, with `p` NULL, a graph. */

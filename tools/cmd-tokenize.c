@@ -14,7 +14,7 @@ static const struct option tokenize_table[] = {
      "folder with tokenizer.json, or vocab.json and merges.txt, a GGUF file, or the word bytes, at most 65536 tokens",
      0, 0, true},
     {"data", OPTION_FILES, offsetof(struct tokenize_options, data), "FILE", "text, encoded file by file", 0, 0, true},
-    {"o", OPTION_TEXT, offsetof(struct tokenize_options, output), "OUT.tok16",
+    {"o", OPTION_OUTPUT, offsetof(struct tokenize_options, output), "OUT.tok16",
      "the file to write: little-endian uint16 ids", 0, 0, true},
     {"specials", OPTION_FLAG, offsetof(struct tokenize_options, specials), NULL,
      "read special tokens such as <|endoftext|> as such; without it they are text", 0, 0, false},

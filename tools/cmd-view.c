@@ -69,7 +69,7 @@ static int write_page(const para_graph *g, const para_profile *p, const char *pa
     if (file.temporary && fchmod(fileno(file.stream), S_IRUSR | S_IWUSR) < 0)
         code = failed("%s: can't be made private: %s", path, strerror(errno));
     else if ((p ? para_profile_dump_html(p, file.stream, &err) : para_graph_dump_html(g, file.stream, &err)) < 0)
-        code = failed("%s: %s", path, err.message);
+        code = failed("%s: %s", file.path, err.message);
     return new_file_close(&file, code);
 }
 

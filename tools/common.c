@@ -25,6 +25,21 @@ static char *escape(const char *text)
     return copy;
 }
 
+/* Cut a long line in its middle: what it is about stands at its beginning, and why at its end. */
+static void shorten(char *line)
+{
+    enum { MOST = 1000, KEPT = 480 };
+    size_t length = strlen(line), head = KEPT, tail = length - KEPT;
+    if (length <= MOST)
+        return;
+    while (((unsigned char)line[head] & 0xc0) == 0x80)
+        head--;
+    while (((unsigned char)line[tail] & 0xc0) == 0x80)
+        tail++;
+    memcpy(line + head, "...", 3);
+    memmove(line + head + 3, line + tail, length - tail + 1);
+}
+
 /* One line, and one write of it, whatever stands in names of files and tensors. */
 static void print_message(const char *format, va_list arguments)
 {
@@ -36,6 +51,7 @@ static void print_message(const char *format, va_list arguments)
     else
         text = NULL;
     if (line) {
+        shorten(line);
         fprintf(stderr, "paragraph: %s\n", line);
     } else {
         fputs("paragraph: ", stderr);

@@ -39,6 +39,8 @@ static int refuse(const char *path, const char *option, const char *folder)
 
 int lock_take(struct lock *l, const char *option, const char *folder)
 {
+    if (strcmp(folder, "-") == 0)
+        return misused("%s: \"-\" can't be replaced: expected the name of a folder to make", option);
     char *path = lock_path(folder);
     if (!path)
         return out_of_memory("a lock's name", (double)strlen(folder));

@@ -31,24 +31,38 @@ static int open_beside(struct new_file *f, const char *target)
     return fd;
 }
 
-static int open_new(struct new_file *f)
+/* What it got in place of one that was closed can't be written. */
+static int open_standard(void)
 {
-    if (strcmp(f->path, "-") == 0)
+    if ((fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) != O_RDONLY)
         return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
-    if (para_replaceable(f->path))
+    errno = EBADF;
+    return -1;
+}
+
+static int open_new(struct new_file *f, const char *path)
+{
+    if (strcmp(path, "-") == 0)
+        return open_standard();
+    if (para_replaceable(path))
         return open_beside(f, f->target);
-    return open(f->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+}
+
+const char *new_file_name(const char *path)
+{
+    return path && strcmp(path, "-") != 0 ? path : "standard output";
 }
 
 int new_file_open(struct new_file *f, const char *path)
 {
-    *f = (struct new_file){.path = path, .target = para_target(path)};
-    int fd = f->target ? open_new(f) : -1;
+    *f = (struct new_file){.path = new_file_name(path), .target = para_target(path)};
+    int fd = f->target ? open_new(f, path) : -1;
     if (fd >= 0 && (!f->temporary || ftruncate(fd, 0) == 0))
         f->stream = fdopen(fd, "wb");
     if (f->stream)
         return EXIT_DONE;
-    int code = failed("%s: can't be opened: %s", path, strerror(errno));
+    int code = failed("%s: can't be opened: %s", f->path, strerror(errno));
     if (f->temporary) {
         remove(f->temporary);
         signals_unguard(f->temporary);

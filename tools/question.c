@@ -60,13 +60,17 @@ static int32_t *lay(const struct ids *text, int64_t begin, const struct ids *opt
 /* Add the options' tokens behind as much of the text's as fit. */
 static int lay_all(struct questions *q, int64_t line, const struct ids *text, const struct ids *options, int count)
 {
-    int64_t first = questions_count(q), longest = 0;
+    int64_t first = questions_count(q);
+    int which = 0;
     for (int i = 0; i < count; i++)
-        longest = options[i].count > longest ? options[i].count : longest;
+        which = options[i].count > options[which].count ? i : which;
+    int64_t longest = options[which].count;
     int64_t fit = q->context + 1 - longest, begin = text->count > fit ? text->count - fit : 0;
     if (fit < 1)
-        return failed("%s:%lld: a continuation has %lld tokens, expected at most the context's %lld", q->source,
-                      (long long)line, (long long)longest, (long long)q->context);
+        return failed("%s:%lld: %s %lld tokens, expected at most the context's %lld", q->labels ? q->labels : q->source,
+                      q->labels ? which + 1 : (long long)line,
+                      q->labels ? "the label, with what the template has after it, takes" : "a continuation has",
+                      (long long)longest, (long long)q->context);
     int32_t *tokens = lay(text, begin, options, count);
     if (!tokens || para_reserve(&q->options, first + count, &q->option_room, sizeof *q->options) < 0 ||
         para_reserve(&q->of, q->count + 2, &q->room, sizeof *q->of) < 0) {

@@ -10,6 +10,7 @@
 struct questions {
     const struct vocabulary *vocabulary;
     const char *source; /* the file, for messages */
+    const char *labels; /* the file whose lines are the options of all questions; NULL: each has its own */
     int64_t context;    /* of the model, in tokens */
     struct question {
         int32_t *tokens; /* of the text, then of each option */
