@@ -21,28 +21,28 @@ PARA_INLINE int para_planes(para_dtype dtype)
     return dtype == PARA_F32 ? 1 : dtype == PARA_BF16 ? 2 : 4;
 }
 
-/* The rows that a kernel will read next. Memory is fastest where it is asked for in the order of its addresses: rows
- * that are read side by side, a line of each in turn, come at half the rate. So they are fetched one after another
+/* The rows that a kernel will read next. Memory is fastest where it is asked for in the order of its addresses, by a
+ * few streams far from each other, each of which the processor then reads ahead; rows that are read side by side, a
+ * line of each in turn, come at half the rate. So they are fetched one after another, PARA_STREAMS of them at a time,
  * while the ones before are worked on. */
+enum { PARA_STREAMS = 4 };
 struct para_ahead {
-    const char *at, *end; /* what to ask for next, and where its row ends */
-    int64_t gap, ld;      /* bytes between two rows, and from one to the next */
+    const char *at, *end;  /* what the first stream asks for next, and where its row ends */
+    int64_t gap, ld, band; /* bytes between two rows, from one to the next, and from one stream to the next */
 };
 
-/* Rows of so many bytes, ld bytes apart, the first one at w. */
-PARA_INLINE struct para_ahead para_ahead_of(const char *w, int64_t bytes, int64_t ld)
+/* `rows` rows of so many bytes, ld bytes apart, the first one at w. */
+PARA_INLINE struct para_ahead para_ahead_of(const char *w, int64_t rows, int64_t bytes, int64_t ld)
 {
-    return (struct para_ahead){.at = w, .end = w + bytes, .gap = ld - bytes, .ld = ld};
+    return (struct para_ahead){w, w + bytes, ld - bytes, ld, (rows + PARA_STREAMS - 1) / PARA_STREAMS * ld};
 }
 
-/* Ask for some more lines, to be kept in L1 (`near`) or L2; what lies past the last row does no harm. */
-PARA_INLINE void para_ahead_ask(struct para_ahead *a, int lines, bool near)
+/* Let each stream ask for some more lines; what lies past the last row does no harm. */
+PARA_INLINE void para_ahead_ask(struct para_ahead *a, int lines)
 {
     for (int l = 0; l < lines; l++) {
-        if (near)
-            __builtin_prefetch(a->at, 0, 3);
-        else
-            __builtin_prefetch(a->at, 0, 2);
+        for (int s = 0; s < PARA_STREAMS; s++)
+            __builtin_prefetch(a->at + s * a->band, 0, 3);
         a->at += PARA_LINE;
         if (a->at >= a->end) {
             a->at = a->end + a->gap;

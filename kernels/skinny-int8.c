@@ -104,7 +104,7 @@ TARGET static void dot_group(int64_t k, const struct digits *x, const char *cons
         __m512i digit[DIGITS];
         __mmask64 there = mask_of(k - e);
         if (ahead)
-            para_ahead_ask(ahead, GROUP, true);
+            para_ahead_ask(ahead, GROUP / PARA_STREAMS);
         for (int d = 0; d < DIGITS; d++)
             digit[d] = _mm512_load_si512(&x->digit[d][e]);
 #pragma GCC unroll 4
@@ -125,7 +125,7 @@ static void dot_part(const struct para_weights_matrix *w, int64_t first, int64_t
         int64_t rows = w->n - j < GROUP ? w->n - j : GROUP;
         for (int64_t r = 0; r < GROUP; r++)
             row[r] = data + (j + (r < rows ? r : rows - 1)) * w->ld;
-        struct para_ahead ahead = para_ahead_of(data + (j + GROUP) * w->ld, k, w->ld);
+        struct para_ahead ahead = para_ahead_of(data + (j + GROUP) * w->ld, GROUP, k, w->ld);
         for (int64_t i = 0; i < m; i++) {
             dot_group(k, &x[i], row, i == 0 ? &ahead : NULL, dot);
             for (int64_t r = 0; r < rows; r++)
@@ -225,11 +225,10 @@ static void add_group(const struct para_weights_matrix *w, int64_t first, int64_
                       const struct digits *x, int64_t k, float *y, int64_t ldy)
 {
     const char *data = (const char *)w->data + first * w->ld;
-    struct para_ahead ahead = para_ahead_of(data + DEPTH * w->ld, w->n, w->ld);
+    struct para_ahead ahead = para_ahead_of(data + DEPTH * w->ld, DEPTH, w->n, w->ld);
     struct tile tile;
     for (int64_t j = 0; j < w->n; j += STRIP) {
-        for (int l = 0; l < DEPTH; l += 8)
-            para_ahead_ask(&ahead, 8, false);
+        para_ahead_ask(&ahead, DEPTH / PARA_STREAMS);
         load_tile(&tile, data + j, w->ld, rows, mask_of(w->n - j));
         for (int64_t i = 0; i < m; i++)
             add_tile(&tile, &x[i], k, y + i * ldy + j, w->n - j);

@@ -1,21 +1,21 @@
 /* A few rows of x by a matrix whose rows lie along y: y (M,N) += x (M,K) w (K,N).
  *
- * w is taken in groups of DEPTH rows; each is added to all rows of y while the next comes from memory. Meanwhile y's
- * columns lie as the planes of w's runs have them (kernels/lanes.h). */
+ * w is taken in groups of rows; each is added to all rows of y while the next comes from memory. Meanwhile y's columns
+ * lie as the planes of w's runs have them (kernels/lanes.h). */
 #include "kernels/convert.h"
 #include "kernels/lanes.h"
 #include "kernels/skinny-int8.h"
 
 #include <string.h>
 
-/* Rows of w in a group; columns that are done before others: with one row of y, and with many, which then stay in the
- * L1 cache with the group. */
-enum { DEPTH = 8, COLUMNS = 4096, COLUMNS_OF_MANY = 256, MANY = 4 };
+/* Rows of w in a group, and columns that are done before others: of a few rows of y, and of many, which take so long
+ * that a group comes from the L2 cache. */
+enum { DEPTH = 8, COLUMNS = 4096, MANY = 4, DEPTH_OF_MANY = 32, COLUMNS_OF_MANY = 1024 };
 
-/* Some rows of x and y, and a group of rows of w, ld bytes apart. Meanwhile some lines of w's next group are asked for
- * with each run. */
+/* Some rows of y, x (depth, rows), and a group of rows of w, ld bytes apart. Meanwhile each stream asks for some
+ * lines of w's next group with each run. */
 struct group {
-    int64_t columns, ldx, ldy, ld;
+    int64_t columns, ldy, ld, depth;
     int lines;
     struct para_ahead ahead;
     const float *x;
@@ -23,11 +23,11 @@ struct group {
     float *y;
 };
 
-/* One instruction set's: how many rows it takes at a time at most, and y (rows, columns) += x (rows, depth)
- * w (depth, columns), in the order of w's rows, for whole runs. Rows are a power of two, depth is DEPTH or 1. */
+/* One instruction set's: how many rows it takes at a time at most, and y (rows, columns) += x^T (depth, rows)
+ * w (depth, columns), in the order of w's rows, for whole runs. Rows are a power of two. */
 struct kernels {
     int rows;
-    void (*add)(struct group *g, para_dtype dtype, int rows, int depth);
+    void (*add)(struct group *g, para_dtype dtype, int rows);
 };
 
 #define V 4
@@ -49,30 +49,33 @@ static const struct kernels *const versions[] = {&kernels_4};
 #endif
 
 /* The columns after the last whole run. */
-static void add_rest(const struct group *g, para_dtype dtype, int64_t rows, int64_t depth)
+static void add_rest(const struct group *g, para_dtype dtype, int rows)
 {
     float row[4 * PARA_LANES];
     int64_t first = g->columns / (PARA_LANES * para_planes(dtype)) * (PARA_LANES * para_planes(dtype));
-    for (int64_t j = 0; j < depth && first < g->columns; j++) {
+    for (int64_t j = 0; j < g->depth && first < g->columns; j++) {
         para_convert(g->columns - first, dtype, g->w + j * g->ld, first, row);
-        for (int64_t i = 0; i < rows; i++)
+        for (int i = 0; i < rows; i++)
             for (int64_t e = first; e < g->columns; e++)
-                g->y[i * g->ldy + e] += g->x[i * g->ldx + j] * row[e - first];
+                g->y[i * g->ldy + e] += g->x[j * rows + i] * row[e - first];
     }
 }
 
 /* All rows of x and y, as many at a time as there are registers for. */
-static void add_group(const struct kernels *k, struct group g, para_dtype dtype, int64_t m, int64_t depth)
+static void add_group(const struct kernels *k, struct group g, para_dtype dtype, int64_t m, const float *x, int64_t ldx)
 {
+    float some[DEPTH_OF_MANY * PARA_SKINNY_ROWS];
     int64_t times = (m + k->rows - 1) / k->rows;
-    add_rest(&g, dtype, m, depth);
-    g.lines = (int)((depth + times - 1) / times);
-    for (int64_t i = 0, rows; i < m; i += rows) {
+    g.lines = (int)((g.depth + PARA_STREAMS * times - 1) / (PARA_STREAMS * times));
+    g.x = some;
+    for (int64_t i = 0, rows; i < m; i += rows, x += rows * ldx, g.y += rows * g.ldy) {
         for (rows = k->rows; rows > m - i;)
             rows /= 2;
-        k->add(&g, dtype, (int)rows, (int)depth);
-        g.x += rows * g.ldx;
-        g.y += rows * g.ldy;
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t j = 0; j < g.depth; j++)
+                some[j * rows + r] = x[r * ldx + j];
+        k->add(&g, dtype, (int)rows);
+        add_rest(&g, dtype, (int)rows);
     }
 }
 
@@ -96,17 +99,16 @@ static void add_columns(const struct para_weights_matrix *w, int64_t first, int6
 {
     const struct kernels *kernels = versions[para_vector_versions() - 1];
     size_t element = para_dtype_bytes(w->dtype);
+    int64_t depth = m > MANY ? DEPTH_OF_MANY : DEPTH;
     struct group g = {.columns = columns,
-                      .ldx = ldx,
                       .ldy = ldy,
                       .ld = w->ld * (int64_t)element,
-                      .x = x,
                       .w = (const char *)w->data + (size_t)first * element,
                       .y = y + first};
-    for (int64_t j = 0, depth; j < w->k; j += depth, g.x += depth, g.w += depth * g.ld) {
-        depth = w->k - j < DEPTH ? 1 : DEPTH;
-        g.ahead = para_ahead_of(g.w + depth * g.ld, g.columns * (int64_t)element, g.ld);
-        add_group(kernels, g, w->dtype, m, depth);
+    for (int64_t j = 0; j < w->k; j += depth, g.w += depth * g.ld) {
+        g.depth = w->k - j < depth ? w->k - j : depth;
+        g.ahead = para_ahead_of(g.w + g.depth * g.ld, depth, g.columns * (int64_t)element, g.ld);
+        add_group(kernels, g, w->dtype, m, x + j, ldx);
     }
 }
 

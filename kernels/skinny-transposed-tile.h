@@ -12,15 +12,31 @@
 #define COLS 2
 #endif
 
-/* *sum = the lanes of v added up, neighbours at a distance of 8, 4, 2, 1. */
-TARGET static inline ALWAYS_INLINE void NAME(add_lanes)(const NAME(vec) v[PARTS], float *sum)
+/* sum[i] = the lanes of v[i] added up, neighbours at a distance of 8, 4, 2, 1: each step adds the halves of two vectors
+ * and leaves both sums side by side. At most V of them. */
+TARGET static inline ALWAYS_INLINE void NAME(add_lanes)(int count, NAME(vec) v[][PARTS], float *sum)
 {
-    float lane[PARA_LANES];
-    memcpy(lane, v, sizeof lane);
-    for (int half = PARA_LANES / 2; half > 2; half /= 2)
-        for (int l = 0; l < half; l++)
-            lane[l] += lane[l + half];
-    *sum = lane[0] + lane[2] + (lane[1] + lane[3]);
+    NAME(vec) w[V];
+    UNROLL
+    for (int i = 0; i < V; i++) {
+        w[i] = (NAME(vec)){0};
+        if (i >= count)
+            continue;
+        UNROLL
+        for (int half = PARTS / 2; half > 0; half /= 2) {
+            UNROLL
+            for (int part = 0; part < half; part++)
+                v[i][part] += v[i][part + half];
+        }
+        w[i] = v[i][0];
+    }
+    UNROLL
+    for (int half = V / 2; half > 0; half /= 2) {
+        UNROLL
+        for (int i = 0; i < half; i++)
+            w[i] = SHUFFLE(NAME(index), w[i], w[i + half], LOW) + SHUFFLE(NAME(index), w[i], w[i + half], HIGH);
+    }
+    memcpy(sum, w, (size_t)count * sizeof *sum);
 }
 
 /* dot (rows, columns) = x (rows, elements) w (columns, elements)^T, the group's columns from `first` on. All but g is
@@ -31,9 +47,11 @@ TARGET static inline ALWAYS_INLINE void NAME(dot_runs)(struct group *g, para_dty
     const float *restrict x = g->x;
     const char *restrict w[GROUP];
     const int64_t ldx = g->ldx, runs = g->elements / (PARA_LANES * para_planes(dtype));
-    const int lines = g->lines;
+    const int every = g->every;
+    int until = g->until;
     struct para_ahead ahead = g->ahead;
-    NAME(vec) sum[TOGETHER][GROUP][PARTS];
+    NAME(vec) sum[TOGETHER * GROUP][PARTS];
+    float dot[TOGETHER * GROUP];
     UNROLL
     for (int c = 0; c < columns; c++) {
         w[c] = g->w[first + c];
@@ -41,11 +59,14 @@ TARGET static inline ALWAYS_INLINE void NAME(dot_runs)(struct group *g, para_dty
         for (int i = 0; i < rows; i++) {
             UNROLL
             for (int part = 0; part < PARTS; part++)
-                sum[i][c][part] = (NAME(vec)){0};
+                sum[i * columns + c][part] = (NAME(vec)){0};
         }
     }
     for (int64_t r = 0; r < runs; r++) {
-        para_ahead_ask(&ahead, lines, true);
+        if (--until == 0) {
+            para_ahead_ask(&ahead, GROUP / PARA_STREAMS);
+            until = every;
+        }
         UNROLL
         for (int p = 0; p < para_planes(dtype); p++, x += PARA_LANES) {
             NAME(vec) of_w[GROUP][PARTS];
@@ -60,18 +81,17 @@ TARGET static inline ALWAYS_INLINE void NAME(dot_runs)(struct group *g, para_dty
                 for (int c = 0; c < columns; c++) {
                     UNROLL
                     for (int part = 0; part < PARTS; part++)
-                        sum[i][c][part] += of_x[part] * of_w[c][part];
+                        sum[i * columns + c][part] += of_x[part] * of_w[c][part];
                 }
             }
         }
     }
     g->ahead = ahead;
-    UNROLL
-    for (int i = 0; i < rows; i++) {
-        UNROLL
+    g->until = until;
+    NAME(add_lanes)(rows * columns, sum, dot);
+    for (int i = 0; i < rows; i++)
         for (int c = 0; c < columns; c++)
-            NAME(add_lanes)(sum[i][c], &g->dot[i][first + c]);
-    }
+            g->dot[i][first + c] = dot[i * columns + c];
 }
 
 /* One row has all columns at once. */

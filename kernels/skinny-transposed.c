@@ -13,11 +13,11 @@
 /* Rows of w in a group, most rows of x at a time, the elements of a part. */
 enum { GROUP = 4, TOGETHER = 4, PART = 1024 };
 
-/* Some rows of x and a group of rows of w, of which `elements` are whole runs, and their dot products. Meanwhile some
- * lines of the next group are asked for with each run. */
+/* Some rows of x and a group of rows of w, of which `elements` are whole runs, and their dot products. Meanwhile the
+ * next group is asked for, a line of each row with every so-manieth run; until then so many are left. */
 struct group {
     int64_t elements, ldx;
-    int lines;
+    int every, until;
     struct para_ahead ahead;
     const float *x;
     const char *w[GROUP];
@@ -79,15 +79,15 @@ static int64_t passes_of(const struct kernels *k, int64_t rows)
     return rows == 1 ? 1 : k->passes;
 }
 
-/* Lines to ask for with each run, so that all passes over a group together ask for the next one: GROUP or more. */
-static int lines_of(const struct kernels *k, int64_t m)
+/* Passes over a group: all of them together ask for the next one. */
+static int all_passes(const struct kernels *k, int64_t m)
 {
     int64_t passes = 0;
     for (int64_t i = 0, rows; i < m; i += rows) {
         rows = rows_of(k, m - i);
         passes += passes_of(k, rows);
     }
-    return (int)((GROUP + passes - 1) / passes);
+    return (int)passes;
 }
 
 /* Columns j to j + GROUP - 1 of y, or those that there are. */
@@ -99,14 +99,11 @@ static void dot_group(const struct part *p, struct group *g, int64_t j)
     float tail[GROUP][4 * PARA_LANES];
     load_rest(g, dtype, rest, tail);
     g->x = p->x;
-    int64_t asked = 0;
-    g->lines = j + GROUP < p->w->n ? lines_of(p->kernels, p->m) : 0;
-    g->ahead = para_ahead_of(g->w[0] + GROUP * ld, p->k * (int64_t)para_dtype_bytes(dtype), ld);
+    g->every = g->until = all_passes(p->kernels, p->m);
+    g->ahead = para_ahead_of(g->w[0] + GROUP * ld, GROUP, p->k * (int64_t)para_dtype_bytes(dtype), ld);
     for (int64_t i = 0, rows; i < p->m; i += rows) {
         rows = rows_of(p->kernels, p->m - i);
         p->kernels->dot(g, dtype, (int)rows);
-        asked += g->lines * passes_of(p->kernels, rows);
-        g->lines = asked < GROUP ? g->lines : 0;
         for (int64_t r = 0; r < rows; r++, g->x += p->ldx)
             for (int64_t c = 0; c < columns; c++) {
                 float sum = g->dot[r][c], *y = p->y + (i + r) * p->ldy + j + c;
