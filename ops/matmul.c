@@ -5,7 +5,7 @@
  * M, N and batch are parallel; parts of K give partial sums.
  *
  * b may be of fewer bits than float32: weights, converted as they are read, of types in blocks with K last. A few rows
- * by a matrix go through kernels/skinny.h and skinny-blocks.h, more by blocks through gemm-blocks.h where the processor
+ * by a matrix go through kernels/skinny.h, by one of blocks through kernels/blocks.h, as do more where the processor
  * has what it takes; for all others the weights become float32 in scratch, some columns at a time. Where all is float32
  * and rows are many, kernels/provider.h says who computes. a may be bfloat16 if b is; it becomes float32 in scratch.
  * Sums are float32, and matmul_bf16 rounds them once.
@@ -16,11 +16,10 @@
 
 #include "base/checked.h"
 #include "base/dtype.h"
+#include "kernels/blocks.h"
 #include "kernels/convert.h"
-#include "kernels/gemm-blocks.h"
 #include "kernels/gemm.h"
 #include "kernels/provider.h"
-#include "kernels/skinny-blocks.h"
 #include "kernels/skinny.h"
 #include "ops/dims.h"
 #include "ops/need.h"
@@ -283,19 +282,16 @@ static bool has_few_rows(const struct para_product *p)
     return p->group[PARA_ROWS].total <= PARA_SKINNY_ROWS;
 }
 
-/* Whether many rows are multiplied by weights in blocks as these lie, where all lies right. */
-static bool has_many_by_blocks(const struct para_product *p)
+/* Whether rows are multiplied by weights in blocks as these lie, where all lies right. */
+static bool goes_by_blocks(const struct para_product *p)
 {
-    return !has_few_rows(p) && para_dtype_blocks(p->weights) && para_gemm_blocks_known();
+    return para_dtype_blocks(p->weights) && (has_few_rows(p) || para_blocks_many());
 }
 
 /* What products by weights in blocks need. */
 static size_t blocks_bytes(const struct para_product *p)
 {
-    int64_t rows = p->group[PARA_ROWS].total, inner = p->group[PARA_INNER].total;
-    if (has_many_by_blocks(p))
-        return para_gemm_blocks_scratch(rows, inner);
-    return has_few_rows(p) && para_dtype_blocks(p->weights) ? para_skinny_blocks_scratch(rows, inner) : 0;
+    return goes_by_blocks(p) ? para_blocks_scratch(p->group[PARA_ROWS].total, p->group[PARA_INNER].total) : 0;
 }
 
 static size_t scratch(const para_node *n)
@@ -338,14 +334,12 @@ static struct para_weights_matrix weights_of(const struct para_product *p, const
 }
 
 /* The same with a few rows, which read b once. */
-static void multiply_few(const struct para_product *p, const float *a, const void *b, float *y, void *scratch)
+static void multiply_few(const struct para_product *p, const float *a, const void *b, float *y)
 {
     const struct para_matrix *mb = &p->matrix[PARA_B];
     struct para_weights_matrix w = weights_of(p, b);
     int64_t rows = p->group[PARA_ROWS].total, lda = p->matrix[PARA_A].ld, ldy = p->matrix[PARA_Y].ld;
-    if (para_dtype_blocks(p->weights))
-        para_skinny_blocks(&w, rows, a, lda, y, ldy, scratch);
-    else if (mb->transposed)
+    if (mb->transposed)
         para_skinny_transposed(&w, rows, a, lda, y, ldy);
     else
         para_skinny_rows(&w, rows, a, lda, y, ldy);
@@ -385,11 +379,12 @@ static void multiply_one(const struct para_product *p, const struct para_provide
                          float *y, bool add, char *scratch)
 {
     bool right = !p->matrix[PARA_A].transposed && !p->matrix[PARA_Y].transposed;
-    if (right && has_few_rows(p) && !add) {
-        multiply_few(p, a, b, y, scratch);
-    } else if (right && has_many_by_blocks(p)) {
+    if (right && goes_by_blocks(p)) {
         struct para_weights_matrix w = weights_of(p, b);
-        para_gemm_blocks(&w, p->group[PARA_ROWS].total, a, p->matrix[PARA_A].ld, y, p->matrix[PARA_Y].ld, add, scratch);
+        para_blocks_multiply(&w, p->group[PARA_ROWS].total, a, p->matrix[PARA_A].ld, y, p->matrix[PARA_Y].ld, add,
+                             scratch);
+    } else if (right && has_few_rows(p) && !add) {
+        multiply_few(p, a, b, y);
     } else if (p->weights != PARA_F32) {
         multiply_converted(p, a, b, y, add, scratch);
     } else {

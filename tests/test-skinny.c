@@ -3,10 +3,10 @@
 #include "tests/graph-text.h"
 
 #include "base/quantize.h"
+#include "kernels/blocks-amx.h"
+#include "kernels/blocks.h"
 #include "kernels/convert.h"
-#include "kernels/gemm-blocks.h"
 #include "kernels/provider.h"
-#include "kernels/skinny-blocks.h"
 #include "kernels/skinny-int8.h"
 
 #include <math.h>
@@ -170,17 +170,23 @@ static struct weights make_largest(para_dtype dtype, int64_t n, int64_t k)
     return w;
 }
 
-/* y (m,N), rows apart; and each row by itself gives the same bits. */
+/* y (m,N) = or += x by w, rows apart; and whether each row by itself gives the same bits. */
 static void multiply_blocks(int version, const struct weights *w, int64_t m, const float *x, int64_t ldx, float *y,
-                            int64_t ldy)
+                            int64_t ldy, bool add)
 {
-    float *alone = must_alloc((size_t)w->matrix.n * sizeof *alone);
-    void *scratch = aligned_alloc(64, para_skinny_blocks_scratch(m, w->matrix.k));
+    int64_t n = w->matrix.n;
+    float *alone = must_alloc((size_t)(m * n) * sizeof *alone);
+    void *scratch = aligned_alloc(64, para_blocks_scratch(m, w->matrix.k));
     assert_non_null(scratch);
-    para_skinny_blocks_version(version, &w->matrix, m, x, ldx, y, ldy, scratch);
+    for (int64_t i = 0; i < m; i++)
+        memcpy(alone + i * n, y + i * ldy, (size_t)n * sizeof *y);
+    para_blocks_version(version, &w->matrix, m, x, ldx, y, ldy, add, scratch);
+    free(scratch);
+    scratch = aligned_alloc(64, para_blocks_scratch(1, w->matrix.k));
+    assert_non_null(scratch);
     for (int64_t i = 0; i < m; i++) {
-        para_skinny_blocks_version(version, &w->matrix, 1, x + i * ldx, ldx, alone, ldy, scratch);
-        assert_memory_equal(alone, y + i * ldy, (size_t)w->matrix.n * sizeof *y);
+        para_blocks_version(version, &w->matrix, 1, x + i * ldx, ldx, alone + i * n, ldy, add, scratch);
+        assert_memory_equal(alone + i * n, y + i * ldy, (size_t)n * sizeof *y);
     }
     free(scratch);
     free(alone);
@@ -203,126 +209,31 @@ static void check_bound(const struct weights *w, const float *x, const float *y,
     }
 }
 
-static void check_blocks(int version, para_dtype dtype, int64_t n, int64_t k)
-{
-    struct weights w = make_blocks(dtype, n, k);
-    int64_t ldx = k + PAD, ldy = n + PAD;
-    size_t bytes = (size_t)(ROWS * ldy) * sizeof(float);
-    float *x = must_alloc((size_t)(ROWS * ldx) * sizeof *x), *y = must_alloc(bytes), *expected = must_alloc(bytes);
-    fill_uniform(x, ROWS * ldx, 3, 2, -1, 1);
-    memset(x + 32, 0, 32 * sizeof *x);
-    sum_in_double(&w, true, ROWS, x, ldx, expected, ldy);
-    for (int64_t m = 1; m <= ROWS; m++) {
-        char what[96];
-        memset(y, 0, bytes);
-        multiply_blocks(version, &w, m, x, ldx, y, ldy);
-        snprintf(what, sizeof what, "version %d, %s (%d,%d,%d)", version, para_dtype_name(dtype), (int)m, (int)n,
-                 (int)k);
-        assert_close(NULL, what, y, expected, (m - 1) * ldy + n, 5e-5);
-    }
-    for (int64_t e = 7; e < ROWS * ldx; e += 200)
-        x[e] *= 1000;
-    sum_in_double(&w, true, ROWS, x, ldx, expected, ldy);
-    multiply_blocks(version, &w, ROWS, x, ldx, y, ldy);
-    for (int64_t i = 0; i < ROWS; i++)
-        check_bound(&w, x + i * ldx, y + i * ldy, expected + i * ldy);
-    free_weights(&w);
-    free(expected);
-    free(y);
-    free(x);
-}
-
-static void products_by_blocks_are_what_they_are_for_one_row(void **state)
-{
-    (void)state;
-    static const int64_t sizes[][2] = {{1, 64}, {70, 64}, {9, 96}, {3, 1120}, {130, 768}};
-    for (int version = 0; version < para_skinny_blocks_versions(); version++)
-        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-            check_blocks(version, PARA_Q8_0, sizes[i][0], sizes[i][1]);
-            check_blocks(version, PARA_Q4_0, sizes[i][0], sizes[i][1]);
-        }
-}
-
-/* The largest bytes by the largest elements of one sign and of both; NaN, infinity, and elements too small to count in
- * a row beside. */
-static void blocks_have_room_and_nan_comes_through(void **state)
-{
-    (void)state;
-    enum { N = 5, K = 1024, M = 5 };
-    static float x[M * K], y[M * N], expected[ROWS * N];
-    static const para_dtype types[] = {PARA_Q8_0, PARA_Q4_0};
-    for (int t = 0; t < 2; t++)
-        for (int version = 0; version < para_skinny_blocks_versions(); version++) {
-            struct weights w = make_largest(types[t], N, K);
-            static float all[ROWS * K];
-            for (int64_t e = 0; e < ROWS * K; e++)
-                all[e] = e < K || e % 2 ? 3e30f : -2e30f;
-            memcpy(x, all, sizeof x);
-            for (int64_t e = 4 * K; e < 5 * K; e++)
-                x[e] = all[e] = 1e-40f;
-            sum_in_double(&w, true, ROWS, all, K, expected, N);
-            x[2 * K + 5] = NAN;
-            x[3 * K + 5] = -INFINITY;
-            multiply_blocks(version, &w, M, x, K, y, N);
-            assert_close(NULL, "the largest", y, expected, 2 * N, 5e-5);
-            for (int64_t e = 2 * N; e < 4 * N; e++)
-                assert_true(isnan(y[e]));
-            for (int64_t e = 4 * N; e < 5 * N; e++)
-                assert_true(fabsf(y[e]) < 1e-30f);
-            free_weights(&w);
-        }
-}
-
-/* --- many rows by weights in blocks --- */
-
-/* y (m,N) = or += x by w, and whether each row alone, with as many others beside it that are as many, has its bits. */
-static void multiply_many(const struct weights *w, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy,
-                          bool add)
-{
-    enum { FEWEST = PARA_SKINNY_ROWS + 1 };
-    int64_t n = w->matrix.n;
-    float *before = must_alloc((size_t)(m * ldy) * sizeof *y), *some = must_alloc((size_t)(FEWEST * n) * sizeof *y);
-    void *scratch = aligned_alloc(64, para_gemm_blocks_scratch(m, w->matrix.k));
-    assert_non_null(scratch);
-    memcpy(before, y, (size_t)(m * ldy) * sizeof *y);
-    para_gemm_blocks(&w->matrix, m, x, ldx, y, ldy, add, scratch);
-    for (int64_t first = 0; first + FEWEST <= m; first += 5) {
-        for (int64_t i = 0; i < FEWEST; i++)
-            memcpy(some + i * n, before + (first + i) * ldy, (size_t)n * sizeof *y);
-        para_gemm_blocks(&w->matrix, FEWEST, x + first * ldx, ldx, some, n, add, scratch);
-        for (int64_t i = 0; i < FEWEST; i++)
-            assert_memory_equal(some + i * n, y + (first + i) * ldy, (size_t)n * sizeof *y);
-    }
-    free(scratch);
-    free(some);
-    free(before);
-}
-
-static void check_many(para_dtype dtype, int64_t m, int64_t n, int64_t k)
+static void check_blocks(int version, para_dtype dtype, int64_t m, int64_t n, int64_t k)
 {
     struct weights w = make_blocks(dtype, n, k);
     int64_t ldx = k + PAD, ldy = n + PAD, count = m * ldy;
     float *x = must_alloc((size_t)(m * ldx) * sizeof *x), *y = must_alloc((size_t)count * sizeof *y),
           *expected = must_alloc((size_t)count * sizeof *y);
     char what[96];
-    snprintf(what, sizeof what, "%s (%d,%d,%d)", para_dtype_name(dtype), (int)m, (int)n, (int)k);
+    snprintf(what, sizeof what, "version %d, %s (%d,%d,%d)", version, para_dtype_name(dtype), (int)m, (int)n, (int)k);
     fill_uniform(x, m * ldx, 3, 2, -1, 1);
-    memset(x + 32, 0, 32 * sizeof *x);
+    memset(x + k - PARA_BLOCK, 0, PARA_BLOCK * sizeof *x);
     memset(y, 0, (size_t)count * sizeof *y);
     memset(expected, 0, (size_t)count * sizeof *y);
     sum_in_double(&w, true, m, x, ldx, expected, ldy);
-    multiply_many(&w, m, x, ldx, y, ldy, false);
+    multiply_blocks(version, &w, m, x, ldx, y, ldy, false);
     assert_close(NULL, what, y, expected, count, 5e-5);
     for (int64_t e = 0; e < count; e++)
         expected[e] *= 2;
-    multiply_many(&w, m, x, ldx, y, ldy, true);
+    multiply_blocks(version, &w, m, x, ldx, y, ldy, true);
     for (int64_t e = 0; e < count; e++) /* nothing between rows was written */
         assert_true(e % ldy < n || y[e] == 0);
     assert_close(NULL, what, y, expected, count, 5e-5);
     for (int64_t e = 7; e < m * ldx; e += 200)
         x[e] *= 1000;
     sum_in_double(&w, true, m, x, ldx, expected, ldy);
-    multiply_many(&w, m, x, ldx, y, ldy, false);
+    multiply_blocks(version, &w, m, x, ldx, y, ldy, false);
     for (int64_t i = 0; i < m; i++)
         check_bound(&w, x + i * ldx, y + i * ldy, expected + i * ldy);
     free_weights(&w);
@@ -331,43 +242,75 @@ static void check_many(para_dtype dtype, int64_t m, int64_t n, int64_t k)
     free(x);
 }
 
-/* Tiles of each number of rows, parts of rows and of what is contracted, columns that fill no panel. */
-static void many_rows_by_blocks_are_what_they_are_beside_others(void **state)
+/* Few rows and many: tiles of each number of rows, parts of rows and of what is contracted, columns that fill no panel
+ * and less than one. */
+static void products_by_blocks_are_what_they_are_for_one_row(void **state)
 {
     (void)state;
-    static const int64_t sizes[][3] = {{17, 1, 32},  {18, 16, 64},  {19, 17, 96}, {37, 31, 512}, {26, 33, 544},
-                                       {56, 64, 64}, {25, 5, 1120}, {23, 70, 64}, {800, 3, 64}};
-    if (!para_gemm_blocks_known())
-        skip();
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        check_many(PARA_Q8_0, sizes[i][0], sizes[i][1], sizes[i][2]);
-        check_many(PARA_Q4_0, sizes[i][0], sizes[i][1], sizes[i][2]);
+    static const int64_t sizes[][2] = {{1, 64}, {70, 64}, {9, 96}, {3, 1120}, {130, 768}, {16, 32}, {33, 544}};
+    static const int64_t more[][3] = {{17, 1, 32},  {18, 16, 64},  {19, 17, 96}, {37, 31, 512}, {26, 33, 544},
+                                      {56, 64, 64}, {25, 5, 1120}, {23, 70, 64}, {800, 3, 64}};
+    for (int version = 0; version < para_blocks_versions(); version++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+            for (int64_t m = 1; m <= ROWS; m++) {
+                check_blocks(version, PARA_Q8_0, m, sizes[i][0], sizes[i][1]);
+                check_blocks(version, PARA_Q4_0, m, sizes[i][0], sizes[i][1]);
+            }
+        for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
+            check_blocks(version, PARA_Q8_0, more[i][0], more[i][1], more[i][2]);
+            check_blocks(version, PARA_Q4_0, more[i][0], more[i][1], more[i][2]);
+        }
     }
 }
 
-/* The largest bytes by the largest elements of one sign and of both; NaN and infinity in a row beside. */
-static void many_rows_have_room_and_nan_comes_through(void **state)
+/* The versions that a processor with AMX chooses from by the number of rows. */
+static void tiles_have_the_bits_of_vectors(void **state)
 {
     (void)state;
-    enum { M = 20, N = 5, K = 1024 };
-    static float x[M * K], y[M * N], expected[M * N];
+    enum { M = 37, N = 45, K = 800 };
     static const para_dtype types[] = {PARA_Q8_0, PARA_Q4_0};
-    if (!para_gemm_blocks_known())
+    static float x[M * K], y[2][M * N];
+    int versions = para_blocks_versions();
+    if (!para_blocks_amx_known())
         skip();
+    fill_uniform(x, M * K, 3, 2, -1, 1);
     for (int t = 0; t < 2; t++) {
-        struct weights w = make_largest(types[t], N, K);
-        for (int64_t e = 0; e < M * K; e++)
-            x[e] = e < K || e % 2 ? 3e30f : -2e30f;
-        sum_in_double(&w, true, M, x, K, expected, N);
-        x[2 * K + 5] = NAN;
-        x[3 * K + 5] = -INFINITY;
-        multiply_many(&w, M, x, K, y, N, false);
-        assert_close(NULL, "the largest", y, expected, 2 * N, 5e-5);
-        assert_close(NULL, "the largest", y + 4 * N, expected + 4 * N, (M - 4) * N, 5e-5);
-        for (int64_t e = 2 * N; e < 4 * N; e++)
-            assert_true(isnan(y[e]));
+        struct weights w = make_blocks(types[t], N, K);
+        for (int v = 0; v < 2; v++)
+            multiply_blocks(versions - 1 - v, &w, M, x, K, y[v], N, false);
+        assert_memory_equal(y[0], y[1], sizeof y[0]);
         free_weights(&w);
     }
+}
+
+/* The largest bytes by the largest elements of one sign and of both; NaN, infinity, and elements too small to count in
+ * a row beside. */
+static void blocks_have_room_and_nan_comes_through(void **state)
+{
+    (void)state;
+    enum { N = 5, K = 1024, M = 20 };
+    static float x[M * K], all[M * K], y[M * N], expected[M * N];
+    static const para_dtype types[] = {PARA_Q8_0, PARA_Q4_0};
+    for (int t = 0; t < 2; t++)
+        for (int version = 0; version < para_blocks_versions(); version++) {
+            struct weights w = make_largest(types[t], N, K);
+            for (int64_t e = 0; e < M * K; e++)
+                all[e] = e < K || e % 2 ? 3e30f : -2e30f;
+            for (int64_t e = 4 * K; e < 5 * K; e++)
+                all[e] = 1e-40f;
+            memcpy(x, all, sizeof x);
+            sum_in_double(&w, true, M, all, K, expected, N);
+            x[2 * K + 5] = NAN;
+            x[3 * K + 5] = -INFINITY;
+            multiply_blocks(version, &w, M, x, K, y, N, false);
+            assert_close(NULL, "the largest", y, expected, 2 * N, 5e-5);
+            for (int64_t e = 2 * N; e < 4 * N; e++)
+                assert_true(isnan(y[e]));
+            for (int64_t e = 4 * N; e < 5 * N; e++)
+                assert_true(fabsf(y[e]) < 1e-30f);
+            assert_close(NULL, "the largest", y + 5 * N, expected + 5 * N, (M - 5) * N, 5e-5);
+            free_weights(&w);
+        }
 }
 
 /* Few rows, and many by a matrix of bfloat16, in the layouts that take different ways. */
@@ -429,8 +372,7 @@ int main(void)
         cmocka_unit_test(bytes_have_room_and_nan_comes_through),
         cmocka_unit_test(products_by_blocks_are_what_they_are_for_one_row),
         cmocka_unit_test(blocks_have_room_and_nan_comes_through),
-        cmocka_unit_test(many_rows_by_blocks_are_what_they_are_beside_others),
-        cmocka_unit_test(many_rows_have_room_and_nan_comes_through),
+        cmocka_unit_test(tiles_have_the_bits_of_vectors),
         cmocka_unit_test(few_rows_and_narrow_weights_are_not_left_to_openblas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,10 @@
-#include "kernels/skinny-blocks.h"
+#include "kernels/blocks.h"
 
 #include "base/quantize.h"
 #include "base/simd.h"
+#include "kernels/blocks-amx.h"
+#include "kernels/blocks-vnni.h"
 #include "kernels/lanes.h"
-#include "kernels/skinny-lines.h"
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -12,8 +13,7 @@
 /* Rows of x at a time, blocks of a row of w whose scales are taken out at once, and how many bytes ahead w is asked
  * for.
  */
-enum { TOGETHER = 8, CHUNK = 32, AHEAD = 1024, LARGEST = 32767 };
-static const float LEAST = 0x1p-112f;
+enum { TOGETHER = 8, CHUNK = 32, AHEAD = 1024 };
 
 /* x as whole numbers, and, for each block, a scale and what Q4_0's zero takes from the sum of products. These are
  * followed by zeros, up to `padded` in a row, a multiple of any vector's floats. */
@@ -28,18 +28,31 @@ static int64_t padded_blocks(int64_t k)
     return (k / PARA_BLOCK + 15) / 16 * 16;
 }
 
-size_t para_skinny_blocks_scratch(int64_t m, int64_t k)
+static size_t pieces_scratch(int64_t m, int64_t k)
 {
-    size_t pieces = (size_t)m * ((size_t)k * sizeof(int16_t) + 2 * (size_t)padded_blocks(k) * sizeof(float));
-    size_t lines = para_skinny_lines_scratch(m, k);
-    return pieces > lines ? pieces : lines;
+    return (size_t)m * ((size_t)k * sizeof(int16_t) + 2 * (size_t)padded_blocks(k) * sizeof(float));
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+size_t para_blocks_scratch(int64_t m, int64_t k)
+{
+    size_t bytes = pieces_scratch(m, k);
+    if (para_blocks_vnni_known())
+        bytes = larger(bytes, para_blocks_vnni_scratch(m, k));
+    if (para_blocks_amx_known())
+        bytes = larger(bytes, para_blocks_amx_scratch(m, k));
+    return (bytes + PARA_LINE - 1) / PARA_LINE * PARA_LINE;
 }
 
 PARA_SIMD static void round_blocks(int64_t blocks, const float *restrict x, int16_t *restrict whole,
                                    float *restrict scale, float *restrict zero)
 {
     for (int64_t b = 0; b < blocks; b++, x += PARA_BLOCK, whole += PARA_BLOCK) {
-        float most = LEAST, nothing = 0;
+        float most = PARA_BLOCKS_LEAST, nothing = 0;
         int32_t sum = 0;
 #pragma omp simd reduction(max : most) reduction(+ : nothing)
         for (int e = 0; e < PARA_BLOCK; e++) {
@@ -47,7 +60,7 @@ PARA_SIMD static void round_blocks(int64_t blocks, const float *restrict x, int1
             most = size > most ? size : most;
             nothing += x[e] * 0.0f; /* but for what isn't finite */
         }
-        float steps = nothing == 0 ? LARGEST / most : 0;
+        float steps = nothing == 0 ? PARA_BLOCKS_LARGEST / most : 0;
 #pragma omp simd reduction(+ : sum)
         for (int e = 0; e < PARA_BLOCK; e++) {
             float number = steps > 0 ? x[e] * steps : 0;
@@ -55,15 +68,9 @@ PARA_SIMD static void round_blocks(int64_t blocks, const float *restrict x, int1
             whole[e] = (int16_t)nearest;
             sum += nearest;
         }
-        scale[b] = most / LARGEST + nothing;
+        scale[b] = most / PARA_BLOCKS_LARGEST + nothing;
         zero[b] = (float)(-PARA_Q4_0_ZERO * sum);
     }
-}
-
-/* The library exports versions of what isn't static. */
-void para_round_blocks(int64_t blocks, const float *x, int16_t *whole, float *scale, float *zero)
-{
-    round_blocks(blocks, x, whole, scale, zero);
 }
 
 static struct pieces pieces_of(int64_t m, int64_t k, const float *x, int64_t ldx, void *scratch)
@@ -73,12 +80,12 @@ static struct pieces pieces_of(int64_t m, int64_t k, const float *x, int64_t ldx
     p.whole = (int16_t *)(void *)(p.zero + m * p.padded);
     memset(p.scale, 0, (size_t)(2 * m * p.padded) * sizeof *p.scale);
     for (int64_t i = 0; i < m; i++)
-        para_round_blocks(p.blocks, x + i * ldx, p.whole + i * k, p.scale + i * p.padded, p.zero + i * p.padded);
+        round_blocks(p.blocks, x + i * ldx, p.whole + i * k, p.scale + i * p.padded, p.zero + i * p.padded);
     return p;
 }
 
-/* y (rows), ldy apart, = some rows of pieces, 1, 2, 4 or 8 of them from number `row` on, by a row of w. */
-typedef void dot(para_dtype dtype, int rows, const char *w, const struct pieces *x, int64_t row, float *y, int64_t ldy);
+/* y (rows) = some rows of pieces, 1, 2, 4 or 8 of them from number `row` on, by a row of w. */
+typedef void dot(para_dtype dtype, int rows, const char *w, const struct pieces *x, int64_t row, float *y);
 
 /* --- anywhere --- */
 
@@ -90,8 +97,7 @@ PARA_INLINE int number_of(para_dtype dtype, const uint8_t *q, int e)
     return (e < half ? q[e] & 15 : q[e - half] >> 4) - PARA_Q4_0_ZERO;
 }
 
-static void dot_anywhere(para_dtype dtype, int rows, const char *w, const struct pieces *x, int64_t row, float *y,
-                         int64_t ldy)
+static void dot_anywhere(para_dtype dtype, int rows, const char *w, const struct pieces *x, int64_t row, float *y)
 {
     for (int i = 0; i < rows; i++) {
         const int16_t *whole = x->whole + (row + i) * x->blocks * PARA_BLOCK;
@@ -105,7 +111,7 @@ static void dot_anywhere(para_dtype dtype, int rows, const char *w, const struct
                 products += number_of(dtype, q, e) * whole[e];
             sum += (float)products * (para_block_scale(block) * scale[b]);
         }
-        y[i * ldy] = sum;
+        y[i] = sum;
     }
 }
 
@@ -195,7 +201,7 @@ TARGET PARA_INLINE void add_chunk(para_dtype dtype, int rows, const char *w, int
 }
 
 TARGET PARA_INLINE void dot_rows(para_dtype dtype, int rows, const char *w, const struct pieces *x, int64_t row,
-                                 float *y, int64_t ldy)
+                                 float *y)
 {
     __m256 sum[TOGETHER];
     for (int i = 0; i < rows; i++)
@@ -205,34 +211,32 @@ TARGET PARA_INLINE void dot_rows(para_dtype dtype, int rows, const char *w, cons
         add_chunk(dtype, rows, w + para_dtype_span(dtype, b * PARA_BLOCK), count, x, row, b, sum);
     }
     for (int i = 0; i < rows; i++)
-        y[i * ldy] = sum_of(sum[i]);
+        y[i] = sum_of(sum[i]);
 }
 
 TARGET PARA_INLINE void dot_some(para_dtype dtype, int rows, const char *w, const struct pieces *x, int64_t row,
-                                 float *y, int64_t ldy)
+                                 float *y)
 {
     if (rows == 8)
-        dot_rows(dtype, 8, w, x, row, y, ldy);
+        dot_rows(dtype, 8, w, x, row, y);
     else if (rows == 4)
-        dot_rows(dtype, 4, w, x, row, y, ldy);
+        dot_rows(dtype, 4, w, x, row, y);
     else if (rows == 2)
-        dot_rows(dtype, 2, w, x, row, y, ldy);
+        dot_rows(dtype, 2, w, x, row, y);
     else
-        dot_rows(dtype, 1, w, x, row, y, ldy);
+        dot_rows(dtype, 1, w, x, row, y);
 }
 
-TARGET static void dot_avx2(para_dtype dtype, int rows, const char *w, const struct pieces *x, int64_t row, float *y,
-                            int64_t ldy)
+TARGET static void dot_avx2(para_dtype dtype, int rows, const char *w, const struct pieces *x, int64_t row, float *y)
 {
     if (dtype == PARA_Q8_0)
-        dot_some(PARA_Q8_0, rows, w, x, row, y, ldy);
+        dot_some(PARA_Q8_0, rows, w, x, row, y);
     else
-        dot_some(PARA_Q4_0, rows, w, x, row, y, ldy);
+        dot_some(PARA_Q4_0, rows, w, x, row, y);
 }
 
 static dot *const dots[] = {dot_anywhere, dot_avx2};
 
-/* Those of rows of pieces; kernels/skinny-lines.h has one more. */
 static int dot_versions(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 2 : 1; /* who has these has F16C */
@@ -249,34 +253,47 @@ static int dot_versions(void)
 
 #endif
 
-int para_skinny_blocks_versions(void)
-{
-    return dot_versions() + para_skinny_lines_known();
-}
-
 static void multiply_pieces(dot *d, const struct para_weights_matrix *w, int64_t m, const float *x, int64_t ldx,
-                            float *y, int64_t ldy, void *scratch)
+                            float *y, int64_t ldy, bool add, void *scratch)
 {
     struct pieces pieces = pieces_of(m, w->k, x, ldx, scratch);
     const char *row = w->data;
+    float sum[TOGETHER];
     for (int64_t j = 0; j < w->n; j++, row += para_dtype_span(w->dtype, w->ld))
         for (int64_t i = 0, rows; i < m; i += rows) {
             rows = m - i >= 8 ? 8 : m - i >= 4 ? 4 : m - i >= 2 ? 2 : 1;
-            d(w->dtype, (int)rows, row, &pieces, i, y + i * ldy + j, ldy);
+            d(w->dtype, (int)rows, row, &pieces, i, sum);
+            for (int64_t r = 0; r < rows; r++) {
+                float *to = y + (i + r) * ldy + j;
+                *to = add ? *to + sum[r] : sum[r];
+            }
         }
 }
 
-void para_skinny_blocks_version(int version, const struct para_weights_matrix *w, int64_t m, const float *x,
-                                int64_t ldx, float *y, int64_t ldy, void *scratch)
+bool para_blocks_many(void)
 {
-    if (version == dot_versions())
-        para_skinny_lines(w, m, x, ldx, y, ldy, scratch);
-    else
-        multiply_pieces(dots[version], w, m, x, ldx, y, ldy, scratch);
+    return para_blocks_vnni_known();
 }
 
-void para_skinny_blocks(const struct para_weights_matrix *w, int64_t m, const float *x, int64_t ldx, float *y,
-                        int64_t ldy, void *scratch)
+int para_blocks_versions(void)
 {
-    para_skinny_blocks_version(para_skinny_blocks_versions() - 1, w, m, x, ldx, y, ldy, scratch);
+    return dot_versions() + para_blocks_vnni_known() + para_blocks_amx_known();
+}
+
+void para_blocks_version(int version, const struct para_weights_matrix *w, int64_t m, const float *x, int64_t ldx,
+                         float *y, int64_t ldy, bool add, void *scratch)
+{
+    int dots_known = dot_versions();
+    if (version < dots_known)
+        multiply_pieces(dots[version], w, m, x, ldx, y, ldy, add, scratch);
+    else if (version == dots_known || m == 1)
+        para_blocks_vnni(w, m, x, ldx, y, ldy, add, scratch);
+    else
+        para_blocks_amx(w, m, x, ldx, y, ldy, add, scratch);
+}
+
+void para_blocks_multiply(const struct para_weights_matrix *w, int64_t m, const float *x, int64_t ldx, float *y,
+                          int64_t ldy, bool add, void *scratch)
+{
+    para_blocks_version(para_blocks_versions() - 1, w, m, x, ldx, y, ldy, add, scratch);
 }
