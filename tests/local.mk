@@ -27,6 +27,10 @@ AM_TESTS_ENVIRONMENT = \
 	UBSAN_OPTIONS=print_stacktrace=1; export UBSAN_OPTIONS; \
 	SWEEP_STRIDE="$${SWEEP_STRIDE:-40}"; export SWEEP_STRIDE;
 
+# make list-tests: a line for each.
+list-tests:
+	@printf '%s\n' $(TESTS)
+
 # make check-faults: every call that can fail, and every moment at which a save can be killed.
 check-faults:
 	SWEEP_STRIDE=1 $(MAKE) check TESTS='tests/sweep-faults.sh tests/sweep-kills.sh' VERBOSE=1

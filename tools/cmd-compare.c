@@ -86,10 +86,10 @@ static int load_side(struct side *s, const char *operand)
     if (!s->names)
         return out_of_memory("the names of runs", (double)strlen(operand));
     memcpy(s->names, operand, strlen(operand) + 1);
-    for (char *name = s->names, *end = name; end; name = end + 1) {
+    for (char *name = s->names, *end; name; name = end) {
         end = strchr(name, ',');
         if (end)
-            *end = '\0';
+            *end++ = '\0';
         TRY(load_file(s, name));
     }
     return EXIT_DONE;
