@@ -125,7 +125,7 @@ static int add_named(struct para_weights *w, const char *folder, const char *nam
         add(w, s, para_safetensors_entry(s->file, i), NULL);
     else if (other >= 0)
         add_other(w, s, other);
-    else if (para_strmap_set(&w->absent, name, s) < 0)
+    else if (!(name = para_arena_string(&w->arena, name)) || para_strmap_set(&w->absent, name, s) < 0)
         return para_fail_memory(err, w->path);
     return 0;
 }

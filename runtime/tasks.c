@@ -123,7 +123,8 @@ static void run_nodes(struct task *t, void *buffers[], int worker, void *scratch
                 (struct para_call){.node = n, .in = room, .out = room + n->n_in, .scratch = free_scratch, .cuda = cuda};
             for (int operands = n->n_in + n->n_out; operands > 0; operands--, o++)
                 *room++ = o->data ? o->data : (char *)base_of(buffers, o->slot) + o->offset;
-            free_scratch += cuda ? gpu_scratch(n) : 0;
+            if (cuda)
+                free_scratch += gpu_scratch(n);
         }
         para_run_calls(t->session, t->calls, count, worker);
     }

@@ -178,8 +178,10 @@ static void assert_same_ids(const para_tokenizer *a, const para_tokenizer *b, co
         int64_t count[2];
         must(para_tokenizer_encode(a, text, bytes, specials, &ids[0], &count[0], &err), err);
         must(para_tokenizer_encode(b, text, bytes, specials, &ids[1], &count[1], &err), err);
-        if (count[0] != count[1] || memcmp(ids[0], ids[1], (size_t)count[0] * sizeof *ids[0]) != 0)
-            fail_msg("other ids for \"%.*s\"", (int)bytes, text);
+        assert_int_equal(count[0], count[1]);
+        for (int64_t i = 0; i < count[0]; i++)
+            if (ids[0][i] != ids[1][i])
+                fail_msg("other ids for \"%.*s\"", (int)bytes, text);
         para_tokens_free(ids[0]);
         para_tokens_free(ids[1]);
     }
