@@ -170,7 +170,8 @@ static int check_options(const para_generator_options *o, para_error *err)
 /* The bytes of a row's own caches. */
 static double row_bytes(const struct para_engine *e)
 {
-    return 2.0 * (double)(e->sizes.layers * e->cache * e->sizes.kv_heads * e->sizes.head_dim) * sizeof(float);
+    size_t element = e->options.precision == PARA_BF16 ? sizeof(uint16_t) : sizeof(float);
+    return 2.0 * (double)(e->sizes.layers * e->cache * e->sizes.kv_heads * e->sizes.head_dim) * (double)element;
 }
 
 /* How long caches are. The last token that is made isn't read. */

@@ -332,14 +332,9 @@ static void copies_begin_as_their_parameters(void **state)
     free_pair(&p);
 }
 
-/* Caches of keys and values are bfloat16, and what is read from them is near what float32 ones give. */
-static void caches_are_half(void **state)
+static void check_caches(para_graph *g)
 {
-    (void)state;
-    const para_caches caches = {.batch = 2, .seq = 3, .cache = 9};
-    para_graph *g = para_graph_new();
     para_error err = {0};
-    assert_non_null(para_gpt2_build_cached(g, &train_model, &caches).logits);
     must(para_graph_seal(g, &err), err);
     para_graph *half = in_half(g);
     assert_type(half, "layer.2.attn.keys", PARA_BF16);
@@ -367,6 +362,30 @@ static void caches_are_half(void **state)
     free(logits[1]);
     para_graph_free(half);
     para_graph_free(g);
+}
+
+/* Caches of keys and values are bfloat16, and what is read from them is near what float32 ones give, in each family. */
+static void caches_are_half(void **state)
+{
+    (void)state;
+    const para_caches caches = {.batch = 2, .seq = 3, .cache = 9};
+    const para_llama llama = {.layers = 3,
+                              .heads = 4,
+                              .kv_heads = 2,
+                              .head_dim = 8,
+                              .embd = 32,
+                              .ff = 48,
+                              .vocab = 67,
+                              .context = 16,
+                              .norm_eps = 1e-5,
+                              .rope = para_rope_default(),
+                              .qkv_bias = true};
+    para_graph *g = para_graph_new();
+    assert_non_null(para_gpt2_build_cached(g, &train_model, &caches).logits);
+    check_caches(g);
+    g = para_graph_new();
+    assert_non_null(para_llama_build_cached(g, &llama, &caches).logits);
+    check_caches(g);
 }
 
 /* --- who sees copies --- */
