@@ -141,8 +141,7 @@ static para_entry *list_entries(const struct conversion *c)
     return entries;
 }
 
-/* Files that make or go with a tokenizer, and what a text ends with. */
-static const char *const TEXT_FILES[] = {PARA_TOKENIZER_FILES, "generation_config.json", NULL};
+static const char *const TEXT_FILES[] = {PARA_TOKENIZER_FILES, NULL};
 
 static int copy_tokenizer(const struct conversion *c, const char *folder, para_error *err)
 {
@@ -176,17 +175,9 @@ static int write_files(struct conversion *c, const char *folder, para_error *err
 /* What a model's folder holds is replaced, what else is there stays. */
 static int write_folder(struct conversion *c, para_error *err)
 {
-    static const char *const replaced[] = {"config.json",
-                                           PARA_WEIGHTS_FILE,
-                                           PARA_WEIGHTS_INDEX,
-                                           PARA_WEIGHTS_SHARDS,
-                                           PARA_ADAPTER_CONFIG,
-                                           PARA_ADAPTER_FILE,
-                                           PARA_OPTIMIZER_FILE,
-                                           PARA_TRAINER_FILE,
-                                           PARA_TOKENIZER_FILES,
-                                           "generation_config.json",
-                                           NULL};
+    static const char *const replaced[] = {
+        "config.json",     PARA_WEIGHTS_FILE,   PARA_WEIGHTS_INDEX, PARA_WEIGHTS_SHARDS,  PARA_ADAPTER_CONFIG,
+        PARA_ADAPTER_FILE, PARA_OPTIMIZER_FILE, PARA_TRAINER_FILE,  PARA_TOKENIZER_FILES, NULL};
     struct para_new_folder folder;
     PARA_TRY(para_new_folder_begin(&folder, c->to, err));
     int status = write_files(c, folder.temporary, err);

@@ -212,6 +212,15 @@ static int save_all(struct tokens *k, const char *folder, para_error *err)
     return 0;
 }
 
+int para_tokenizer_unpack(const char *path, const char *folder, para_error *err)
+{
+    struct para_gguf *f;
+    PARA_TRY(para_gguf_open(&f, path, err));
+    int status = para_gguf_save_tokenizer(f, folder, err);
+    para_gguf_close(f);
+    return status;
+}
+
 int para_gguf_save_tokenizer(const struct para_gguf *f, const char *folder, para_error *err)
 {
     para_tokenizer *t;

@@ -7,10 +7,10 @@
 
 #define PARA_ADDED_TOKENS "added_tokens.json"
 #define PARA_TOKENIZER_JSON "tokenizer.json"
-/* All that make a folder's tokenizer, or go with it. */
+/* All that make a folder's tokenizer, or go with it: how conversations are written, and what ends a text. */
 #define PARA_TOKENIZER_FILES                                                                                           \
     "vocab.json", "merges.txt", PARA_ADDED_TOKENS, "special_tokens_map.json", "tokenizer_config.json",                 \
-        PARA_TOKENIZER_JSON, "tokenizer.model", "chat_template.jinja"
+        PARA_TOKENIZER_JSON, "tokenizer.model", "chat_template.jinja", "generation_config.json"
 
 /* vocab.json and merges.txt of a folder, with their companions. */
 int para_tokenizer_load_gpt2(para_tokenizer *t, const char *dir, para_error *err);

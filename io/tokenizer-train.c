@@ -478,6 +478,16 @@ static int write_config(const struct training *t, const char *dir, para_error *e
     return save(dir, "tokenizer_config.json", all, err);
 }
 
+/* So that what is trained with the tokenizer knows it, too. */
+static int write_ends(const struct training *t, const char *dir, para_error *err)
+{
+    if (t->asked->special_count == 0)
+        return 0;
+    const char *text = t->asked->specials[0];
+    int id = para_texts_find(&t->texts, text, strlen(text));
+    return save(dir, "generation_config.json", json_pack("{s:i, s:i}", "bos_token_id", id, "eos_token_id", id), err);
+}
+
 static int write_merges(const struct training *t, const char *dir, para_error *err)
 {
     char path[PARA_PATH_BYTES];
@@ -502,6 +512,7 @@ static int write_all(const struct training *t, const char *dir, para_error *err)
     PARA_TRY(save(dir, "vocab.json", vocabulary_json(t), err));
     PARA_TRY(write_merges(t, dir, err));
     PARA_TRY(write_config(t, dir, err));
+    PARA_TRY(write_ends(t, dir, err));
     return write_tokenizer(t, dir, err);
 }
 

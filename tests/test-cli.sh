@@ -628,12 +628,18 @@ check_tokenizer() {
     echo mine >trained/notes
     check "unless told otherwise" ends 0 "" train-tokenizer --data text --out trained --vocab 300 --overwrite
     check "then no file of the old one is left, and what is none of it stays" [ "$(ls trained | tr '\n' ' ')" = \
-        "merges.txt notes tokenizer.json tokenizer_config.json vocab.json " ]
+        "generation_config.json merges.txt notes tokenizer.json tokenizer_config.json vocab.json " ]
     rm trained/notes
     check "a tokenizer that was trained is read" \
         ends 0 "" tokenize --tokenizer trained --data text -o trained.tok16
     check "training by it" train encoded $sizes --tokenizer trained --steps 4 --out by-trained
     check "tokenizer.json goes along" cmp trained/tokenizer.json by-trained/tokenizer.json
+    check "so does what ends a text" cmp trained/generation_config.json by-trained/generation_config.json
+    "$paragraph" convert --model by-trained --out by-trained.gguf >/dev/null 2>err
+    check "training from a GGUF file" train encoded --init by-trained.gguf --steps 3 --seq 8 --out from-gguf
+    "$paragraph" tokenize --tokenizer from-gguf --data text -o from-gguf.tok16 >/dev/null 2>err
+    check "its tokenizer goes along" cmp trained.tok16 from-gguf.tok16
+    check "so does what ends a text there" grep -q '"eos_token_id"' from-gguf/generation_config.json
     printf '<|endoftext|>' >special
     "$paragraph" tokenize --tokenizer "$tokens" --data special -o special.tok16 --specials >out 2>err
     check "a special token is one" [ "$(wc -c <special.tok16)" -eq 2 ]

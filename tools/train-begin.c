@@ -94,18 +94,22 @@ static int check_length(const struct train *t, const para_dataset *data, const c
                   what, (long long)para_dataset_tokens(data), (long long)t->seq + 1, (long long)t->seq);
 }
 
-/* The token that ends an answer: the first that ends the model's texts; negative: none. */
+/* The token that ends an answer: the first that ends the model's texts, or that the tokenizer's files name; negative:
+ * none. */
 static int find_end(const struct train *t, int32_t *end)
 {
-    para_error err;
-    int32_t *ids = NULL;
-    int64_t count = 0;
+    const char *const places[] = {t->base, t->vocabulary.folder};
     *end = -1;
-    if (t->base && para_checkpoint_ends(t->base, &ids, &count, &err) < 0)
-        return broken(&err);
-    if (count > 0)
-        *end = ids[0];
-    para_tokens_free(ids);
+    for (int i = 0; i < 2 && *end < 0; i++) {
+        para_error err;
+        int32_t *ids = NULL;
+        int64_t count = 0;
+        if (places[i] && para_checkpoint_ends(places[i], &ids, &count, &err) < 0)
+            return broken(&err);
+        if (count > 0)
+            *end = ids[0];
+        para_tokens_free(ids);
+    }
     return EXIT_DONE;
 }
 

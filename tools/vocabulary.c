@@ -10,9 +10,14 @@
 enum { BYTES_VOCAB = 256, IDS_OF_16_BITS = 65536, READ_BYTES = 1 << 20 };
 
 /* A tokenizer's files, of which a folder has some. */
-static const char *const FILES[] = {
-    "tokenizer.json",        "vocab.json",         "merges.txt", "added_tokens.json", "special_tokens_map.json",
-    "tokenizer_config.json", "chat_template.jinja"};
+static const char *const FILES[] = {"tokenizer.json",
+                                    "vocab.json",
+                                    "merges.txt",
+                                    "added_tokens.json",
+                                    "special_tokens_map.json",
+                                    "tokenizer_config.json",
+                                    "chat_template.jinja",
+                                    "generation_config.json"};
 enum { FILE_COUNT = sizeof FILES / sizeof FILES[0] };
 
 /* FOLDER/NAME, to be freed; NULL when memory runs out. */
@@ -88,12 +93,11 @@ static int drop_file(const char *path)
 int vocabulary_copy(const struct vocabulary *v, const char *folder)
 {
     struct stat about;
+    para_error err;
     int code = EXIT_DONE;
     if (v->folder && same_folder(v->folder, folder))
         return EXIT_DONE;
-    if (v->folder && stat(v->folder, &about) == 0 && S_ISREG(about.st_mode))
-        message("%s: its tokenizer stays there: --tokenizer %s says so to the model in %s", v->folder, v->folder,
-                folder);
+    bool is_file = v->folder && stat(v->folder, &about) == 0 && S_ISREG(about.st_mode);
     for (int i = 0; i < FILE_COUNT && code == EXIT_DONE; i++) {
         char *from = v->folder ? join(v->folder, FILES[i]) : NULL, *to = join(folder, FILES[i]);
         if (!to || (v->folder && !from))
@@ -103,6 +107,8 @@ int vocabulary_copy(const struct vocabulary *v, const char *folder)
         free(from);
         free(to);
     }
+    if (code == EXIT_DONE && is_file && para_tokenizer_unpack(v->folder, folder, &err) < 0)
+        code = broken(&err);
     return code;
 }
 

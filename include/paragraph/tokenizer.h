@@ -119,6 +119,11 @@ PARA_API void para_decoder_finish(para_decoder *d, const char **text, size_t *by
  * file. *out is to be freed by free(); NULL: it has none. Returns 0, PARA_EIO, PARA_EFORMAT or PARA_ENOMEM. */
 PARA_API int para_chat_template(char **out, const char *path, para_error *err);
 
+/** Write the tokenizer of a GGUF file as files of a folder, which must be there: tokenizer.json, tokenizer_config.json
+ * with the chat template, generation_config.json with what begins and ends a text. One that Paragraph doesn't know is
+ * left out, with a logged warning. Returns 0, PARA_EIO, PARA_EFORMAT or PARA_ENOMEM. */
+PARA_API int para_tokenizer_unpack(const char *path, const char *folder, para_error *err);
+
 /** How a tokenizer is trained. */
 typedef struct {
     int64_t vocab; /**< its tokens: special ones, the 256 bytes, and as many merges as there is room for */
@@ -131,7 +136,7 @@ typedef struct {
 PARA_API para_tokenizer_training para_tokenizer_training_default(void);
 /** Train a byte-level BPE on files of text, and write it to the folder `dir`, which is replaced whole, but for other
  * files than a tokenizer's, once all is written: tokenizer.json, and the same as vocab.json and merges.txt;
- * tokenizer_config.json, in which the first special token ends texts. Each file is a text by itself, cut by GPT-2's
+ * tokenizer_config.json and generation_config.json, in which the first special token ends texts. Each file is a text by itself, cut by GPT-2's
  * pattern. Fewer tokens are made where the text has no more pairs; their number is in *made. The merges are those of
  * the `tokenizers` package's trainer.
  *
