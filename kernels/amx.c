@@ -8,13 +8,13 @@
 
 /* Of arch_prctl(): the kernel keeps room for a thread's tiles only in processes that have asked for it. */
 enum { REQUEST = 0x1023, TILE_DATA = 18 };
-/* Bits of EDX of leaf 7: tiles, and their products of bytes. */
-enum { TILES = 1 << 24, BYTES = 1 << 25 };
+/* Bits of EDX of leaf 7: tiles, and their products of bfloat16 and of bytes. */
+enum { ALL = 1 << 24 | 1 << 22 | 1 << 25 };
 
 static bool ask(void)
 {
     unsigned a, b, c, d;
-    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & TILES) && (d & BYTES) &&
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & ALL) == ALL &&
            syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
 }
 

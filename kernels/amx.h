@@ -8,8 +8,8 @@
 
 enum { PARA_TILE_ROWS = 16, PARA_TILE_BYTES = 64, PARA_TILES = 8 };
 
-/* Whether the processor has tiles and products of bytes, and the system lets this process use them; it is asked once.
- */
+/* Whether the processor has tiles and their products of bytes and bfloat16, and the system lets this process use them;
+ * it is asked once. */
 bool para_amx_known(void);
 
 #ifdef __x86_64__

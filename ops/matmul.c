@@ -16,6 +16,7 @@
 
 #include "base/checked.h"
 #include "base/dtype.h"
+#include "kernels/bf16-amx.h"
 #include "kernels/blocks.h"
 #include "kernels/convert.h"
 #include "kernels/gemm.h"
@@ -294,6 +295,17 @@ static size_t blocks_bytes(const struct para_product *p)
     return goes_by_blocks(p) ? para_blocks_scratch(p->group[PARA_ROWS].total, p->group[PARA_INNER].total) : 0;
 }
 
+/* Whether rows are multiplied by tiles of bfloat16, where all lies right. */
+static bool goes_by_tiles(const struct para_product *p)
+{
+    return (p->weights == PARA_BF16 || p->weights == PARA_I8) && !has_few_rows(p) && para_bf16_amx_known();
+}
+
+static size_t tiles_bytes(const struct para_product *p)
+{
+    return goes_by_tiles(p) ? para_bf16_amx_scratch(p->group[PARA_ROWS].total, p->group[PARA_INNER].total) : 0;
+}
+
 static size_t scratch(const para_node *n)
 {
     struct para_product p;
@@ -301,7 +313,7 @@ static size_t scratch(const para_node *n)
     int64_t rows = p.group[p.matrix[PARA_Y].transposed ? PARA_COLS : PARA_ROWS].total;
     int64_t cols = p.group[p.matrix[PARA_Y].transposed ? PARA_ROWS : PARA_COLS].total;
     return packed_bytes(&p, PARA_A) + packed_bytes(&p, PARA_B) + packed_bytes(&p, PARA_Y) + converted_bytes(&p) +
-           para_gemm_scratch(rows, cols, p.group[PARA_INNER].total) + blocks_bytes(&p);
+           para_gemm_scratch(rows, cols, p.group[PARA_INNER].total) + blocks_bytes(&p) + tiles_bytes(&p);
 }
 
 static struct para_gemm_operand gemm_operand(const struct para_matrix *m, bool transpose, const float *at)
@@ -385,6 +397,10 @@ static void multiply_one(const struct para_product *p, const struct para_provide
                              scratch);
     } else if (right && has_few_rows(p) && !add) {
         multiply_few(p, a, b, y);
+    } else if (right && goes_by_tiles(p)) {
+        struct para_weights_matrix w = weights_of(p, b);
+        para_bf16_amx(&w, p->matrix[PARA_B].transposed, p->group[PARA_ROWS].total, a, p->matrix[PARA_A].ld, y,
+                      p->matrix[PARA_Y].ld, add, scratch);
     } else if (p->weights != PARA_F32) {
         multiply_converted(p, a, b, y, add, scratch);
     } else {

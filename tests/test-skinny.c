@@ -3,6 +3,7 @@
 #include "tests/graph-text.h"
 
 #include "base/quantize.h"
+#include "kernels/bf16-amx.h"
 #include "kernels/blocks-amx.h"
 #include "kernels/blocks.h"
 #include "kernels/convert.h"
@@ -313,6 +314,81 @@ static void blocks_have_room_and_nan_comes_through(void **state)
         }
 }
 
+/* --- many rows by tiles of bfloat16 --- */
+
+/* y (m,N) = or += x by w, rows apart; and whether the last row has the same bits beside other rows. */
+static void multiply_tiles(const struct weights *w, bool transposed, int64_t m, const float *x, int64_t ldx, float *y,
+                           int64_t ldy, bool add)
+{
+    enum { FEWER = 17 };
+    int64_t n = w->matrix.n;
+    float *beside = must_alloc((size_t)(FEWER * ldy) * sizeof *beside);
+    void *scratch = aligned_alloc(64, para_bf16_amx_scratch(m, w->matrix.k));
+    assert_non_null(scratch);
+    memcpy(beside, y + (m - FEWER) * ldy, (size_t)((FEWER - 1) * ldy + n) * sizeof *y);
+    para_bf16_amx(&w->matrix, transposed, m, x, ldx, y, ldy, add, scratch);
+    para_bf16_amx(&w->matrix, transposed, FEWER, x + (m - FEWER) * ldx, ldx, beside, ldy, add, scratch);
+    for (int64_t i = 0; i < FEWER; i++)
+        assert_memory_equal(beside + i * ldy, y + (m - FEWER + i) * ldy, (size_t)n * sizeof *y);
+    free(scratch);
+    free(beside);
+}
+
+static void check_tiles(para_dtype dtype, bool transposed, int64_t m, int64_t n, int64_t k)
+{
+    struct weights w = make_weights(dtype, n, k, transposed ? n : k, transposed ? k : n);
+    int64_t ldx = k + PAD, ldy = n + PAD, count = m * ldy;
+    float *x = must_alloc((size_t)(m * ldx) * sizeof *x), *y = must_alloc((size_t)count * sizeof *y),
+          *expected = must_alloc((size_t)count * sizeof *y);
+    char what[96];
+    snprintf(what, sizeof what, "%s %s(%d,%d,%d)", para_dtype_name(dtype), transposed ? "transposed " : "", (int)m,
+             (int)n, (int)k);
+    fill_uniform(x, m * ldx, 3, 2, -1, 1);
+    for (int64_t e = 0; e < m * ldx; e++)
+        x[e] /= 3.0f; /* all bits of the mantissa */
+    memset(y, 0, (size_t)count * sizeof *y);
+    memset(expected, 0, (size_t)count * sizeof *y);
+    sum_in_double(&w, transposed, m, x, ldx, expected, ldy);
+    multiply_tiles(&w, transposed, m, x, ldx, y, ldy, false);
+    assert_close(NULL, what, y, expected, count, 1e-6);
+    for (int64_t e = 0; e < count; e++)
+        expected[e] *= 2;
+    multiply_tiles(&w, transposed, m, x, ldx, y, ldy, true);
+    for (int64_t e = 0; e < count; e++) /* nothing between rows was written */
+        assert_true(e % ldy < n || y[e] == 0);
+    assert_close(NULL, what, y, expected, count, 1e-6);
+    free_weights(&w);
+    free(expected);
+    free(y);
+    free(x);
+}
+
+/* Tiles, panels and parts that are full and not; rows of x with what isn't finite, alone in its row. */
+static void tiles_of_bf16_give_products_of_float32(void **state)
+{
+    (void)state;
+    static const int64_t sizes[][3] = {{17, 1, 1}, {32, 32, 32}, {33, 45, 70}, {300, 70, 33}, {40, 31, 1100}};
+    if (!para_bf16_amx_known())
+        skip();
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        for (int t = 0; t < 4; t++)
+            check_tiles(t % 2 ? PARA_I8 : PARA_BF16, t / 2, sizes[i][0], sizes[i][1], sizes[i][2]);
+    enum { M = 20, N = 3, K = 40 };
+    struct weights w = make_weights(PARA_BF16, N, K, K, N);
+    static float x[M * K], y[M * N], expected[M * N];
+    fill_uniform(x, M * K, 3, 2, -1, 1);
+    x[2 * K + 5] = NAN;
+    x[3 * K + 5] = INFINITY;
+    sum_in_double(&w, false, M, x, K, expected, N);
+    multiply_tiles(&w, false, M, x, K, y, N, false);
+    for (int64_t e = 2 * N; e < 4 * N; e++)
+        assert_true(isnan(expected[e]) ? isnan(y[e]) : y[e] == expected[e]);
+    memset(y + 2 * N, 0, 2 * N * sizeof *y);
+    memset(expected + 2 * N, 0, 2 * N * sizeof *y);
+    assert_close(NULL, "the others", y, expected, M * N, 1e-6);
+    free_weights(&w);
+}
+
 /* Few rows, and many by a matrix of bfloat16, in the layouts that take different ways. */
 static const char *const own_products[] = {
     "a:input[m=16,k=700]; b:param[k=700,n=40]; y = matmul(a, b, \"k\"); output(y)",
@@ -373,6 +449,7 @@ int main(void)
         cmocka_unit_test(products_by_blocks_are_what_they_are_for_one_row),
         cmocka_unit_test(blocks_have_room_and_nan_comes_through),
         cmocka_unit_test(tiles_have_the_bits_of_vectors),
+        cmocka_unit_test(tiles_of_bf16_give_products_of_float32),
         cmocka_unit_test(few_rows_and_narrow_weights_are_not_left_to_openblas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
