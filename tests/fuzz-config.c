@@ -5,6 +5,7 @@
 #include "models/family.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char fuzz_corpus[] = "config";
@@ -43,8 +44,21 @@ static void read_trainer(const char *path)
                 "what was written is another run");
 }
 
+static void read_ends(const char *path)
+{
+    int32_t *ids = NULL;
+    int64_t count = 0;
+    para_error err;
+    if (para_config_ends(path, &ids, &count, &err) < 0)
+        fuzz_use(err.message, strlen(err.message));
+    for (int64_t i = 0; i < count; i++)
+        fuzz_assert(ids[i] >= 0, "an end of texts is no id");
+    free(ids);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
+    read_ends(fuzz_file("config.json", data, bytes));
     read_config(fuzz_file("config.json", data, bytes));
     read_trainer(fuzz_file("trainer.json", data, bytes));
     return 0;

@@ -1,5 +1,8 @@
-/* tokenizer.json, a text and, if it goes on, tokenizer_config.json, with bytes 255 between. What a tokenizer makes of a
- * text doesn't depend on how it comes in blocks, and all of it can be decoded. */
+/* tokenizer.json, a text and, from a byte 255 before a brace on, tokenizer_config.json, with a byte 255 between. What a
+ * tokenizer makes of a text doesn't depend on how it comes in blocks, and all of it can be decoded. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memmem */
+#endif
 #include "tests/fuzz.h"
 
 #include <paragraph/tokenizer.h>
@@ -71,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     para_error err;
     const uint8_t *stop = bytes ? memchr(data, 255, bytes) : NULL;
     size_t json = stop ? (size_t)(stop - data) : bytes, text = stop ? bytes - json - 1 : 0;
-    const uint8_t *config = text ? memchr(stop + 1, 255, text) : NULL;
+    const uint8_t *config = text ? memmem(stop + 1, text, "\xff{", 2) : NULL;
     fuzz_file("tokenizer.json", data, json);
     const char *path = fuzz_file("tokenizer_config.json", data, 0);
     if (config) {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int set_up(void **state)
 {
@@ -165,11 +166,15 @@ static const struct {
     {"{" T("a", "\"F32\"", "[99999999999999999999]", "[0,0]") "}", 0, "too big integer"},
     {"{" T("a", "\"F32\"", "[1]", "[0]") "}", 4, "tensor \"a\": expected data_offsets"},
     {"{" T("a", "\"F32\"", "[1]", "\"x\"") "}", 4, "tensor \"a\": expected data_offsets"},
+    {"{" T("a", "\"F32\"", "[1]", "[0,4,8]") "}", 4, "tensor \"a\": expected data_offsets to be two whole numbers"},
+    {"{" T("a", "\"F32\"", "[1]", "[0.0,4]") "}", 4, "tensor \"a\": expected data_offsets to be two whole numbers"},
+    {"{" T("a", "\"F32\"", "[1]", "[0,4.0]") "}", 4, "tensor \"a\": expected data_offsets to be two whole numbers"},
     {"{" T("a", "\"F32\"", "[1]", "[-4,0]") "}", 4, "tensor \"a\" lies at bytes -4 to 0"},
     {"{" T("a", "\"F32\"", "[1]", "[4,0]") "}", 4, "tensor \"a\" lies at bytes 4 to 0"},
     {"{" T("a", "\"F32\"", "[2]", "[0,8]") "}", 4, "within the file's 4 bytes of data"},
     {"{" T("a", "\"F32\"", "[1]", "[9223372036854775803,9223372036854775807]") "}", 4, "within the file's 4 bytes"},
     {"{" T("a", "\"F32\"", "[2]", "[0,4]") "}", 4, "tensor \"a\" has 4 bytes of data, expected 8 for F32 (2)"},
+    {"{" T("a", "\"F32\"", "[1]", "[0,8]") "}", 8, "tensor \"a\" has 8 bytes of data, expected 4 for F32 (1)"},
     {"{" T("a", "\"F32\"", "[1]", "[0,4]") "," T("a", "\"F32\"", "[1]", "[4,8]") "}", 8, "duplicate"},
     {"{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "duplicate"},
     {"{" T("a", "\"F32\"", "[2]", "[0,8]") "," T("b", "\"F32\"", "[1]", "[4,8]") "}", 8,
@@ -204,6 +209,9 @@ static void lengths_are_refused(void **state)
     assert_refused(p->path, PARA_EFORMAT, "says that it has 18446744073709551615 bytes");
     write_raw(p->path, UINT64_MAX - 7, "{}", 64);
     assert_refused(p->path, PARA_EFORMAT, "expected at most 66");
+    write_raw(p->path, 100000001, "{}", 0);
+    assert_int_equal(truncate(p->path, 200000000), 0);
+    assert_refused(p->path, PARA_EFORMAT, "says that it has 100000001 bytes, expected at most 100000000");
     assert_refused(p->folder, PARA_EIO, "regular file");
     remove(p->path);
     assert_refused(p->path, PARA_EIO, "can't open");
