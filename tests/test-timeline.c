@@ -119,7 +119,7 @@ static void idle_workers_beside_ready_tasks_are_told(void **state)
     para_timeline_free(&t);
     p->wall_ns = p->nodes[3].end_ns = 31;
     t = timeline_of(p);
-    assert_int_equal(t.bound, PARA_BOUND_RUNTIME);
+    assert_int_equal(t.bound, PARA_BOUND_QUEUE);
     assert_non_null(strstr(t.summary, "Workers took nothing though tasks were ready"));
     para_timeline_free(&t);
     para_profile_free(p);
@@ -274,11 +274,35 @@ static void what_took_far_longer_than_its_like_is_named(void **state)
     assert_int_equal(t.late_ns, 31 + 90);
     assert_int_equal(t.latest, 4);
     assert_int_equal(t.latest_ns, 90);
-    assert_non_null(strstr(t.summary, "This run was disturbed; as it went, memory took most of it. 2 nodes took 0.000 "
-                                      "ms more than the median of others of "
-                                      "the same op, work and bytes, longest e (0.000 ms): something else may have held "
-                                      "the workers"));
+    assert_non_null(strstr(t.summary,
+                           "This run was disturbed; as it went, memory took most of it. 2 nodes took 0.000 ms "
+                           "more than the median of others of the same op, work and bytes, longest e (0.000 "
+                           "ms). Something else may have held the workers"));
     assert_null(strstr(t.summary, "What bounds"));
+    para_timeline_free(&t);
+    para_profile_free(p);
+}
+
+/* Each of five that are ready begins after 1, the last after 200. */
+static void what_was_begun_far_later_than_most_is_told(void **state)
+{
+    (void)state;
+    struct para_timing times[5];
+    for (int i = 0; i < 5; i++)
+        times[i] = (struct para_timing){i, 0, 0, 11 * i, 11 * i + 1, 11 * i + 11};
+    times[4].start_ns = 244, times[4].end_ns = 254;
+    para_profile *p = profile_of("x:input[batch=2,rows=4]; a = scale(x, 2); b = scale(a, 2); c = scale(b, 3); "
+                                 "d = scale(c, 2); e = scale(d, 2); output(e)",
+                                 1, times, 254);
+    struct para_timeline t = timeline_of(p);
+    assert_int_equal(t.held, 1);
+    assert_int_equal(t.held_ns, 200);
+    assert_true(t.disturbed);
+    assert_non_null(strstr(t.summary, "1 time a worker began what was ready late, 0.000 ms in all"));
+    para_timeline_free(&t);
+    p->nodes[4].start_ns = p->nodes[4].ready_ns + 90;
+    t = timeline_of(p);
+    assert_int_equal(t.held, 0);
     para_timeline_free(&t);
     para_profile_free(p);
 }
@@ -437,6 +461,7 @@ int main(void)
         cmocka_unit_test(ready_tasks_are_counted),
         cmocka_unit_test(the_parts_are_all_of_the_time),
         cmocka_unit_test(what_took_far_longer_than_its_like_is_named),
+        cmocka_unit_test(what_was_begun_far_later_than_most_is_told),
         cmocka_unit_test(each_bound_is_found),
         cmocka_unit_test(a_run_is_explained),
         cmocka_unit_test(strange_times_do_no_harm),

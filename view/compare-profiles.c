@@ -147,12 +147,21 @@ static const char *no_detail(const para_node *n)
     return "";
 }
 
+/* A node's name; of several parts what they are parts of, and how many either side has. */
+static const char *row_name(struct comparison *c, const struct para_match *m, const para_node *n)
+{
+    if ((m->n_a == 1 && m->n_b == 1) || m->a < 0 || m->b < 0)
+        return n->name;
+    return para_arena_format(&c->m.arena, "%.*s[%d -> %d parts]", (int)strcspn(n->name, "["), n->name, m->n_a, m->n_b);
+}
+
 static int fill_nodes(struct comparison *c)
 {
     c->count = 0;
     for (int i = 0; i < c->m.count; i++) {
         const para_node *n = para_match_node(&c->m, &c->m.matches[i]);
-        if (!new_row(c, n->name, para_node_op(n)))
+        const char *name = row_name(c, &c->m.matches[i], n);
+        if (!name || !new_row(c, name, para_node_op(n)))
             return -1;
     }
     for (int i = 0; i < c->m.a->n_nodes; i++)
@@ -307,21 +316,20 @@ static int count_disturbed(int *out, const struct set *s, para_error *err)
     return 0;
 }
 
-/* A line each of what is to be known before runs are believed. */
+/* What is to be known before runs are believed. */
 static int caution(struct comparison *c, const char **out, para_error *err)
 {
     int a, b;
     PARA_TRY(count_disturbed(&a, &c->a, err));
     PARA_TRY(count_disturbed(&b, &c->b, err));
-    const char *few = is_single(c)
-                          ? "How far runs are apart isn't known of one each, so none is called changed: give several, "
-                            "A1,A2.\n"
-                          : "";
-    *out = a + b == 0 ? few
-                      : para_arena_format(&c->m.arena,
-                                          "%sOf the first %d and of the second %d were disturbed: some nodes took far "
-                                          "longer than others like them.\n",
-                                          few, a, b);
+    *out = is_single(c)
+               ? "How far runs are apart isn't known of one each, so none is called changed: give several, A1,A2."
+               : "";
+    if (a + b > 0)
+        *out = para_arena_format(&c->m.arena,
+                                 "%s%sOf the first %d and of the second %d were disturbed: some nodes took far longer "
+                                 "than others like them, or were begun far later.",
+                                 *out, **out ? " " : "", a, b);
     return *out ? 0 : para_fail_memory(err, "comparing runs");
 }
 
@@ -425,8 +433,10 @@ static int write_head(struct comparison *c, para_error *err)
     }
     const char *text;
     PARA_TRY(caution(c, &text, err));
-    fprintf(c->out, "%d run%s and %d%s\n%s", c->a.count, c->a.count == 1 ? "" : "s", c->b.count,
-            is_single(c) ? "" : "; ~ where none of the first lies within what those of the second took", text);
+    fprintf(c->out, "%d run%s and %d%s\n", c->a.count, c->a.count == 1 ? "" : "s", c->b.count,
+            is_single(c) ? "" : "; ~ where none of the first lies within what those of the second took");
+    if (*text)
+        fprintf(c->out, "%s\n", text);
     return 0;
 }
 

@@ -51,6 +51,7 @@ enum para_bound {
     PARA_BOUND_MEMORY,
     PARA_BOUND_DEPENDENCY, /* PARA_GAP_WAIT */
     PARA_BOUND_IMBALANCE,  /* PARA_GAP_END */
+    PARA_BOUND_QUEUE,      /* PARA_GAP_QUEUED */
     PARA_BOUND_RUNTIME,    /* all others */
     PARA_BOUNDS
 };
@@ -79,7 +80,9 @@ struct para_timeline {
     int64_t late_ns; /* what they took more than the median */
     int latest;      /* the node that took most more; if late > 0 */
     int64_t latest_ns;
-    bool disturbed;      /* late nodes took so much that the rest says little */
+    int held; /* times in which a ready task wasn't begun that took a hundred times the median of such */
+    int64_t held_ns, longest_held_ns;
+    bool disturbed;      /* all that took so much that the rest says little */
     const char *summary; /* what bounds this step, and the figures, for people; visible characters */
     struct para_arena arena;
 };

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const para_bound_names[] = {"compute", "memory", "dependencies", "imbalance", "the runtime", NULL};
+const char *const para_bound_names[] = {"compute",     "memory", "dependencies", "imbalance", "queues",
+                                        "the runtime", NULL};
 
 /* Whether a node's FLOPs take longer than its bytes at its device's nominal rates. */
 static bool computes(const para_profile *p, int node)
@@ -35,7 +36,7 @@ static int add_gaps(struct para_timeline *t)
     static const enum para_bound parts[] = {
         [PARA_GAP_WAIT] = PARA_BOUND_DEPENDENCY, [PARA_GAP_SUBMIT] = PARA_BOUND_RUNTIME,
         [PARA_GAP_END] = PARA_BOUND_IMBALANCE,   [PARA_GAP_RUNTIME] = PARA_BOUND_RUNTIME,
-        [PARA_GAP_QUEUED] = PARA_BOUND_RUNTIME,  [PARA_GAP_OUTSIDE] = PARA_BOUND_RUNTIME};
+        [PARA_GAP_QUEUED] = PARA_BOUND_QUEUE,    [PARA_GAP_OUTSIDE] = PARA_BOUND_RUNTIME};
     int64_t *waited = calloc((size_t)t->p->g->n_nodes + 1, sizeof *waited);
     if (!waited)
         return -1;
@@ -83,11 +84,11 @@ static bool alike(const struct like *a, const struct like *b)
     return a->op == b->op && a->gpu == b->gpu && a->flops == b->flops && a->bytes == b->bytes;
 }
 
-/* Of at least three that are alike, by how much those are late that took three times the median. */
+/* Of those that are alike, by how much those are late that took three times the median, or the other's time. */
 static void add_late(struct para_timeline *t, const struct like *l, int count)
 {
     int64_t median = l[(count - 1) / 2].ns;
-    for (int i = count - 1; count >= 3 && i >= 0 && l[i].ns > 3 * median; i--) {
+    for (int i = count - 1; i > 0 && l[i].ns > 3 * median; i--) {
         t->late++;
         t->late_ns += l[i].ns - median;
         if (l[i].ns - median > t->latest_ns) {
@@ -123,6 +124,32 @@ static int find_late(struct para_timeline *t)
     return 0;
 }
 
+static int by_length(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Times in which a ready task wasn't begun: those that are far longer than most. */
+static int find_held(struct para_timeline *t)
+{
+    int64_t *lengths = calloc((size_t)t->n_gaps + 1, sizeof *lengths);
+    int count = 0;
+    if (!lengths)
+        return -1;
+    for (int i = 0; i < t->n_gaps; i++)
+        if (t->gaps[i].cause == PARA_GAP_RUNTIME)
+            lengths[count++] = t->gaps[i].end_ns - t->gaps[i].begin_ns;
+    qsort(lengths, (size_t)count, sizeof *lengths, by_length);
+    for (int i = count - 1; i > 0 && lengths[i] > 100 * lengths[(count - 1) / 2]; i--) {
+        t->held++;
+        t->held_ns += lengths[i];
+        t->longest_held_ns = lengths[count - 1];
+    }
+    free(lengths);
+    return 0;
+}
+
 /* ---- words ---- */
 
 /* A text that grows; NULL once memory has run out. */
@@ -150,6 +177,7 @@ static const char *const remedies[] = {
     "Types of fewer bits, or nodes that are fused, would move fewer bytes.",
     "Other splits or places would let more nodes run at once.",
     "Parts of more even size would end together.",
+    "Workers took nothing though tasks were ready: something else may have held their cores.",
     "Fewer and larger tasks would help: fewer parts, or more tokens in a step.",
 };
 
@@ -232,25 +260,32 @@ static int64_t kernels_ns(const struct para_timeline *t)
 /* Said where it is a twentieth of the kernels' time. */
 static const char *describe_late(struct para_timeline *t)
 {
-    if (t->late == 0 || t->late_ns < kernels_ns(t) / 20)
-        return "";
-    const char *name = para_text_visible(&t->arena, t->p->g->nodes[t->latest]->name);
-    return name ? para_arena_format(&t->arena,
-                                    "%d node%s took %.3f ms more than the median of others of the same op, work and "
-                                    "bytes, longest %s (%.3f ms): something else may have held the workers, and "
-                                    "another run would tell. ",
-                                    t->late, t->late == 1 ? "" : "s", ms(t->late_ns), name, ms(t->latest_ns))
-                : NULL;
+    const char *text = "";
+    if (t->late > 0 && t->late_ns >= kernels_ns(t) / 20) {
+        const char *name = para_text_visible(&t->arena, t->p->g->nodes[t->latest]->name);
+        say(&t->arena, &text,
+            name ? para_arena_format(&t->arena,
+                                     "%d node%s took %.3f ms more than the median of others of the same op, work and "
+                                     "bytes, longest %s (%.3f ms). ",
+                                     t->late, t->late == 1 ? "" : "s", ms(t->late_ns), name, ms(t->latest_ns))
+                 : NULL);
+    }
+    if (t->held > 0 && t->held_ns >= kernels_ns(t) / 20)
+        say(&t->arena, &text,
+            para_arena_format(
+                &t->arena,
+                "%d time%s a worker began what was ready late, %.3f ms in all, a hundred times the median "
+                "and more, longest %.3f ms. ",
+                t->held, t->held == 1 ? "" : "s", ms(t->held_ns), ms(t->longest_held_ns)));
+    if (text && text[0])
+        say(&t->arena, &text, "Something else may have held the workers, and another run would tell. ");
+    return text;
 }
 
 /* What would help. */
 static const char *remedy(const struct para_timeline *t)
 {
-    if (t->disturbed)
-        return "";
-    return t->bound == PARA_BOUND_RUNTIME && t->gap_ns[PARA_GAP_QUEUED] > t->part_ns[PARA_BOUND_RUNTIME] / 2
-               ? "Workers took nothing though tasks were ready: something else may have held their cores."
-               : remedies[t->bound];
+    return t->disturbed ? "" : remedies[t->bound];
 }
 
 static const char *describe_limits(struct para_timeline *t)
@@ -266,11 +301,11 @@ static const char *describe_limits(struct para_timeline *t)
 int para_verdict_add(struct para_timeline *t)
 {
     add_kernels(t);
-    if (add_gaps(t) < 0 || find_late(t) < 0)
+    if (add_gaps(t) < 0 || find_late(t) < 0 || find_held(t) < 0)
         return -1;
     for (int i = 1; i < PARA_BOUNDS; i++)
         t->bound = t->part_ns[i] > t->part_ns[t->bound] ? (enum para_bound)i : t->bound;
-    t->disturbed = t->late_ns > kernels_ns(t) / 4;
+    t->disturbed = t->late_ns + t->held_ns > kernels_ns(t) / 4;
     t->summary = t->disturbed
                      ? para_arena_format(&t->arena, "This run was disturbed; as it went, %s took most of it. ",
                                          para_bound_names[t->bound])

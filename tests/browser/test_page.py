@@ -196,7 +196,6 @@ class Pages(unittest.TestCase):
         self.go(page, "layer.3.mlp.proj.matmul[batch=1,ff=1]")
         page.press("o")
         l = "viewer.layout"
-        self.assertTrue(page.evaluate(f"camera.sees({l}.w[0], {l}.h[0])"))
         x, y = page.evaluate(f"[({l}.x[viewer.selected] - camera.x) * camera.scale, ({l}.y[viewer.selected] - camera.y) * camera.scale]")
         self.assertTrue(0 <= x < page.evaluate("camera.width") and 0 <= y < page.evaluate("camera.height"), (x, y))
         page.press("r")
@@ -377,6 +376,20 @@ class Pages(unittest.TestCase):
         self.assertIn("whole: its results have no axis that is cut (batch, ff)", self.details(page))
         self.go(page, "layer.0.mlp.gelu[batch=0,ff=1]")
         self.assertNotIn("whole", self.details(page))
+
+    def test_who_reads_a_result_is_told_and_followed(self):
+        page = self.open("run")
+        page.press("/")
+        page.type("value:layer.0.ln_1[batch=1]")
+        page.press("Enter")
+        self.assertEqual(self.selected(page), "layer.0.ln_1[batch=1]")
+        self.assertTrue(page.evaluate("document.getElementById('results').hidden"))
+        readers = self.details(page).split("Is read by\n")[1].split("Reads\n")[0]
+        self.assertEqual([name for name in readers.split("\n") if name],
+                         ["layer.0.attn.qkv.matmul[batch=1]", "layer.0.attn.qkv.matmul.grad.matmul.2[batch=1]",
+                          "layer.0.ln_1.grad.layernorm_backward[batch=1]"])
+        page.press("Escape", "Escape", "g", "ArrowDown", "ArrowDown")
+        self.assertNotIn(self.selected(page), ("tokens", ""))
 
     def test_links_lead_to_nodes_and_back(self):
         page = self.open()
@@ -826,6 +839,7 @@ class Pages(unittest.TestCase):
         for words in ("isn't known of one each", "By worker", "wall", "By scope", "layer.0 forward", "By op", "What differs most"):
             self.assertIn(words, text)
         self.assertNotIn("the same in both", text)
+        self.assertNotIn("\u240a", text)
         most = page.evaluate("[...data.compare.sign.keys()].reduce((most, node) => Math.max(most, "
                              "Math.abs(viewer.comparison.differenceOf(data.boxOf[node]))), 0)")
         self.assertIn(page.evaluate(f"duration({most})"), text.split("What differs most\n")[1].split("\n")[1])

@@ -26,11 +26,6 @@ class Camera {
     this.scale = scale;
   }
 
-  /* Whether any of a drawing of this size is seen. */
-  sees(w, h) {
-    return this.x < w && this.y < h && this.x + this.width / this.scale > 0 && this.y + this.height / this.scale > 0;
-  }
-
   toWorld(x, y) {
     return [this.x + x / this.scale, this.y + y / this.scale];
   }

@@ -69,6 +69,13 @@ class Comparison {
     return make('span', {}, make('span', { class: 'swatch faster' }), ' faster, slower ');
   }
 
+  /* Open what holds what differs, close the rest, and mark what differs; or end that. */
+  toggle(viewer) {
+    viewer.toggleMark('changed');
+    if (viewer.mark)
+      viewer.setOpen(viewer.open.map((_, box) => (this.opens(box) ? 1 : 0)), 0);
+  }
+
   differenceOf(box) {
     const [a, b] = this.sidesOf([box]);
     return b.mean - a.mean;
@@ -94,9 +101,9 @@ class ComparisonDetails {
   of(box) {
     const { data, details } = this, node = data.outline.kind[box] === Kind.NODE ? data.outline.item[box] : -1;
     const how = node >= 0 ? details.text(data.compare.change[node]) : '';
-    const caution = box === 0 ? details.text(data.compare.caution).split('\n').filter(Boolean) : [];
+    const caution = box === 0 ? details.text(data.compare.caution) : '';
     return [
-      details.section('Comparison', ...[this.comparison.words(box), ...caution].map((words) => make('p', {}, words)),
+      details.section('Comparison', ...[this.comparison.words(box), caution].filter(Boolean).map((words) => make('p', {}, words)),
         how ? make('ul', {}, ...how.split('; ').map((part) => make('li', {}, part))) : null),
       ...(this.comparison.hasRuns ? [this.#times(box)] : []),
       ...(box === 0 ? this.#whole() : []),

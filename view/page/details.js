@@ -37,12 +37,12 @@ class Details {
 
   #head(title, subtitle, box) {
     return make('header', {},
-      make('h2', {}, title), make('p', {}, this.#sign(box), ` ${CLASS_WORDS[this.viewer.className(box)]}${subtitle}`));
+      make('h2', {}, title), make('p', {}, this.#sign(box), ` ${this.viewer.className(box)}${subtitle}`));
   }
 
   #sign(box) {
     const name = this.viewer.className(box);
-    return make('span', { class: `sign ${name}`, title: CLASS_WORDS[name] }, `${CLASS_SIGNS[name]} `);
+    return make('span', { class: `sign ${name}`, title: name }, `${CLASS_SIGNS[name]} `);
   }
 
   section(title, ...inside) {
@@ -142,6 +142,7 @@ class Details {
         ...(this.run ? this.run.timing(node) : []),
         ['slack', this.#slack(node)]),
       this.list('Makes', [...itemsOf(data.resultsOf, node)].map((value) => () => this.#value(value, false))),
+      this.list('Is read by', this.viewer.readersOf([...itemsOf(data.resultsOf, node)]).map((reader) => () => this.linkToNode(reader))),
       this.list('Reads', [...itemsOf(data.readsOf, node)].map((read) => () => this.#read(read))),
       this.list('Waits for', [...itemsOf(data.waitsOf, node)].map((wait) => () => this.wait(wait, data.waits.from[wait])),
         IMPLIED),

@@ -5,6 +5,8 @@
 /* The first box that a box reads from, or that reads from it: a node's own maker and reader, be they folded. */
 function follow(viewer, box, outward) {
   const { data, outline: o } = viewer;
+  if (o.kind[box] === Kind.INPUT && outward)
+    return data.boxOf[viewer.readersOf([...data.values.base.keys()].filter((value) => viewer.inputBoxOf(value) === box))[0]] || 0;
   for (const node of nodesIn(o, box)) {
     const values = outward ? itemsOf(data.resultsOf, node) : itemsOf(data.readsOf, node).map((read) => data.reads.value[read]);
     for (const value of values)
@@ -58,7 +60,7 @@ class Keys {
       c: () => viewer.toggleMark('critical'),
       m: () => viewer.data.run && viewer.toggleMark('measured'),
       h: () => viewer.setHeat(!viewer.heat),
-      x: () => viewer.toggleChanged(),
+      x: () => viewer.comparison && viewer.comparison.toggle(viewer),
       a: () => selected > 0 && viewer.toggleMark('before', selected),
       d: () => selected > 0 && viewer.toggleMark('after', selected),
       p: () => selected > 0 && viewer.markPath(),

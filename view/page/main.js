@@ -87,12 +87,12 @@ viewer.onChange((what, anchor) => {
   if (what === 'layout') {
     keepPlace(anchor);
     [places.x, places.y] = [viewer.layout.x, viewer.layout.y];
-    if (!camera.sees(viewer.layout.w[0], viewer.layout.h[0]))
-      commands.fit();
     commands.say(`${plural(viewer.boxes, 'box', 'boxes')} shown`);
   } else if (what === 'path' && viewer.pathStart > 0) {
     commands.say(`Paths from ${viewer.name(viewer.pathStart)}: select where to, and press p`);
-  } else if (what === 'arrival') {
+  } else if (what === 'all' && viewer.selected === 0) {
+    camera.begin(viewer.layout.w[0], viewer.layout.h[0]);
+  } else if (what === 'arrival' || what === 'all') {
     show(viewer.value < 0 || viewer.mark.nodes.length === 0 ? viewer.selected : viewer.shownOf(data.boxOf[viewer.mark.nodes[0]]));
   } else if (what === 'selection' && viewer.value >= 0) {
     commands.say(viewer.valueName(viewer.value));
@@ -124,7 +124,7 @@ byId('reset').addEventListener('click', commands.reset);
 byId('critical').addEventListener('click', () => viewer.toggleMark('critical'));
 byId('heat').addEventListener('click', () => viewer.setHeat(!viewer.heat));
 byId('measured').addEventListener('click', () => viewer.toggleMark('measured'));
-byId('changed').addEventListener('click', () => viewer.toggleChanged());
+byId('changed').addEventListener('click', () => viewer.comparison.toggle(viewer));
 byId('about').addEventListener('click', commands.help);
 byId('close').addEventListener('click', () => byId('help').close());
 new ResizeObserver(() => {
@@ -132,5 +132,5 @@ new ResizeObserver(() => {
   painter.draw();
 }).observe(canvas);
 if (data.compare && data.compare.changedOnly && location.hash === '')
-  viewer.toggleChanged();
+  viewer.comparison.toggle(viewer);
 describe();

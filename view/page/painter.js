@@ -171,7 +171,7 @@ class Painter {
       const alpha = g % (2 * HEATS) >= HEATS ? PALE : 1;
       c.fillStyle = theme.page;
       this.#fill(group, false, alpha);
-      c.fillStyle = g < 2 * HEATS ? theme.heat : theme.added;
+      c.fillStyle = g < 2 * HEATS ? theme.heat : theme.faster;
       this.#fill(group, false, alpha * heatAlpha(g % HEATS));
       this.#outline(group, false, theme.wire, alpha);
     });

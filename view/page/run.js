@@ -64,7 +64,7 @@ class RunDetails {
       if (o.kind[box] === Kind.SCOPE)
         scopes.push({ box, ns: viewer.timeOf(box) });
     const link = (box) => make('button', { type: 'button', class: 'link', onclick: () => viewer.go(box) },
-      `${viewer.fullName(box)} ${CLASS_WORDS[viewer.className(box)]}`);
+      `${viewer.fullName(box)} ${viewer.className(box)}`);
     return details.table('Scopes, measured', ['scope', 'time', 'of all kernels'], scopes.sort((a, b) => b.ns - a.ns || a.box - b.box)
       .map(({ box, ns }) => [link(box), duration(ns), share(ns, viewer.timeOf(0))]));
   }
@@ -156,9 +156,9 @@ class RunDetails {
     const longest = turns.reduce((most, turn) => Math.max(most, turn.kernels + turn.between), 0);
     const nodes = [...this.run.path.node].sort((a, b) => nodeTime(data, b) - nodeTime(data, a));
     return [
-      details.section(this.viewer.markWords(), make('p', {}, `${duration(kernels)} in kernels, ${duration(between)} before and between them.`)),
+      details.section(this.viewer.markWords(), make('p', {}, `${duration(kernels + between)}: ${duration(kernels)} in kernels, ${duration(between)} before and between them.`)),
       details.list('Its longest nodes', this.#steps(nodes), '', FEW),
-      details.list('Its turns of scopes and workers, in the order of time', turns.map((turn) => () => this.#turn(turn, longest, kernels))),
+      details.list('Its turns of scopes and workers, in the order of time', turns.map((turn) => () => this.#turn(turn, longest, kernels + between))),
     ];
   }
 
@@ -167,17 +167,17 @@ class RunDetails {
   }
 
   /* One turn, with why it began no sooner, and its nodes, longest first. */
-  #turn(turn, longest, kernels) {
+  #turn(turn, longest, all) {
     const { data, details, viewer } = this, wait = this.run.path.wait[turn.first], node = turn.nodes[0], box = data.boxOf[node];
     const nodes = [...turn.nodes].sort((a, b) => nodeTime(data, b) - nodeTime(data, a)), inside = make('div', {});
     const isLongest = turn.kernels + turn.between === longest;
     const where = turn.count > 1 ? `${turn.count} short turns` : [details.text(data.nodes.scope[node]) || 'no scope',
-      CLASS_WORDS[viewer.className(box)], `worker ${this.run.timings.worker[node]}`].join(', ');
+      viewer.className(box), `worker ${this.run.timings.worker[node]}`].join(', ');
     const why = wait >= 0 ? `${details.text(data.nodes.name[node])} ${waitWords(data, wait)}`
       : turn.first === 0 ? 'the first' : 'its worker was busy';
     return make('details', { ontoggle: () => inside.firstChild || inside.append(details.folding(this.#steps(nodes))) },
-      make('summary', {}, make(isLongest ? 'b' : 'span', {}, `${where}${isLongest ? ', the longest' : ''}: ${duration(turn.kernels)} ` +
-        `(${share(turn.kernels, kernels)}), ${duration(turn.between)} between, ${plural(nodes.length, 'node')}`),
+      make('summary', {}, make(isLongest ? 'b' : 'span', {}, `${where}${isLongest ? ', the longest' : ''}: ` +
+        `${duration(turn.kernels + turn.between)} (${share(turn.kernels + turn.between, all)}), ${duration(turn.kernels)} in kernels, ${plural(nodes.length, 'node')}`),
       turn.count > 1 ? null : make('div', { class: 'shape' }, why)), inside);
   }
 }

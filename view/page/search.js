@@ -33,7 +33,7 @@ class Search {
       const { nodes } = data;
       const name = text(nodes.name[node]);
       this.fields.push({ box: b, name, all: `${name} ${text(nodes.op[node])} ${text(o.detail[b])}`,
-        'op:': text(nodes.op[node]), 'part:': text(nodes.part[node]), 'scope:': text(nodes.scope[node]), 'value:': '' });
+        'op:': text(nodes.op[node]), 'part:': text(nodes.part[node]), 'scope:': text(nodes.scope[node]), 'value:': name });
     }
     for (const value of this.#values()) {
       const name = viewer.valueName(value).toLowerCase();
@@ -151,6 +151,7 @@ class SearchBox {
     else
       this.viewer.go(box);
     byId('canvas').focus();
+    this.#close();
   }
 
   #press(event) {

@@ -4,7 +4,7 @@
 
 const THEME_COLOURS = ['page', 'text', 'faint', 'wire', 'accent', 'found', 'mark', 'forward', 'forward-line', 'backward',
   'backward-line', 'optimizer', 'optimizer-line', 'input', 'input-line', 'heat', 'idle', 'runtime', 'added', 'removed',
-  'changed'];
+  'changed', 'faster'];
 const THEME_QUERIES = ['(prefers-color-scheme: dark)', '(forced-colors: active)', '(prefers-contrast: more)'];
 
 function readTheme() {

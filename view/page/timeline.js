@@ -288,8 +288,8 @@ class Timeline {
 
   describe(item) {
     const { data } = this.viewer, [begin, end] = this.#timesOf(item), length = duration(end - begin);
-    return item >= 0 ? `${data.texts[data.nodes.name[item]]}: ${length}`
-      : `${isRuntime(this.run.gaps.cause[-1 - item]) ? 'runtime' : 'idle'} ${length}: ${gapWords(data, -1 - item)}`;
+    return `${item >= 0 ? `${data.texts[data.nodes.name[item]]}: ${length}`
+      : `${isRuntime(this.run.gaps.cause[-1 - item]) ? 'runtime' : 'idle'} ${length}: ${gapWords(data, -1 - item)}`}, from ${instant(begin)}`;
   }
 
   #listen() {

@@ -4,7 +4,6 @@
 
 const ROW_HEIGHT = 26, ROWS_BEYOND = 8;
 const CLASS_SIGNS = { forward: '▼', backward: '▲', optimizer: '◆', input: '●' };
-const CLASS_WORDS = { forward: 'forward', backward: 'backward', optimizer: 'update', input: 'input' };
 
 class Tree {
   constructor(element, viewer) {
@@ -96,7 +95,7 @@ class Tree {
       role: 'treeitem', class: viewer.isMarked(box) ? 'row marked' : viewer.isPale(box) ? 'row pale' : 'row', 'data-box': box,
       'aria-level': o.depth[box], 'aria-setsize': o.members[o.parent[box]], 'aria-posinset': o.place[box],
       'aria-expanded': folds ? String(viewer.isOpen(box)) : null,
-      title: `${viewer.fullName(box)}: ${viewer.detail(box)}`, 'aria-label': `${viewer.name(box)}, ${CLASS_WORDS[name]}, ${viewer.detail(box)}`,
+      title: `${viewer.fullName(box)}: ${viewer.detail(box)}`, 'aria-label': `${viewer.name(box)}, ${name}, ${viewer.detail(box)}`,
     },
     make('span', { class: folds ? 'twisty' : 'twisty none' }),
     make('span', { class: `sign ${name}` }, CLASS_SIGNS[name]),

@@ -134,7 +134,7 @@ class Viewer {
 
   openAll(is) {
     this.setOpen(is ? new Uint8Array(this.outline.count).fill(1) : new Uint8Array(this.outline.count));
-    this.#tell('arrival');
+    this.#tell('all');
   }
 
   /* Open what a box is in. */
@@ -289,15 +289,6 @@ class Viewer {
       this.setMark(null);
     else
       this.setMark(what, ...of);
-  }
-
-  /* Open what holds what differs, close the rest, and mark what differs; or end that. */
-  toggleChanged() {
-    if (!this.comparison)
-      return;
-    this.toggleMark('changed');
-    if (this.mark)
-      this.setOpen(this.open.map((_, box) => (this.comparison.opens(box) ? 1 : 0)), 0);
   }
 
   markedNodes() {
