@@ -29,7 +29,7 @@ enum { DEPTH = 24, PART = 512, UNPACKED = ROWS * PARA_BLOCK };
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 
 /* x's tiles of at most 16 rows, each (blocks, DIGITS, X_ROWS, 16 words), their scales (blocks, 16); and of a panel of
- * 16 rows of w the scales (blocks, 16) and, with Q4_0, its bytes (blocks, 16, PARA_BLOCK). */
+ * 16 rows of w the scales (blocks, 16) and, where they aren't read as they lie, its bytes (blocks, 16, PARA_BLOCK). */
 struct packed {
     int64_t rows, blocks;
     char *x, *panel;
@@ -146,13 +146,20 @@ TARGET PARA_INLINE __m512i numbers_of(const char *first, const char *second)
 TARGET static void unpack_q4_0(const struct packed *p, int64_t rows, const char *w, int64_t ld)
 {
     char *to = p->panel;
-    for (int64_t b = 0; b < p->blocks; b++, to += UNPACKED) {
-        const char *row = w + b * PARA_Q4_0_BYTES + (int64_t)sizeof(uint16_t);
+    for (int64_t b = 0; b < p->blocks; b++, w += PARA_Q4_0_BYTES, to += UNPACKED)
         for (int64_t i = 0; i < rows; i += 2)
-            _mm512_storeu_si512(to + i * PARA_BLOCK,
-                                numbers_of(row + i * ld, row + para_smaller(i + 1, rows - 1) * ld));
-    }
+            _mm512_storeu_si512(to + i * PARA_BLOCK, numbers_of(w + i * ld, w + para_smaller(i + 1, rows - 1) * ld));
 }
+
+static void unpack_q8_0(const struct packed *p, int64_t rows, const char *w, int64_t ld)
+{
+    char *to = p->panel;
+    for (int64_t b = 0; b < p->blocks; b++, w += PARA_Q8_0_BYTES, to += UNPACKED)
+        for (int64_t i = 0; i < rows; i++)
+            memcpy(to + i * PARA_BLOCK, w + i * ld, PARA_BLOCK);
+}
+
+/* Q8_0 that is read once is read as it lies. */
 
 static struct panel panel_of(const struct packed *p, const struct para_weights_matrix *w, int64_t row, int64_t first)
 {
@@ -162,9 +169,9 @@ static struct panel panel_of(const struct packed *p, const struct para_weights_m
     for (int64_t l = 0; l < PARA_LANES; l++)
         of_row[l] = data + para_smaller(l, panel.rows - 1) * ld;
     para_blocks_vnni_scales(w->dtype, of_row, p->blocks, p->of_panel, PARA_LANES);
-    if (w->dtype == PARA_Q8_0)
+    if (w->dtype == PARA_Q8_0 && tiles_of(p->rows) == 1)
         return panel;
-    unpack_q4_0(p, panel.rows, data, ld);
+    (w->dtype == PARA_Q8_0 ? unpack_q8_0 : unpack_q4_0)(p, panel.rows, panel.w, ld);
     return (struct panel){panel.rows, UNPACKED, PARA_BLOCK, p->panel, p->of_panel};
 }
 

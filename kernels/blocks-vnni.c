@@ -225,9 +225,10 @@ TARGET PARA_INLINE void unpack_q4_0(const char *const row[PARA_LANES], int64_t a
     }
 }
 
-/* Some blocks of some rows of w, from block number `first` on; the last row again behind it. */
+/* Some blocks of some rows of w, from block number `first` on; the last row again behind it. Meanwhile the panels ahead
+ * are asked for: of 16 rows so many lines of each stream with a block, and one more with every eighth. */
 TARGET static void unpack_panel(const struct packed *p, const struct para_weights_matrix *w, int64_t column,
-                                int64_t first, int64_t blocks)
+                                int64_t first, int64_t blocks, struct para_ahead *ahead, int lines)
 {
     const int64_t bytes = (int64_t)para_dtype_bytes(w->dtype);
     for (int64_t c = 0; c < COLUMNS; c += PARA_LANES) {
@@ -239,6 +240,8 @@ TARGET static void unpack_panel(const struct packed *p, const struct para_weight
         for (int64_t b = 0; b < blocks; b++) {
             int64_t at = b * bytes + (int64_t)sizeof(uint16_t);
             uint32_t *to = p->panel + b * WORDS * COLUMNS + c;
+            if (lines > 0)
+                para_ahead_ask(ahead, lines + (b % 8 == 0));
             if (w->dtype == PARA_Q8_0)
                 unpack_q8_0(row, at, to);
             else
@@ -336,16 +339,25 @@ TARGET static void multiply_panel(const struct packed *p, int64_t first, int64_t
     }
 }
 
-/* y = or += the packed rows and blocks of x, of which w's first is number `first`. */
+/* y = or += the packed rows and blocks of x, of which w's first is number `first`. Panels of each stream of w take
+ * turns; the next ones are asked for where w is read once. */
 static void multiply_packed(const struct packed *p, const struct para_weights_matrix *w, int64_t first, float *y,
                             int64_t ldy, bool add)
 {
-    for (int64_t column = 0; column < w->n; column += COLUMNS)
-        for (int64_t b = 0, some; b < p->blocks; b += some) {
-            some = para_smaller(DEPTH, p->blocks - b);
-            unpack_panel(p, w, column, first + b, some);
-            multiply_panel(p, b, some, y + column, ldy, w->n - column, add || b > 0);
-        }
+    int64_t panels = (w->n + COLUMNS - 1) / COLUMNS, each = (panels + PARA_STREAMS - 1) / PARA_STREAMS;
+    int64_t ld = (int64_t)para_dtype_span(w->dtype, w->ld), bytes = (int64_t)para_dtype_bytes(w->dtype);
+    int lines = p->rows > PARA_SKINNY_ROWS ? 0 : w->dtype == PARA_Q8_0 ? 2 : 1;
+    for (int64_t i = 0; i < each; i++) {
+        const char *next = (const char *)w->data + first * bytes + (i + 1) * COLUMNS * ld;
+        struct para_ahead ahead = para_ahead_of(next, each * PARA_STREAMS * COLUMNS, p->blocks * bytes, ld);
+        for (int64_t panel = i; panel < panels; panel += each)
+            for (int64_t b = 0, some; b < p->blocks; b += some) {
+                int64_t column = panel * COLUMNS;
+                some = para_smaller(DEPTH, p->blocks - b);
+                unpack_panel(p, w, column, first + b, some, &ahead, lines);
+                multiply_panel(p, b, some, y + column, ldy, w->n - column, add || b > 0);
+            }
+    }
 }
 
 /* --- one row --- */

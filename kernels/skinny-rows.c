@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-/* Rows of w in a group, and columns that are done before others: of a few rows of y, and of many, which take so long
- * that a group comes from the L2 cache. */
-enum { DEPTH = 8, COLUMNS = 4096, MANY = 4, DEPTH_OF_MANY = 32, COLUMNS_OF_MANY = 1024 };
+/* Rows of w in a group, with a few rows of y and with many, which take so long that a group comes from the L2 cache;
+ * and columns that are done before others. */
+enum { DEPTH = 8, MANY = 4, DEPTH_OF_MANY = 32, COLUMNS = 4096 };
 
 /* Some rows of y, x (depth, rows), and a group of rows of w, ld bytes apart. Meanwhile each stream asks for some
  * lines of w's next group with each run. */
@@ -114,9 +114,8 @@ static void add_columns(const struct para_weights_matrix *w, int64_t first, int6
 
 static void add_all(const struct para_weights_matrix *w, int64_t m, const float *x, int64_t ldx, float *y, int64_t ldy)
 {
-    int64_t most = m > MANY ? COLUMNS_OF_MANY : COLUMNS;
-    for (int64_t first = 0; first < w->n; first += most)
-        add_columns(w, first, w->n - first < most ? w->n - first : most, m, x, ldx, y, ldy);
+    for (int64_t first = 0; first < w->n; first += COLUMNS)
+        add_columns(w, first, w->n - first < COLUMNS ? w->n - first : COLUMNS, m, x, ldx, y, ldy);
 }
 
 void para_skinny_add_product(int64_t m, int64_t n, int64_t k, const float *x, int64_t ldx, const float *w, int64_t ldw,
