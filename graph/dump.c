@@ -220,8 +220,13 @@ bool para_json_string(FILE *out, const char *string)
 
 int para_dump_finish(FILE *out, const char *what, para_error *err)
 {
+    bool failed = ferror(out);
+    if (failed) { /* before: one more tells why */
+        clearerr(out);
+        fputc('\n', out);
+    }
     errno = 0;
-    if (fflush(out) == 0 && !ferror(out))
+    if (fflush(out) == 0 && !failed)
         return 0;
     return para_fail(err, PARA_EIO, "writing %s: %s", what, errno ? strerror(errno) : "an earlier write failed");
 }
