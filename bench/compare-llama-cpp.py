@@ -3,10 +3,11 @@
 
     python3 -m venv v && v/bin/pip install gguf llama-cpp-python     # which compiles llama.cpp
     v/bin/python bench/compare-llama-cpp.py build/paragraph --types q8_0 --works token
+    v/bin/python bench/compare-llama-cpp.py build/paragraph --preset llama-110m --works token
     v/bin/python bench/compare-llama-cpp.py build/paragraph --works prompts --model DIR --turns 3
 
-The model has the sizes of GPT-2 124M, written as GGUF with random weights once for each type: every matrix is of the type,
-the table of tokens included, which is the head too. In a turn each side does the work some times and tells the median;
+The model has the sizes of a preset, GPT-2 124M's unless told, written as GGUF with random weights once for each type: every
+matrix is of the type, the table of tokens included, which is the head too. In a turn each side does the work some times and tells the median;
 who begins alternates. What is printed are medians of all turns, and the median of llama.cpp's time by ours of each turn.
 
 The work "prompts" is bench/parallel.py's 64 prompts, 16 side by side, by paragraph generate with a folder of the same
@@ -24,28 +25,53 @@ import time
 
 import parallel
 
-LAYERS, HEADS, EMBD, FF, VOCAB, CONTEXT = 12, 12, 768, 3072, 50257, 1024
+CONTEXT = 1024  # that is used: caches are as long
+PRESETS = {
+    "gpt2-124m": dict(architecture="gpt2", layers=12, heads=12, kv_heads=12, embd=768, ff=3072, vocab=50257),
+    "llama-110m": dict(architecture="llama", layers=12, heads=12, kv_heads=12, embd=768, ff=2048, vocab=32000),
+    "qwen2.5-0.5b": dict(architecture="qwen2", layers=24, heads=14, kv_heads=2, embd=896, ff=4864, vocab=151936,
+                         theta=1e6),
+}
 BEFORE, PROMPT = 64, 512
 WORKS = {"token": ["--decode"], "texts": ["--decode", "--batch", "8"], "prompt": ["--prompt", str(PROMPT)]}
 TYPES = ("f32", "bf16", "q8_0", "q4_0")
 
 
-def write_model(path, weights):
+def matrices(m):
+    """Names of a layer's, with rows and columns, and whether there is a bias."""
+    embd, ff, kv = m["embd"], m["ff"], m["embd"] // m["heads"] * m["kv_heads"]
+    if m["architecture"] == "gpt2":
+        return [("attn_qkv", 3 * embd, embd, True), ("attn_output", embd, embd, True), ("ffn_up", ff, embd, True),
+                ("ffn_down", embd, ff, True)]
+    biases = m["architecture"] == "qwen2"
+    return [("attn_q", embd, embd, biases), ("attn_k", kv, embd, biases), ("attn_v", kv, embd, biases),
+            ("attn_output", embd, embd, False), ("ffn_gate", ff, embd, False), ("ffn_up", ff, embd, False),
+            ("ffn_down", embd, ff, False)]
+
+
+def write_model(path, weights, m):
     import gguf
     import numpy
 
     types = {"f32": gguf.GGMLQuantizationType.F32, "bf16": gguf.GGMLQuantizationType.BF16,
              "q8_0": gguf.GGMLQuantizationType.Q8_0, "q4_0": gguf.GGMLQuantizationType.Q4_0}
     draw = numpy.random.default_rng(1)
-    writer = gguf.GGUFWriter(path, "gpt2")
-    writer.add_block_count(LAYERS)
+    plain = m["architecture"] == "gpt2"
+    writer = gguf.GGUFWriter(path, m["architecture"])
+    writer.add_block_count(m["layers"])
     writer.add_context_length(CONTEXT)
-    writer.add_embedding_length(EMBD)
-    writer.add_feed_forward_length(FF)
-    writer.add_head_count(HEADS)
-    writer.add_layer_norm_eps(1e-5)
-    writer.add_vocab_size(VOCAB)
+    writer.add_embedding_length(m["embd"])
+    writer.add_feed_forward_length(m["ff"])
+    writer.add_head_count(m["heads"])
+    writer.add_vocab_size(m["vocab"])
     writer.add_tokenizer_model("no_vocab")
+    if plain:
+        writer.add_layer_norm_eps(1e-5)
+    else:
+        writer.add_layer_norm_rms_eps(1e-5)
+        writer.add_head_count_kv(m["kv_heads"])
+        writer.add_rope_dimension_count(m["embd"] // m["heads"])
+        writer.add_rope_freq_base(m.get("theta", 1e4))
 
     def matrix(name, rows, columns):
         values = draw.standard_normal((rows, columns), dtype=numpy.float32) * numpy.float32(0.02)
@@ -55,18 +81,20 @@ def write_model(path, weights):
         writer.add_tensor(name, numpy.full(count, value, numpy.float32))
 
     def norm(name):
-        vector(name + ".weight", EMBD, 1)
-        vector(name + ".bias", EMBD, 0)
+        vector(name + ".weight", m["embd"], 1)
+        if plain:
+            vector(name + ".bias", m["embd"], 0)
 
-    matrix("token_embd.weight", VOCAB, EMBD)
-    writer.add_tensor("position_embd.weight",
-                      draw.standard_normal((CONTEXT, EMBD), dtype=numpy.float32) * numpy.float32(0.02))
+    matrix("token_embd.weight", m["vocab"], m["embd"])
+    if plain:
+        writer.add_tensor("position_embd.weight",
+                          draw.standard_normal((CONTEXT, m["embd"]), dtype=numpy.float32) * numpy.float32(0.02))
     norm("output_norm")
-    for layer in range(LAYERS):
-        for name, rows, columns in (("attn_qkv", 3 * EMBD, EMBD), ("attn_output", EMBD, EMBD), ("ffn_up", FF, EMBD),
-                                    ("ffn_down", EMBD, FF)):
+    for layer in range(m["layers"]):
+        for name, rows, columns, biased in matrices(m):
             matrix(f"blk.{layer}.{name}.weight", rows, columns)
-            vector(f"blk.{layer}.{name}.bias", rows, 0)
+            if biased:
+                vector(f"blk.{layer}.{name}.bias", rows, 0)
         norm(f"blk.{layer}.attn_norm")
         norm(f"blk.{layer}.ffn_norm")
     writer.write_header_to_file()
@@ -78,10 +106,11 @@ def write_model(path, weights):
 class LlamaCpp:
     """A model and its context, for so many texts: does a work once."""
 
-    def __init__(self, path, threads, texts=8):
+    def __init__(self, path, threads, vocab, texts=8):
         import llama_cpp
 
         self.lib = llama_cpp
+        self.vocab = vocab
         self.silence = llama_cpp.llama_log_callback(lambda level, text, user: None)
         llama_cpp.llama_log_set(self.silence, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
@@ -111,7 +140,7 @@ class LlamaCpp:
 
     def decode(self, rows, first, count):
         """`count` tokens at positions from `first` on of each row; logits of the last."""
-        self.run([((row * count + at) * 7919 % VOCAB, row, first + at, at == count - 1)
+        self.run([((row * count + at) * 7919 % self.vocab, row, first + at, at == count - 1)
                   for row in range(rows) for at in range(count)])
         self.lib.llama_get_logits_ith(self.context, -1)
 
@@ -130,7 +159,7 @@ class LlamaCpp:
             while waiting and free and len(tokens) + waiting[-1][0] <= PROMPT:
                 (prompt, new), text = waiting.pop(), free.pop()
                 self.lib.llama_memory_seq_rm(self.memory, text, -1, -1)
-                tokens += [(at * 7919 % VOCAB, text, at, at == prompt - 1) for at in range(prompt)]
+                tokens += [(at * 7919 % self.vocab, text, at, at == prompt - 1) for at in range(prompt)]
                 live[text] = (0, prompt - 1, new)
             self.run(tokens)
             for i, (_, text, _, wanted) in enumerate(tokens):
@@ -162,9 +191,9 @@ class LlamaCpp:
         return found[1:]
 
 
-def ours(paragraph, work, weights, count, threads):
-    command = [paragraph, "bench", *WORKS[work], "--weights", weights, "--steps", str(count), "--repeat", "1",
-               "--workers", str(threads), "--json"]
+def ours(a, work, weights, count):
+    command = [a.paragraph, "bench", "--preset", a.preset, *WORKS[work], "--weights", weights, "--steps", str(count),
+               "--repeat", "1", "--workers", str(a.threads), "--json"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["step_ms"]
 
 
@@ -188,7 +217,7 @@ def show(work, weights, turns):
 def compare_prompts(a, weights, path, folder):
     generate = [a.paragraph, "generate", "--model", a.model, "--json", "--ignore-eos", "--weights", weights,
                 "--workers", str(a.threads)]
-    of, other = parallel.texts(), LlamaCpp(path, a.threads, 16)
+    of, other = parallel.texts(), LlamaCpp(path, a.threads, PRESETS[a.preset]["vocab"], 16)
     prompts = parallel.write(folder, of)
     show("prompts", weights, take_turns(a.turns, lambda: 1e3 * parallel.seconds(generate, prompts, 16)[0],
                                         lambda: 1e3 * other.prompts(of)))
@@ -197,30 +226,31 @@ def compare_prompts(a, weights, path, folder):
 
 def compare(a, work, weights, other):
     count = 5 if work == "prompt" else 30
-    show(work, weights, take_turns(a.turns, lambda: ours(a.paragraph, work, weights, count, a.threads),
+    show(work, weights, take_turns(a.turns, lambda: ours(a, work, weights, count),
                                    lambda: statistics.median(other.times(work, count))))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paragraph", help="the command, build/paragraph")
+    parser.add_argument("--preset", default="gpt2-124m", choices=PRESETS, help="of whose sizes the model is")
     parser.add_argument("--works", default=",".join(WORKS), help="of token, texts (eight at once), prompt and prompts")
     parser.add_argument("--types", default=",".join(TYPES), help="of the matrices")
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads and workers")
-    parser.add_argument("--model", help="for prompts: a folder of GPT-2 124M's sizes with its tokenizer")
+    parser.add_argument("--model", help="for prompts: a folder of these sizes with its tokenizer")
     parser.add_argument("--folder", help="keeps the models for the next time; by default they are removed")
     a = parser.parse_args()
     with tempfile.TemporaryDirectory() as own:
         print(f"{'work':8} {'weights':8} {'ours ms':>9} {'llama.cpp':>9} {'ratio':>7}  turns", flush=True)
         for weights in a.types.split(","):
-            path = os.path.join(a.folder or own, f"gpt2-124m-{weights}.gguf")
+            path = os.path.join(a.folder or own, f"{a.preset}-{weights}.gguf")
             if not os.path.exists(path):
-                write_model(path, weights)
+                write_model(path, weights, PRESETS[a.preset])
             works = a.works.split(",")
             if "prompts" in works:
                 compare_prompts(a, weights, path, own)
-            other = LlamaCpp(path, a.threads)
+            other = LlamaCpp(path, a.threads, PRESETS[a.preset]["vocab"])
             for work in works:
                 if work in WORKS:
                     compare(a, work, weights, other)

@@ -136,9 +136,9 @@ typedef struct {
 PARA_API para_tokenizer_training para_tokenizer_training_default(void);
 /** Train a byte-level BPE on files of text, and write it to the folder `dir`, which is replaced whole, but for other
  * files than a tokenizer's, once all is written: tokenizer.json, and the same as vocab.json and merges.txt;
- * tokenizer_config.json and generation_config.json, in which the first special token ends texts. Each file is a text by itself, cut by GPT-2's
- * pattern. Fewer tokens are made where the text has no more pairs; their number is in *made. The merges are those of
- * the `tokenizers` package's trainer.
+ * tokenizer_config.json and generation_config.json, in which the first special token ends texts. Each file is a text by
+ * itself, cut by GPT-2's pattern. Fewer tokens are made where the text has no more pairs; their number is in *made. The
+ * merges are those of the `tokenizers` package's trainer.
  *
  * Memory is in proportion to the different words of the text; time, after they are counted, to the merges and the words
  * that each changes. Returns 0, PARA_EIO, PARA_EINVAL, PARA_ERANGE or PARA_ENOMEM.

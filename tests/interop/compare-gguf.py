@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Compare GGUF files with llama.cpp, its converter, transformers, and the package gguf.
 
-    compare-gguf.py PARAGRAPH LLAMA_CPP PYTHON
+    compare-gguf.py PARAGRAPH [LLAMA_CPP [PYTHON]]
 
 PARAGRAPH is the command, LLAMA_CPP the source of llama.cpp as in llama-cpp-python's package, PYTHON an interpreter that
-has llama-cpp-python. Elements of each type must be those of the package gguf to the bit; logits of files that llama.cpp's
+has llama-cpp-python; what needs those that aren't given is left out, and said. Elements of each type must be those of the package gguf to the bit; logits of files that llama.cpp's
 converter made of random folders, and llama_model_quantize quantized, those of transformers on the dequantized weights
 within 1e-4; logits of files written here those of llama.cpp within 1e-3 in float32. Prints a line per comparison; fails
 at the first that doesn't hold. Needs the packages torch, transformers, safetensors, gguf and numpy, and no network.
@@ -153,16 +153,17 @@ def dequantized(folder, path):
 
 
 def compare_files(paragraph, llama, place, name, sizes):
-    source, python = llama
+    source, python = (llama + [None, None])[:2]
     folder, ids_path, out = (os.path.join(place, name + end) for end in ("", ".tok16", ".npy"))
     folders.random_model(**sizes).save_pretrained(folder)
     ids = folders.random_ids(3 * SEQ + 1, VOCAB)
     folders.write_ids(ids_path, ids)
     theirs = f"{folder}-theirs.gguf"
-    run(sys.executable, os.path.join(HERE, "convert-hf.py"), source, folder, theirs, "f32")
-    check(f"{name}: made by llama.cpp's converter", paragraph.logits(theirs, ids_path),
-          folders.logits(folders.load(folder), ids), OURS)
-    for kind in QUANTIZED:
+    if source:
+        run(sys.executable, os.path.join(HERE, "convert-hf.py"), source, folder, theirs, "f32")
+        check(f"{name}: made by llama.cpp's converter", paragraph.logits(theirs, ids_path),
+              folders.logits(folders.load(folder), ids), OURS)
+    for kind in QUANTIZED if python else []:
         path = f"{folder}-{kind}.gguf"
         run(python, os.path.join(HERE, "llama.py"), "quantize", theirs, path, kind)
         check(f"{name}: quantized by llama.cpp, {kind}", paragraph.logits(path, ids_path),
@@ -172,6 +173,8 @@ def compare_files(paragraph, llama, place, name, sizes):
         paragraph.run("convert", "--model", folder, "--out", path, "--weights", kind)
         check(f"{name}: written here, {kind}", paragraph.logits(path, ids_path),
               folders.logits(dequantized(folder, path), ids), OURS)
+        if not python:
+            continue
         run(python, os.path.join(HERE, "llama.py"), "logits", path, ids_path, SEQ, out)
         if kind == "f32":
             check(f"{name}: written here, by llama.cpp", paragraph.logits(path, ids_path), np.load(out), THEIRS)
@@ -180,11 +183,15 @@ def compare_files(paragraph, llama, place, name, sizes):
 
 
 def main():
-    if len(sys.argv) != 4:
+    if not 2 <= len(sys.argv) <= 4:
         sys.exit(__doc__)
     paragraph, llama = folders.Paragraph(sys.argv[1]), sys.argv[2:]
     np.random.seed(1)
     torch.manual_seed(1)
+    if len(llama) < 1:
+        print("skipped: files made by llama.cpp's converter: its source isn't told")
+    if len(llama) < 2:
+        print("skipped: files quantized by llama.cpp, and its logits: no interpreter with llama-cpp-python is told")
     with tempfile.TemporaryDirectory() as place:
         compare_elements(paragraph, place)
         for name, sizes in CASES:

@@ -4,8 +4,10 @@
     llama.py quantize FILE OUT TYPE       as llama-quantize, TYPE as Q4_K_M
     llama.py logits FILE IDS SEQ OUT      float32 logits of windows of SEQ ids (.tok16, at stride SEQ), with float32 caches
     llama.py tokens FILE TEXT             the ids of a text
+    llama.py texts FILE                   those of texts, a JSON list from standard input to standard output
 """
 import ctypes
+import json
 import sys
 
 import llama_cpp
@@ -50,4 +52,9 @@ def tokens(path, text):
     print(*model.tokenize(text.encode(), add_bos=False, special=False))
 
 
-{"quantize": quantize, "logits": logits, "tokens": tokens}[sys.argv[1]](*sys.argv[2:])
+def texts(path):
+    model = llama_cpp.Llama(path, vocab_only=True, verbose=False)
+    json.dump([model.tokenize(text.encode(), add_bos=False, special=False) for text in json.load(sys.stdin)], sys.stdout)
+
+
+{"quantize": quantize, "logits": logits, "tokens": tokens, "texts": texts}[sys.argv[1]](*sys.argv[2:])
