@@ -7,7 +7,7 @@ extern "C" {
 #include "ops/move.h"
 }
 
-enum { THREADS = 1024, AT_ONCE = 8 };
+enum { THREADS = 1024, AT_ONCE = 8, FEW = 16, OF_MANY = 2 }; /* OF_MANY: blocks of a result, of more than a few */
 
 /* A number that is larger the larger the element is, and of equal ones the earlier; 0 for none, all ones for NaN. */
 static __device__ inline unsigned long long key_of(float x, int64_t i)
@@ -75,7 +75,7 @@ int para_argmax_cuda(const struct para_call *c)
     int64_t inner = (int64_t)(p.inner_bytes / sizeof(float));
     if (p.outer * inner == 0)
         return 0;
-    unsigned parts = para_cluster_size();
+    unsigned parts = para_cluster_size() == 1 || p.outer * inner <= FEW ? para_cluster_size() : OF_MANY;
     return para_launch_early(c, find, dim3(parts, (unsigned)(p.outer * inner)), THREADS, 0, parts,
                              (const float *)c->in[0], p.extent, inner, (int32_t *)c->out[0]);
 }

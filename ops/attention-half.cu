@@ -14,31 +14,12 @@ template <int D> struct block {
     static const int BANDS = D > 64 ? 1 : 2, OWN = BANDS * BAND, ROWS = WARPS * OWN;
 };
 
-static const float LOG2_E = 1.4426950408889634f;
-
 /* --- tiles in shared memory: rows of D elements in chunks of 16 bytes, whose order differs from row to row, so that
  * eight rows' chunks of one number lie in different banks --- */
 
 template <int D> static __device__ int place(int row, int chunk)
 {
     return row * D + ((chunk ^ (row & 7)) * 8);
-}
-
-static __device__ unsigned shared_address(const void *p)
-{
-    return (unsigned)__cvta_generic_to_shared(p);
-}
-
-/* Begin to copy 16 bytes, or zeros. */
-static __device__ void copy_chunk(para_half *to, const para_half *from, bool within)
-{
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
-                 "r"(within ? 16 : 0));
-}
-
-static __device__ void wait_for_copies()
-{
-    asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
 /* Begin to copy N rows from `first` on; 0 behind the last of `rows`. */
@@ -50,7 +31,7 @@ static __device__ void load(para_half *tile, const para_half *from, int64_t ld, 
     for (int i = threadIdx.x; i < N * CHUNKS; i += THREADS) {
         int row = i / CHUNKS, chunk = i % CHUNKS;
         bool within = first + row < rows;
-        copy_chunk(tile + place<D>(row, chunk), from + (within ? (first + row) * ld : 0) + chunk * 8, within);
+        para_copy_word(tile + place<D>(row, chunk), from + (within ? (first + row) * ld : 0) + chunk * 8, within);
     }
 }
 
@@ -60,14 +41,14 @@ static __device__ void load_matrices(unsigned r[4], const para_half *at)
 {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared_address(at)));
+                 : "r"(para_shared_address(at)));
 }
 
 static __device__ void load_transposed(unsigned r[4], const para_half *at)
 {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared_address(at)));
+                 : "r"(para_shared_address(at)));
 }
 
 /* Left operand: sixteen rows from `row` on, columns 16 k to 16 k + 15. */
@@ -92,15 +73,6 @@ template <int D> static __device__ void load_rows(unsigned b[4], const para_half
     load_transposed(b, tile + place<D>(row + (matrix % 2) * 8 + lane % 8, 2 * n + matrix / 2));
 }
 
-/* c (16,8) += a (16,16) b (16,8) */
-static __device__ void multiply(float c[4], const unsigned a[4], const unsigned b[2])
-{
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-                 "{%0, %1, %2, %3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-
 static __device__ unsigned pair(float low, float high)
 {
     __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
@@ -114,13 +86,6 @@ static __device__ void as_left(unsigned a[4], const float s[][4], int k)
     a[1] = pair(s[2 * k][2], s[2 * k][3]);
     a[2] = pair(s[2 * k + 1][0], s[2 * k + 1][1]);
     a[3] = pair(s[2 * k + 1][2], s[2 * k + 1][3]);
-}
-
-static __device__ float exp2_of(float x)
-{
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
 }
 
 /* s (16 of each band, N) = a warp's rows of x, from `own` on, times rows from `row` on of y, transposed. */
@@ -142,8 +107,8 @@ static __device__ void scores(float s[BANDS][N / 8][4], const para_half *x, int 
             unsigned b[4];
             load_right<D>(b, y, row + 16 * n, k);
             for (int m = 0; m < BANDS; m++) {
-                multiply(s[m][2 * n], a[m], b);
-                multiply(s[m][2 * n + 1], a[m], b + 2);
+                para_add_tile(s[m][2 * n], a[m], b);
+                para_add_tile(s[m][2 * n + 1], a[m], b + 2);
             }
         }
     }
@@ -164,8 +129,8 @@ static __device__ void add_product(float o[BANDS][D / 8][4], const float p[BANDS
             unsigned b[4];
             load_rows<D>(b, y, row + 16 * k, n);
             for (int m = 0; m < BANDS; m++) {
-                multiply(o[m][2 * n], a[m], b);
-                multiply(o[m][2 * n + 1], a[m], b + 2);
+                para_add_tile(o[m][2 * n], a[m], b);
+                para_add_tile(o[m][2 * n + 1], a[m], b + 2);
             }
         }
     }
@@ -235,11 +200,11 @@ static __device__ void weigh(float s[TILE / 8][4], float o[D / 8][4], float top[
         for (int n = 0; n < TILE / 8; n++)
             highest = fmaxf(highest, fmaxf(s[n][2 * half], s[n][2 * half + 1]));
         highest = across(highest, [](float a, float b) { return fmaxf(a, b); });
-        float base = highest == -INFINITY ? 0.0f : highest * scale, kept = exp2_of(top[half] * scale - base);
+        float base = highest == -INFINITY ? 0.0f : highest * scale, kept = para_exp2(top[half] * scale - base);
 #pragma unroll
         for (int n = 0; n < TILE / 8; n++) {
-            s[n][2 * half] = exp2_of(s[n][2 * half] * scale - base);
-            s[n][2 * half + 1] = exp2_of(s[n][2 * half + 1] * scale - base);
+            s[n][2 * half] = para_exp2(s[n][2 * half] * scale - base);
+            s[n][2 * half + 1] = para_exp2(s[n][2 * half + 1] * scale - base);
             added += s[n][2 * half] + s[n][2 * half + 1];
         }
         sum[half] = sum[half] * kept + added;
@@ -261,14 +226,14 @@ template <int D> static __global__ void __launch_bounds__(THREADS) forward(struc
     int lane = threadIdx.x % PARA_WARP, own = threadIdx.x / PARA_WARP * block<D>::OWN;
     int64_t first = (gridDim.y - 1 - blockIdx.y) * (int64_t)ROWS; /* those that see most come first */
     int64_t last = first + ROWS < p.queries ? first + ROWS : p.queries, end = p.visible(last - 1);
-    float o[BANDS][D / 8][4] = {}, top[BANDS][2], sum[BANDS][2] = {}, scale = p.scale * LOG2_E;
+    float o[BANDS][D / 8][4] = {}, top[BANDS][2], sum[BANDS][2] = {}, scale = p.scale * PARA_LOG2_E;
     for (int m = 0; m < BANDS; m++)
         top[m][0] = top[m][1] = -INFINITY;
     load<D, ROWS>(t->q, p.q, p.q_ld, first, p.queries);
     load<D, TILE>(t->k[0], p.k, p.kv_ld, 0, p.keys);
     load<D, TILE>(t->v[0], p.v, p.kv_ld, 0, p.keys);
     for (int64_t key = 0, stage = 0; key < end; key += TILE, stage ^= 1) {
-        wait_for_copies();
+        para_wait_for_copies<0>();
         __syncthreads();
         if (key + TILE < end) {
             load<D, TILE>(t->k[stage ^ 1], p.k, p.kv_ld, key + TILE, p.keys);
@@ -309,7 +274,7 @@ static __device__ void load_statistics(float *lse, float *delta, const struct pa
 {
     for (int i = threadIdx.x; i < TILE; i += THREADS) {
         bool within = first + i < p.queries;
-        lse[i] = within ? p.lse[(first + i) * p.lse_ld] * LOG2_E : INFINITY;
+        lse[i] = within ? p.lse[(first + i) * p.lse_ld] * PARA_LOG2_E : INFINITY;
         delta[i] = within ? p.delta[(first + i) * p.lse_ld] : 0;
     }
 }
@@ -325,11 +290,11 @@ template <int D> static __global__ void __launch_bounds__(THREADS) backward_keys
     int64_t key = blockIdx.y * (int64_t)ROWS, begin = p.first_query(key) / TILE * TILE;
     int64_t tiles = (p.queries - begin + TILE - 1) / TILE;
     tiles = tiles > 0 ? tiles : 0;
-    float dk[BANDS][D / 8][4] = {}, dv[BANDS][D / 8][4] = {}, scale = p.scale * LOG2_E;
+    float dk[BANDS][D / 8][4] = {}, dv[BANDS][D / 8][4] = {}, scale = p.scale * PARA_LOG2_E;
     load<D, ROWS>(t->k, p.k, p.kv_ld, key, p.keys);
     load<D, ROWS>(t->v, p.v, p.kv_ld, key, p.keys);
     for (int64_t i = -1, stage = 1; i < tiles * p.readers; i++, stage ^= 1) {
-        wait_for_copies();
+        para_wait_for_copies<0>();
         __syncthreads();
         if (i + 1 < tiles * p.readers) { /* the next tile, of the next reader once one's are done */
             struct para_planes<para_half> next = all.at(blockIdx.x, (i + 1) / tiles);
@@ -355,7 +320,7 @@ template <int D> static __global__ void __launch_bounds__(THREADS) backward_keys
                     float lse = t->lse[stage][column], delta = t->delta[stage][column];
 #pragma unroll
                     for (int m = 0; m < BANDS; m++) {
-                        float score = exp2_of(s[m][n][e] * scale - lse);
+                        float score = para_exp2(s[m][n][e] * scale - lse);
                         int64_t row = key + own + m * BAND + lane / 4 + e / 2 * 8;
                         if (masked && row >= p.visible(query + column))
                             score = 0;
@@ -390,11 +355,11 @@ template <int D> static __global__ void __launch_bounds__(THREADS) backward_quer
     int lane = threadIdx.x % PARA_WARP, own = threadIdx.x / PARA_WARP * block<D>::OWN;
     int64_t first = (gridDim.y - 1 - blockIdx.y) * (int64_t)ROWS;
     int64_t last = first + ROWS < p.queries ? first + ROWS : p.queries, end = p.visible(last - 1);
-    float dq[BANDS][D / 8][4] = {}, scale = p.scale * LOG2_E, lse[BANDS][2], delta[BANDS][2];
+    float dq[BANDS][D / 8][4] = {}, scale = p.scale * PARA_LOG2_E, lse[BANDS][2], delta[BANDS][2];
     for (int i = 0; i < 2 * BANDS; i++) {
         int64_t row = first + own + lane / 4 + 8 * i;
         bool within = row < p.queries;
-        lse[i / 2][i % 2] = within ? p.lse[row * p.lse_ld] * LOG2_E : INFINITY;
+        lse[i / 2][i % 2] = within ? p.lse[row * p.lse_ld] * PARA_LOG2_E : INFINITY;
         delta[i / 2][i % 2] = within ? p.delta[row * p.lse_ld] : 0;
     }
     load<D, ROWS>(t->q, p.q, p.q_ld, first, p.queries);
@@ -402,7 +367,7 @@ template <int D> static __global__ void __launch_bounds__(THREADS) backward_quer
     load<D, TILE>(t->k[0], p.k, p.kv_ld, 0, p.keys);
     load<D, TILE>(t->v[0], p.v, p.kv_ld, 0, p.keys);
     for (int64_t key = 0, stage = 0; key < end; key += TILE, stage ^= 1) {
-        wait_for_copies();
+        para_wait_for_copies<0>();
         __syncthreads();
         if (key + TILE < end) {
             load<D, TILE>(t->k[stage ^ 1], p.k, p.kv_ld, key + TILE, p.keys);
@@ -422,7 +387,7 @@ template <int D> static __global__ void __launch_bounds__(THREADS) backward_quer
                 for (int n = 0; n < STEP / 8; n++)
 #pragma unroll
                     for (int e = 0; e < 4; e++)
-                        ds[m][n][e] = exp2_of(s[m][n][e] * scale - lse[m][e / 2]) * (ds[m][n][e] - delta[m][e / 2]);
+                        ds[m][n][e] = para_exp2(s[m][n][e] * scale - lse[m][e / 2]) * (ds[m][n][e] - delta[m][e / 2]);
             }
             add_product<D, STEP, BANDS>(dq, ds, t->k[stage], step);
         }

@@ -1,8 +1,8 @@
-/* attention_step on a GPU. The keys that a query sees are shared out evenly to a cluster of blocks, which put their
- * results together in their order, in the first one's shared memory; so a query's bits depend on its own row alone, and
- * on whether rows are many. Keys and values that earlier runs left are on their way while the kernel before still
- * computes q, k and v; the new ones are read where that wrote them, and put into the caches by the block whose turn
- * they are. */
+/* attention_step on a GPU. Where rows are few, the keys that a query sees are shared out evenly to a cluster of blocks,
+ * which put their results together in their order, in the first one's shared memory; where they are many, a block has
+ * them all; so a query's bits depend on its own row alone, and on whether rows are many. Keys and values that earlier
+ * runs left are on their way while the kernel before still computes q, k and v; the new ones are read where that wrote
+ * them, and put into the caches by the block whose turn they are. */
 #include "ops/rows-cuda.h"
 
 #include <cooperative_groups.h>
@@ -15,7 +15,12 @@ extern "C" {
 
 enum { X, KEYS, VALUES, POSITION, PREFIX_KEYS, PREFIX_VALUES, PREFIX, MOST }; /* inputs, then row */
 enum { THREADS = 128, EIGHT = 8, AT_ONCE = 6 };
-enum { FEW = 16, OF_MANY = 2 }; /* rows that are few; blocks of a cluster where they are many */
+enum {
+    FEW = 16,
+    AHEAD = 4,
+    STEP = 2
+}; /* rows that are few; keys of a thread that are on their way where they are many,
+    * and that are taken at once */
 
 /* A call: T for q, keys and values alike. */
 template <class T> struct step {
@@ -221,6 +226,115 @@ static __global__ void __launch_bounds__(THREADS, sizeof(T) == 2 ? 4 : 3) attend
     }
 }
 
+/* --- many rows: a block for each row and head --- */
+
+template <class T> static __device__ void copy(eight<T> *to, const T *from)
+{
+    for (unsigned i = 0; i < sizeof *to / 16; i++)
+        para_copy_word((char *)to + 16 * i, (const char *)from + 16 * i, true);
+}
+
+/* A thread's keys and values go through shared memory, where the next ones arrive while it takes the last: so memory
+ * always has something to do. */
+template <int WIDTH, class T> static __global__ void __launch_bounds__(THREADS, 4) attend_rows(struct step<T> s)
+{
+    const int LANES = WIDTH / EIGHT, GROUPS = THREADS / LANES;
+    extern __shared__ __align__(16) char memory[];
+    eight<T> *keys = (eight<T> *)memory + threadIdx.x, *values = keys + AHEAD * THREADS; /* of (AHEAD, THREADS) */
+    __shared__ result<WIDTH> of_group[GROUPS];
+    int group = threadIdx.x / LANES, lane = threadIdx.x % LANES;
+    int64_t head = blockIdx.y, b = blockIdx.z, line = s.line;
+    para_let_next();
+    if (!s.ready)
+        para_wait_before();
+    int position = (int)s.rows.position_of(b, head == 0 && threadIdx.x == 0), end = position + 1;
+    int begin = s.window && end > s.window ? end - (int)s.window : 0, prefix = (int)s.rows.prefix_of(b);
+    int64_t base = head * WIDTH + (position < 0 ? 0 : s.rows.row_of(b) * s.rows.kept * line);
+    /* The group's keys from number `first` on and their values, but for the new ones, which are in no cache yet. */
+    auto bring = [&](int first) {
+#pragma unroll
+        for (int i = first; i < first + STEP; i++) {
+            int j = begin + i * GROUPS + group;
+            if (j < position) {
+                copy(&keys[i % AHEAD * THREADS], s.at(s.keys, s.prefix_keys, base, prefix, j) + lane * EIGHT);
+                copy(&values[i % AHEAD * THREADS], s.at(s.values, s.prefix_values, base, prefix, j) + lane * EIGHT);
+            }
+        }
+        para_end_group();
+    };
+    for (int first = 0; first < AHEAD; first += STEP)
+        bring(first);
+    if (s.ready)
+        para_wait_before();
+    const T *x = s.x + b * 3 * line + head * WIDTH;
+    eight<T> q = read(x + lane * EIGHT), new_key = read(x + line + lane * EIGHT);
+    eight<T> new_value = read(x + 2 * line + lane * EIGHT);
+    float top = -INFINITY, total = 0, o[EIGHT] = {};
+    for (int first = 0; begin + first * GROUPS < end; first += STEP) {
+        float score[STEP], highest = top;
+        para_wait_for_copies<AHEAD / STEP - 1>();
+#pragma unroll
+        for (int i = 0; i < STEP; i++) {
+            int j = begin + (first + i) * GROUPS + group;
+            eight<T> key = j == position ? new_key : keys[(first + i) % AHEAD * THREADS];
+            score[i] = 0;
+#pragma unroll
+            for (int e = 0; e < EIGHT; e++)
+                score[i] += q.get(e) * key.get(e);
+            for (int step = 1; step < LANES; step *= 2)
+                score[i] += __shfl_xor_sync(~0u, score[i], step);
+            score[i] = j < end ? score[i] * s.scale : -INFINITY;
+            highest = fmaxf(highest, score[i]);
+        }
+        float keep = top == highest ? 1.0f : para_exp(top - highest);
+        top = highest;
+        total *= keep;
+#pragma unroll
+        for (int e = 0; e < EIGHT; e++)
+            o[e] *= keep;
+#pragma unroll
+        for (int i = 0; i < STEP; i++) {
+            int j = begin + (first + i) * GROUPS + group;
+            if (j >= end)
+                continue;
+            eight<T> value = j == position ? new_value : values[(first + i) % AHEAD * THREADS];
+            float p = para_exp(score[i] - top);
+            total += p;
+#pragma unroll
+            for (int e = 0; e < EIGHT; e++)
+                o[e] += p * value.get(e);
+        }
+        bring(first + AHEAD);
+    }
+#pragma unroll
+    for (int e = 0; e < EIGHT; e++)
+        of_group[group].o[lane * EIGHT + e] = o[e];
+    if (lane == 0) {
+        of_group[group].top = top;
+        of_group[group].total = total;
+    }
+    for (int e = threadIdx.x; e < WIDTH && position >= 0; e += THREADS) {
+        s.keys[base + (position - prefix) * line + e] = x[line + e];
+        s.values[base + (position - prefix) * line + e] = x[2 * line + e];
+    }
+    __syncthreads();
+    if (threadIdx.x < WIDTH) {
+        float all_top, all_total, sum = put_together<GROUPS>(threadIdx.x, &all_top, &all_total, of_group);
+        s.o[b * line + head * WIDTH + threadIdx.x] = para_round<T>(position < 0 ? 0.0f : sum / all_total);
+    }
+}
+
+/* --- launching --- */
+
+template <class T>
+static int launch_rows(const struct para_call *c, const struct step<T> &s, const struct para_heads &h)
+{
+    const int BYTES = 2 * AHEAD * THREADS * sizeof(eight<T>);
+    dim3 blocks(1, (unsigned)h.heads, (unsigned)h.batch);
+    return h.width == 64 ? para_launch_early(c, attend_rows<64, T>, blocks, THREADS, BYTES, 1, s)
+                         : para_launch_early(c, attend_rows<128, T>, blocks, THREADS, BYTES, 1, s);
+}
+
 template <class T, int PARTS>
 static int launch(const struct para_call *c, const struct step<T> &s, const struct para_heads &h)
 {
@@ -253,9 +367,11 @@ template <class T> static int run(const struct para_call *c)
     s.ready = true;
     for (int i = KEYS; i < n->n_in; i++)
         s.ready = s.ready && para_is_source(n->in[i]);
+    if (h.batch > FEW)
+        return launch_rows(c, s, h);
     if (para_cluster_size() == 1)
         return launch<T, 1>(c, s, h);
-    return h.batch <= FEW ? launch<T, PARA_CLUSTER>(c, s, h) : launch<T, OF_MANY>(c, s, h);
+    return launch<T, PARA_CLUSTER>(c, s, h);
 }
 
 int para_attention_step_cuda(const struct para_call *c)

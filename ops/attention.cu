@@ -3,7 +3,8 @@
  * adds up over tiles of keys, dq, each block has a sum of in memory, and these are added up in order. These kernels
  * compute in float32, whatever the operands; ops/attention-half.cu has those for bfloat16 on tensor cores. They are
  * bound by what a multiprocessor reads from shared memory, of which a sum of 8 by 8 a thread takes half as much as of 4
- * by 4. */
+ * by 4. Few warps have room then, so what comes next is on its way early: tiles to shared memory, and from there what
+ * the next step of a product reads. */
 #include "ops/attention-cuda.h"
 
 /* Threads of a block stand in a square, SIDE rows of SIDE columns. */
@@ -14,22 +15,16 @@ enum { SIDE = 16 };
 
 enum { QUAD = 4, SPREAD = 4 };
 
+/* Begin to bring a tile, of rows 0 where there are none. It is there after arrived(). */
 template <int N, int W, class T>
-static __device__ void load(float *tile, const T *from, int64_t ld, int64_t first, int64_t rows, int64_t width)
+static __device__ void bring(float *tile, const T *from, int64_t ld, int64_t first, int64_t rows, int64_t width)
 {
     const int QUADS = W / QUAD;
     if (sizeof(T) == sizeof(float) && width == W && ld % QUAD == 0 && (uintptr_t)from % sizeof(float4) == 0) {
-        float4 all[N * QUADS / (SIDE * SIDE)]; /* on their way at once */
-#pragma unroll
-        for (int i = 0; i < N * QUADS / (SIDE * SIDE); i++) {
-            int r = (threadIdx.x + i * SIDE * SIDE) / QUADS, e = (threadIdx.x + i * SIDE * SIDE) % QUADS * QUAD;
-            const T *at = from + (first + (first + r < rows ? r : 0)) * ld + e;
-            all[i] = first + r < rows ? *(const float4 *)at : float4{0, 0, 0, 0};
-        }
-#pragma unroll
-        for (int i = 0; i < N * QUADS / (SIDE * SIDE); i++) {
-            int r = (threadIdx.x + i * SIDE * SIDE) / QUADS, e = (threadIdx.x + i * SIDE * SIDE) % QUADS * QUAD;
-            *(float4 *)(tile + r * (W + SPREAD) + e) = all[i];
+        int e = threadIdx.x % QUADS * QUAD;
+        for (int r = threadIdx.x / QUADS; r < N; r += SIDE * SIDE / QUADS) {
+            bool within = first + r < rows;
+            para_copy_word(tile + r * (W + SPREAD) + e, from + (within ? first + r : first) * ld + e, within);
         }
         return;
     }
@@ -37,6 +32,13 @@ static __device__ void load(float *tile, const T *from, int64_t ld, int64_t firs
         int r = i / W, e = i % W;
         tile[r * (W + SPREAD) + e] = first + r < rows && e < width ? (float)from[(first + r) * ld + e] : 0.0f;
     }
+}
+
+/* What the block's threads have brought is there, and all of them are here. */
+static __device__ void arrived()
+{
+    para_wait_for_copies<0>();
+    __syncthreads();
 }
 
 /* Floats that are read at once. */
@@ -77,20 +79,27 @@ template <int PER> static __device__ void read_runs(float x[PER], const float *l
 template <int N, int W>
 static __device__ void multiply_rows(float s[N / SIDE][N / SIDE], const float *x, const float *y)
 {
-    const int R = N / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
+    const int R = N / SIDE, LINE = W + SPREAD;
+    x += threadIdx.x / SIDE * LINE;
+    y += threadIdx.x % SIDE * LINE;
     for (int i = 0; i < R; i++)
         for (int j = 0; j < R; j++)
             s[i][j] = 0;
-#pragma unroll 1
+    float next[R][QUAD];
+#pragma unroll
+    for (int j = 0; j < R; j++)
+        read<QUAD>(next[j], y + SIDE * j * LINE);
+#pragma unroll 2
     for (int e = 0; e < W; e += QUAD) {
         float b[R][QUAD];
+        memcpy(b, next, sizeof b);
 #pragma unroll
         for (int j = 0; j < R; j++)
-            read<QUAD>(b[j], y + (col + SIDE * j) * (W + SPREAD) + e);
+            read<QUAD>(next[j], y + SIDE * j * LINE + (e + QUAD) % W);
 #pragma unroll
         for (int i = 0; i < R; i++) {
             float a[QUAD];
-            read<QUAD>(a, x + (row + SIDE * i) * (W + SPREAD) + e);
+            read<QUAD>(a, x + SIDE * i * LINE + e);
 #pragma unroll
             for (int k = 0; k < QUAD; k++)
 #pragma unroll
@@ -103,15 +112,22 @@ static __device__ void multiply_rows(float s[N / SIDE][N / SIDE], const float *x
 /* o (R,C of N,W) += p (N,N) y (N,W); a thread has every SIDEth row, and columns in runs. */
 template <int N, int W> static __device__ void add_product(float o[N / SIDE][W / SIDE], const float *p, const float *y)
 {
-    const int R = N / SIDE, C = W / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
-#pragma unroll 1
+    const int R = N / SIDE, C = W / SIDE, col = threadIdx.x % SIDE;
+    p += threadIdx.x / SIDE * (N + SPREAD);
+    float next[R][QUAD], next_b[C];
+    for (int i = 0; i < R; i++)
+        read<QUAD>(next[i], p + SIDE * i * (N + SPREAD));
+    read_runs<C>(next_b, y, col);
+#pragma unroll 2
     for (int first = 0; first < N; first += QUAD) {
         float a[R][QUAD];
+        memcpy(a, next, sizeof a);
         for (int i = 0; i < R; i++)
-            read<QUAD>(a[i], p + (row + SIDE * i) * (N + SPREAD) + first);
+            read<QUAD>(next[i], p + SIDE * i * (N + SPREAD) + (first + QUAD) % N);
         for (int k = 0; k < QUAD; k++) {
             float b[C];
-            read_runs<C>(b, y + (first + k) * (W + SPREAD), col);
+            memcpy(b, next_b, sizeof b);
+            read_runs<C>(next_b, y + (first + k + 1) % N * (W + SPREAD), col);
             for (int i = 0; i < R; i++)
                 for (int j = 0; j < C; j++)
                     o[i][j] += a[i][k] * b[j];
@@ -124,11 +140,16 @@ template <int N, int W>
 static __device__ void add_transposed(float o[N / SIDE][W / SIDE], const float *p, const float *y)
 {
     const int R = N / SIDE, C = W / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
-#pragma unroll 2
+    float next_a[R], next_b[C];
+    read_runs<R>(next_a, p, row);
+    read_runs<C>(next_b, y, col);
+#pragma unroll 8
     for (int k = 0; k < N; k++) {
         float a[R], b[C];
-        read_runs<R>(a, p + k * (N + SPREAD), row);
-        read_runs<C>(b, y + k * (W + SPREAD), col);
+        memcpy(a, next_a, sizeof a);
+        memcpy(b, next_b, sizeof b);
+        read_runs<R>(next_a, p + (k + 1) % N * (N + SPREAD), row);
+        read_runs<C>(next_b, y + (k + 1) % N * (W + SPREAD), col);
         for (int i = 0; i < R; i++)
             for (int j = 0; j < C; j++)
                 o[i][j] += a[i] * b[j];
@@ -172,10 +193,29 @@ template <int N> static __device__ int within(int64_t key)
     return key < 0 ? 0 : key < N ? (int)key : N;
 }
 
+/* s (N,N) = -inf where a query, from `query` on, doesn't see a key, from `key` on; a thread has every SIDEth row and
+ * column. */
+template <int N, class T>
+static __device__ void hide_unseen(float s[N / SIDE][N / SIDE], const struct para_planes<T> &a, int64_t query,
+                                   int64_t key)
+{
+    const int R = N / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
+    int64_t last = query + N < a.queries ? query + N - 1 : a.queries - 1;
+    if (key + N <= a.visible(query) && a.first_key(last) <= key)
+        return;
+    for (int i = 0; i < R; i++) {
+        int64_t own = query + row + SIDE * i;
+        int from = within<N>(a.first_key(own) - key), sees = within<N>(a.visible(own) - key);
+        for (int j = 0; j < R; j++)
+            if (col + SIDE * j < from || col + SIDE * j >= sees)
+                s[i][j] = -INFINITY;
+    }
+}
+
 /* --- forward --- */
 
 template <int N, int W> struct forward_tiles {
-    float q[N * (W + SPREAD)], kv[N * (W + SPREAD)], p[N * (N + SPREAD)];
+    float q[N * (W + SPREAD)], k[N * (W + SPREAD)], v[N * (W + SPREAD)], p[N * (N + SPREAD)];
 };
 
 /* A block for a tile of queries of one reader. */
@@ -190,43 +230,40 @@ template <int N, int W, class T> static __global__ void __launch_bounds__(SIDE *
     float o[R][W / SIDE] = {}, top[R], sum[R] = {};
     for (int i = 0; i < R; i++)
         top[i] = -INFINITY;
-    load<N, W>(t->q, a.q, a.q_ld, first, a.queries, a.width);
-    for (int64_t key = a.first_key(first) / N * N, end = a.visible(last - 1); key < end; key += N) {
+    int64_t begin = a.first_key(first) / N * N, end = a.visible(last - 1);
+    bring<N, W>(t->q, a.q, a.q_ld, first, a.queries, a.width);
+    bring<N, W>(t->k, a.k, a.kv_ld, begin, a.keys, a.width);
+    for (int64_t key = begin; key < end; key += N) {
         float s[R][R];
-        __syncthreads();
-        load<N, W>(t->kv, a.k, a.kv_ld, key, a.keys, a.width);
-        __syncthreads();
-        multiply_rows<N, W>(s, t->q, t->kv);
+        arrived();
+        bring<N, W>(t->v, a.v, a.kv_ld, key, a.keys, a.width);
+        multiply_rows<N, W>(s, t->q, t->k);
+        hide_unseen<N>(s, a, first, key);
         for (int i = 0; i < R; i++) {
-            int64_t query = first + row + SIDE * i;
-            int from = within<N>(a.first_key(query) - key), sees = within<N>(a.visible(query) - key);
             float highest = top[i], added = 0;
-            for (int j = 0; j < R; j++) {
-                int own = col + SIDE * j;
-                s[i][j] = own >= from && own < sees ? s[i][j] * a.scale : -INFINITY;
-                highest = fmaxf(highest, s[i][j]);
-            }
-            highest = across(highest, [](float x, float y) { return fmaxf(x, y); });
-            float base = highest > -INFINITY ? highest : 0; /* a row that sees nothing yet adds nothing */
             for (int j = 0; j < R; j++)
-                added += s[i][j] = expf(s[i][j] - base);
-            float kept = expf(top[i] - base);
+                highest = fmaxf(highest, s[i][j]);
+            highest = across(highest, [](float x, float y) { return fmaxf(x, y); });
+            float base = highest > -INFINITY ? highest * a.scale : 0; /* a row that sees nothing yet adds nothing */
+            for (int j = 0; j < R; j++)
+                added += s[i][j] = para_exp(s[i][j] * a.scale - base);
+            float kept = para_exp(top[i] * a.scale - base);
             sum[i] = sum[i] * kept + across(added, [](float x, float y) { return x + y; });
             top[i] = highest;
             for (int j = 0; j < W / SIDE; j++)
                 o[i][j] *= kept;
         }
         store_square<N>(t->p, s);
-        __syncthreads();
-        load<N, W>(t->kv, a.v, a.kv_ld, key, a.keys, a.width);
-        __syncthreads();
-        add_product<N, W>(o, t->p, t->kv);
+        arrived();
+        if (key + N < end)
+            bring<N, W>(t->k, a.k, a.kv_ld, key + N, a.keys, a.width);
+        add_product<N, W>(o, t->p, t->v);
     }
     float scale[R];
     for (int i = 0; i < R; i++) {
         scale[i] = 1.0f / sum[i];
         if (col == 0 && first + row + SIDE * i < a.queries)
-            a.lse[(first + row + SIDE * i) * a.lse_ld] = top[i] + logf(sum[i]);
+            a.lse[(first + row + SIDE * i) * a.lse_ld] = top[i] * a.scale + logf(sum[i]);
     }
     store_rows<N, W, false>(a.o, a.o_ld, first, a.queries, a.width, o, scale);
 }
@@ -245,24 +282,30 @@ struct sums_of_dq {
     int64_t line; /* a head's width, in whole quads */
 };
 
+/* x (R) = what is kept of each query, in a thread's rows of a tile from `query` on */
+template <int N, class T>
+static __device__ void read_of_rows(float x[N / SIDE], const float *of, const struct para_planes<T> &a, int64_t query)
+{
+    for (int i = 0; i < N / SIDE; i++) {
+        int64_t own = query + threadIdx.x / SIDE + SIDE * i;
+        x[i] = own < a.queries ? of[own * a.lse_ld] : 0;
+    }
+}
+
 /* p (N,N) = softmax of the scores of queries from `query` and keys from `key` on, 0 where they don't meet; a thread
  * puts what it has of it into the tile */
 template <int N, int W, class T>
 static __device__ void put_weights(struct backward_tiles<N, W> *t, const struct para_planes<T> &a, int64_t query,
                                    int64_t key)
 {
-    const int R = N / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
-    float s[R][R];
+    const int R = N / SIDE;
+    float s[R][R], lse[R];
+    read_of_rows<N>(lse, a.lse, a, query);
     multiply_rows<N, W>(s, t->q, t->k);
-    for (int i = 0; i < R; i++) {
-        int64_t own = query + row + SIDE * i;
-        int sees = own < a.queries ? within<N>(a.visible(own) - key) : 0, from = within<N>(a.first_key(own) - key);
-        float lse = sees > from ? a.lse[own * a.lse_ld] : 0;
-        for (int j = 0; j < R; j++) {
-            int of = col + SIDE * j;
-            s[i][j] = of >= from && of < sees ? expf(s[i][j] * a.scale - lse) : 0.0f;
-        }
-    }
+    hide_unseen<N>(s, a, query, key);
+    for (int i = 0; i < R; i++)
+        for (int j = 0; j < R; j++)
+            s[i][j] = para_exp(s[i][j] * a.scale - lse[i]);
     store_square<N>(t->p, s);
 }
 
@@ -272,68 +315,73 @@ static __device__ void slopes_of_scores(float ds[N / SIDE][N / SIDE], const stru
                                         const struct para_planes<T> &a, int64_t query)
 {
     const int R = N / SIDE, row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
+    float delta[R];
+    read_of_rows<N>(delta, a.delta, a, query);
     multiply_rows<N, W>(ds, t->d_o, t->v);
-    for (int i = 0; i < R; i++) {
-        int64_t own = query + row + SIDE * i;
-        float of_row = own < a.queries ? a.delta[own * a.lse_ld] : 0;
+    for (int i = 0; i < R; i++)
         for (int j = 0; j < R; j++)
-            ds[i][j] = t->p[(row + SIDE * i) * (N + SPREAD) + col + SIDE * j] * (ds[i][j] - of_row) * a.scale;
-    }
+            ds[i][j] = t->p[(row + SIDE * i) * (N + SPREAD) + col + SIDE * j] * (ds[i][j] - delta[i]) * a.scale;
 }
 
-/* The block's sum of dq, of so many queries from `query` on, += ds (N,N) k (N,W); a thread has the same of it each
- * time. */
-template <int N, int W>
-static __device__ void add_to_queries(const struct backward_tiles<N, W> *t, float *sum, int64_t line, int64_t query,
-                                      int64_t queries)
+/* dq (R,C of N,W): what a thread has of the block's sum in memory, of queries from `query` on, brought or put back */
+template <int N, int W, bool BACK>
+static __device__ void move_sum(float dq[N / SIDE][W / SIDE], float *sum, int64_t line, int64_t query, int64_t queries)
 {
     const int R = N / SIDE, C = W / SIDE, RUN = run_of(C), row = threadIdx.x / SIDE, col = threadIdx.x % SIDE;
-    float dq[R][C] = {};
-    add_product<N, W>(dq, t->p, t->k);
     for (int i = 0; i < R; i++)
         for (int j = 0; j < C; j += RUN) {
             int64_t own = query + row + SIDE * i, at = in_runs<C>(col, j);
-            neighbours<RUN> *to = (neighbours<RUN> *)(sum + own * line + at);
-            if (own >= queries || at >= line)
-                continue;
-            neighbours<RUN> all = *to;
-            for (int k = 0; k < RUN; k++)
-                all.of[k] += dq[i][j + k];
-            *to = all;
+            neighbours<RUN> *of = (neighbours<RUN> *)(sum + own * line + at), *own_of = (neighbours<RUN> *)&dq[i][j];
+            if (own < queries && at < line)
+                *(BACK ? of : own_of) = *(BACK ? own_of : of);
         }
 }
 
-/* dk and dv of a tile of keys, over all queries that see them, reader by reader, and what these keys add to dq */
+/* dk and dv of a tile of keys, over all queries that see them, reader by reader, and what these keys add to dq. The
+ * next queries are on their way as soon as no thread needs what they overwrite. */
 template <int N, int W, class T>
 static __device__ void backward_tile(struct backward_tiles<N, W> *t, const struct para_planes<T> &all,
                                      const struct sums_of_dq &sums, int64_t key)
 {
-    const int R = N / SIDE;
+    const int R = N / SIDE, C = W / SIDE;
     struct para_planes<T> a = all.at(blockIdx.x, 0);
     int64_t begin = a.first_query(key) / N * N, end = a.end_query(key + N - 1);
-    float dk[R][W / SIDE] = {}, dv[R][W / SIDE] = {}, one[R];
+    int64_t tiles = begin < end ? (end - begin + N - 1) / N : 0, turns = a.readers * tiles;
+    float dk[R][C] = {}, dv[R][C] = {}, one[R];
+    auto bring_q = [&](int64_t turn) {
+        if (turn < turns)
+            bring<N, W>(t->q, all.at(blockIdx.x, turn / tiles).q, a.q_ld, begin + turn % tiles * N, a.queries, a.width);
+    };
+    auto bring_d_o = [&](int64_t turn) {
+        if (turn < turns)
+            bring<N, W>(t->d_o, all.at(blockIdx.x, turn / tiles).d_o, a.o_ld, begin + turn % tiles * N, a.queries,
+                        a.width);
+    };
     __syncthreads();
-    load<N, W>(t->k, a.k, a.kv_ld, key, a.keys, a.width);
-    load<N, W>(t->v, a.v, a.kv_ld, key, a.keys, a.width);
-    for (int64_t reader = 0; reader < a.readers; reader++) {
+    bring<N, W>(t->k, a.k, a.kv_ld, key, a.keys, a.width);
+    bring<N, W>(t->v, a.v, a.kv_ld, key, a.keys, a.width);
+    bring_q(0);
+    bring_d_o(0);
+    for (int64_t turn = 0; turn < turns; turn++) {
+        int64_t reader = turn / tiles, query = begin + turn % tiles * N;
         struct para_planes<T> own = all.at(blockIdx.x, reader);
-        int64_t rows = ((blockIdx.y * all.planes + blockIdx.x) * all.readers + reader) * all.queries;
-        for (int64_t query = begin; query < end; query += N) {
-            float ds[R][R];
-            __syncthreads();
-            load<N, W>(t->q, own.q, a.q_ld, query, a.queries, a.width);
-            load<N, W>(t->d_o, own.d_o, a.o_ld, query, a.queries, a.width);
-            __syncthreads();
-            put_weights<N, W>(t, own, query, key);
-            __syncthreads();
-            add_transposed<N, W>(dv, t->p, t->d_o);
-            slopes_of_scores<N, W>(ds, t, own, query);
-            __syncthreads();
-            store_square<N>(t->p, ds);
-            __syncthreads();
-            add_transposed<N, W>(dk, t->p, t->q);
-            add_to_queries<N, W>(t, sums.of + rows * sums.line, sums.line, query, a.queries);
-        }
+        float *sum = sums.of + ((blockIdx.y * a.planes + blockIdx.x) * a.readers + reader) * a.queries * sums.line;
+        float ds[R][R], dq[R][C] = {};
+        arrived();
+        put_weights<N, W>(t, own, query, key);
+        __syncthreads();
+        add_transposed<N, W>(dv, t->p, t->d_o);
+        slopes_of_scores<N, W>(ds, t, own, query);
+        __syncthreads();
+        bring_d_o(turn + 1);
+        store_square<N>(t->p, ds);
+        move_sum<N, W, false>(dq, sum, sums.line, query, a.queries);
+        __syncthreads();
+        add_transposed<N, W>(dk, t->p, t->q);
+        __syncthreads();
+        bring_q(turn + 1);
+        add_product<N, W>(dq, t->p, t->k);
+        move_sum<N, W, true>(dq, sum, sums.line, query, a.queries);
     }
     for (int i = 0; i < R; i++)
         one[i] = 1;
@@ -492,6 +540,8 @@ static int need_width(const struct para_call *c, int64_t width)
 template <class T> static int forward_general(const struct para_call *c, const struct para_planes<T> &p)
 {
     PARA_TRY(need_width(c, p.width));
+    if (p.width <= 64 && sizeof(struct forward_tiles<128, 64>) > para_most_shared())
+        return run_forward<64, 64>(c, p);
     return p.width <= 32    ? run_forward<128, 32>(c, p)
            : p.width <= 64  ? run_forward<128, 64>(c, p)
            : p.width <= 128 ? run_forward<64, 128>(c, p)

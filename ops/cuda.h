@@ -84,6 +84,49 @@ static __device__ inline void para_fetch(const void *at)
     asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
 }
 
+/* --- copies to shared memory that go on while others compute --- */
+
+static __device__ inline unsigned para_shared_address(const void *p)
+{
+    return (unsigned)__cvta_generic_to_shared(p);
+}
+
+/* Begin to copy 16 bytes, or zeros. */
+static __device__ inline void para_copy_word(void *to, const void *from, bool within)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(para_shared_address(to)), "l"(from),
+                 "r"(within ? 16 : 0));
+}
+
+/* The thread's copies since the last group are one. */
+static __device__ inline void para_end_group()
+{
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+/* Wait for the thread's own copies, but those of so many groups, the last ones. */
+template <int GROUPS> static __device__ void para_wait_for_copies()
+{
+    if (GROUPS)
+        asm volatile("cp.async.wait_group %0;" ::"n"(GROUPS) : "memory");
+    else
+        asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
+/* --- tensor cores --- */
+
+/* c (16,8) += a (16,16) b (16,8) by a warp: of a a thread has two elements of its row, the same of the eighth row
+ * after, and both eight columns on; of b the same of its column. */
+static __device__ inline void para_add_tile(float c[4], const unsigned a[4], const unsigned b[2])
+{
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/* --- clusters --- */
+
 /* Blocks of a cluster, where a device has them, or 1. */
 enum { PARA_CLUSTER = 8 };
 static inline unsigned para_cluster_size()
@@ -92,6 +135,14 @@ static inline unsigned para_cluster_size()
     cudaGetDevice(&device);
     cudaDeviceGetAttribute(&has, cudaDevAttrClusterLaunch, device);
     return has ? PARA_CLUSTER : 1;
+}
+
+static inline int para_multiprocessors()
+{
+    int device = 0, count = 1;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+    return count;
 }
 
 /* Bytes of shared memory that a block may have. */
@@ -133,6 +184,18 @@ static int para_launch_early(const struct para_call *c, K kernel, dim3 blocks, u
     }
     cudaLaunchKernelEx(&how, kernel, argument...);
     return para_launched(c);
+}
+
+/* 2 to the x, in one instruction, and e to the x in two; what is less than 2^-126 is 0. */
+static const float PARA_LOG2_E = 1.4426950408889634f;
+static __device__ inline float para_exp2(float x)
+{
+    asm("ex2.approx.ftz.f32 %0, %0;" : "+f"(x));
+    return x;
+}
+static __device__ inline float para_exp(float x)
+{
+    return para_exp2(x * PARA_LOG2_E);
 }
 
 /* --- a thread for each element --- */

@@ -15,7 +15,7 @@
 
 enum { EIGHT = 8, MOST_ROWS = 16, WIDEST_NORM = 4096 };
 
-bool para_few_rows(struct para_few *f, const para_node *product)
+bool para_walks_rows(struct para_few *f, const para_node *product)
 {
     struct para_product p;
     para_product_plan(&p, product);
@@ -32,8 +32,13 @@ bool para_few_rows(struct para_few *f, const para_node *product)
     f->w_ld = f->by_column ? w_inner : w_column;
     int64_t length = f->by_column ? f->columns : f->inner;
     bool walks = x_inner == 1 && (w_column == 1 || w_inner == 1) && f->x_ld >= 0 && f->y_row >= 0 && f->y_column >= 0;
-    return walks && g[PARA_BATCH].total == 1 && f->rows <= MOST_ROWS && f->x_ld % EIGHT == 0 && f->w_ld > 0 &&
-           f->w_ld % EIGHT == 0 && length % EIGHT == 0;
+    return walks && g[PARA_BATCH].total == 1 && f->x_ld % EIGHT == 0 && f->w_ld > 0 && f->w_ld % EIGHT == 0 &&
+           length % EIGHT == 0;
+}
+
+bool para_few_rows(struct para_few *f, const para_node *product)
+{
+    return para_walks_rows(f, product) && f->rows <= MOST_ROWS;
 }
 
 /* Whether it is one whose result has rows one after another. */

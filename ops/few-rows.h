@@ -11,7 +11,9 @@ struct para_few {
     bool by_column; /* w's columns lie innermost */
 };
 
-/* Describe a product of few rows whose operands lie so that kernels for GPUs can walk them; false: it is none. */
+/* Describe a product whose operands lie so that kernels for GPUs can walk their rows; false: they don't. And whether it
+ * has few rows, too. */
+bool para_walks_rows(struct para_few *f, const para_node *product);
 bool para_few_rows(struct para_few *f, const para_node *product);
 
 #endif

@@ -114,6 +114,7 @@ libcudaops_la_SOURCES += ops/matmul.cu
 libcudaops_la_SOURCES += ops/max.cu
 libcudaops_la_SOURCES += ops/move.cu
 libcudaops_la_SOURCES += ops/mul.cu
+libcudaops_la_SOURCES += ops/odd-columns.cu
 libcudaops_la_SOURCES += ops/permute.cu
 libcudaops_la_SOURCES += ops/product.cu
 libcudaops_la_SOURCES += ops/reduce-max.cu

@@ -66,6 +66,20 @@ template <class T, int PACKS> struct para_row {
         }
     }
 
+    /* f(element of this thread, the parameter that goes with it) for each, or anything behind the row's end. */
+    template <class F> __device__ void with(const float *parameter, int64_t width, F f) const
+    {
+        const int FLOATS = para_pack<float>::COUNT;
+#pragma unroll
+        for (int i = 0; i < PACKS * COUNT; i += FLOATS) {
+            int64_t at = begin(i / COUNT) + i % COUNT;
+            para_pack<float> own = para_load(parameter + (at < width ? at : 0));
+#pragma unroll
+            for (int k = 0; k < FLOATS; k++)
+                f(i + k, own.of[k]);
+        }
+    }
+
     /* f(element of this thread, its column) for each. */
     template <class F> __device__ void each(int64_t width, F f) const
     {
@@ -122,11 +136,23 @@ template <class T> struct para_norm {
     float *partial;
 };
 
+/* Rows so short that registers hold those of several blocks. */
+template <class T, int PACKS> static constexpr bool para_norm_is_short()
+{
+    return PACKS * para_pack<T>::COUNT <= 24;
+}
+
 /* y, mean and rstd; CENTERED: about the mean, which is layernorm, else rmsnorm */
 template <bool CENTERED, int PACKS, class T>
-static __global__ void __launch_bounds__(PARA_THREADS) para_norm_forward(struct para_norm<T> n)
+static __global__ void __launch_bounds__(PARA_THREADS, para_norm_is_short<T, PACKS>() ? 3 : 1)
+    para_norm_forward(struct para_norm<T> n)
 {
-    int64_t r = blockIdx.x * (int64_t)PARA_NORM_WARPS + threadIdx.x / PARA_WARP;
+    int64_t r = blockIdx.x * (int64_t)PARA_NORM_WARPS + threadIdx.x / PARA_WARP, line = 32 * threadIdx.x;
+    if (line < n.width) {
+        para_fetch(n.gamma + line);
+        para_fetch((CENTERED ? n.beta : n.gamma) + line);
+    }
+    para_wait_before();
     if (r >= n.rows)
         return;
     struct para_row<T, PACKS> x;
@@ -144,9 +170,9 @@ static __global__ void __launch_bounds__(PARA_THREADS) para_norm_forward(struct 
     }
     x.each(n.width, [&](int i, int64_t) { squares += (x.of[i] - center) * (x.of[i] - center); });
     float scale = 1.0f / sqrtf(para_warp_fold(squares, para_plus()) / (float)n.width + n.eps);
-    x.each(n.width, [&](int i, int64_t e) {
-        x.of[i] = n.gamma[e] * ((x.of[i] - center) * scale) + (CENTERED ? n.beta[e] : 0.0f);
-    });
+    x.with(n.gamma, n.width, [&](int i, float gamma) { x.of[i] = gamma * ((x.of[i] - center) * scale); });
+    if (CENTERED)
+        x.with(n.beta, n.width, [&](int i, float beta) { x.of[i] += beta; });
     x.store(n.y + r * n.width, n.width);
     if (threadIdx.x % PARA_WARP)
         return;
@@ -157,7 +183,8 @@ static __global__ void __launch_bounds__(PARA_THREADS) para_norm_forward(struct 
 
 /* dx, and the block's part of dgamma and dbeta, into which its warps add one after another */
 template <bool CENTERED, int PACKS, class T>
-static __global__ void __launch_bounds__(PARA_THREADS) para_norm_backward(struct para_norm<T> n)
+static __global__ void __launch_bounds__(PARA_THREADS, para_norm_is_short<T, PACKS>() ? 2 : 1)
+    para_norm_backward(struct para_norm<T> n)
 {
     const int FLOATS = PACKS * para_pack<T>::COUNT, PARAMETERS = CENTERED ? 2 : 1;
     extern __shared__ float norm_sums[]; /* (parameters, width) */
@@ -169,8 +196,8 @@ static __global__ void __launch_bounds__(PARA_THREADS) para_norm_backward(struct
         x.load(n.x + r * n.width, n.width);
         dy.load(n.dy + r * n.width, n.width);
         float center = CENTERED ? n.mean[r] : 0, scale = n.rstd[r], sum_g = 0, sum_gh = 0;
-        x.each(n.width, [&](int i, int64_t e) {
-            float h = (x.of[i] - center) * scale, g = dy.of[i] * n.gamma[e];
+        x.with(n.gamma, n.width, [&](int i, float gamma) {
+            float h = (x.of[i] - center) * scale, g = dy.of[i] * gamma;
             dgamma[i] += dy.of[i] * h;
             dbeta[i] += dy.of[i];
             sum_g += g;
@@ -273,7 +300,7 @@ static int para_norm_launch(const struct para_call *c, struct para_norm<T> n, bo
             <<<(unsigned)para_norm_blocks(c->node), PARA_THREADS, shared, c->cuda->stream>>>(n);
     } else {
         unsigned blocks = (unsigned)((n.rows + PARA_NORM_WARPS - 1) / PARA_NORM_WARPS);
-        para_norm_forward<CENTERED, PACKS><<<blocks, PARA_THREADS, 0, c->cuda->stream>>>(n);
+        return para_launch_early(c, para_norm_forward<CENTERED, PACKS, T>, dim3(blocks), PARA_THREADS, 0, 1, n);
     }
     return para_launched(c);
 }

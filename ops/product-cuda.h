@@ -44,4 +44,8 @@ size_t para_product_cuda_scratch(const para_node *n);
 bool para_has_few_rows(const para_node *n);
 int para_few_rows_cuda(const struct para_call *c, void *y, bool add);
 
+/* The same of products of bfloat16 with a few more rows, where columns aren't whole words. */
+bool para_has_odd_columns(const para_node *n);
+int para_odd_columns_cuda(const struct para_call *c, void *y, bool add);
+
 #endif

@@ -92,7 +92,7 @@ size_t para_product_cuda_scratch(const para_node *n)
     struct para_product p;
     struct form form[3];
     size_t bytes = 0;
-    if (para_has_few_rows(n))
+    if (para_has_few_rows(n) || para_has_odd_columns(n))
         return 0;
     plan(&p, form, n);
     for (int k = 0; k < 3; k++)
@@ -420,6 +420,8 @@ int para_product_cuda(const struct para_call *c, void *y, bool add, const struct
     struct form form[3];
     if (para_has_few_rows(c->node))
         return e ? PARA_LEFT : para_few_rows_cuda(c, y, add);
+    if (para_has_odd_columns(c->node))
+        return e ? PARA_LEFT : para_odd_columns_cuda(c, y, add);
     plan(&p, form, c->node);
     char *at[3] = {(char *)c->in[PARA_A], (char *)c->in[PARA_B], (char *)y};
     char *free_scratch = (char *)c->scratch;
