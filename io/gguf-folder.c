@@ -160,8 +160,10 @@ static json_t *config_json(const struct tokens *k, const char *template)
         if (id >= 0)
             json_object_set_new(all, names[i][0], json_string(text_of(k, id)));
     }
-    if (template)
-        json_object_set_new(all, "chat_template", json_string(template));
+    if (template && json_object_set_new(all, "chat_template", json_string(template)) < 0) {
+        json_decref(all);
+        return NULL;
+    }
     return all;
 }
 

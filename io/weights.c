@@ -55,7 +55,10 @@ static size_t wrapper_length(const struct para_weights *w)
             length--;
     while (length > 0 && first[length - 1] != '.')
         length--;
-    if (length >= own && own > 0 && memcmp(first + length - own, w->prefix, own) == 0)
+    bool within = false; /* whether the family's prefix comes only after that */
+    for (int i = 0; i < w->count && own > 0; i++)
+        within = within || strncmp(w->items[i].written + length, w->prefix, own) == 0;
+    if (!within && length >= own && own > 0 && memcmp(first + length - own, w->prefix, own) == 0)
         length -= own;
     return length > 0 && first[length - 1] == '.' ? length : 0;
 }

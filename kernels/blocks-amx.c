@@ -159,8 +159,7 @@ static void unpack_q8_0(const struct packed *p, int64_t rows, const char *w, int
             memcpy(to + i * PARA_BLOCK, w + i * ld, PARA_BLOCK);
 }
 
-/* Q8_0 that is read once is read as it lies. */
-
+/* Where all rows of x are one tile, Q8_0 is read as it lies. */
 static struct panel panel_of(const struct packed *p, const struct para_weights_matrix *w, int64_t row, int64_t first)
 {
     int64_t ld = (int64_t)para_dtype_span(w->dtype, w->ld), bytes = (int64_t)para_dtype_bytes(w->dtype);

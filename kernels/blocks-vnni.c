@@ -82,7 +82,7 @@ static struct packed packed_in(int64_t m, int64_t k, char *scratch)
     return p;
 }
 
-/* Tiles are of even numbers of rows. */
+/* Rows are shared out evenly to tiles. */
 static int64_t tiles_of(int64_t rows)
 {
     return (rows + ROWS - 1) / ROWS;

@@ -357,7 +357,7 @@ static __device__ void backward_tile(struct backward_tiles<N, W> *t, const struc
             bring<N, W>(t->d_o, all.at(blockIdx.x, turn / tiles).d_o, a.o_ld, begin + turn % tiles * N, a.queries,
                         a.width);
     };
-    __syncthreads();
+    arrived(); /* with what a tile that no query sees had begun to bring */
     bring<N, W>(t->k, a.k, a.kv_ld, key, a.keys, a.width);
     bring<N, W>(t->v, a.v, a.kv_ld, key, a.keys, a.width);
     bring_q(0);

@@ -1,4 +1,4 @@
-/* Variables of the environment that StarPU would abort at. */
+/* StarPU's variables of the environment: which are set, and whether it can start with them. */
 #ifndef PARA_RUNTIME_ENVIRONMENT_H
 #define PARA_RUNTIME_ENVIRONMENT_H
 
@@ -9,7 +9,7 @@ int para_environment_check(para_error *err);
 
 /* StarPU aborts, or crashes, at values of its variables that it doesn't like. Where any are set but those that
  * Paragraph reads itself, a child process calls `start` first, with its own copy of everything: PARA_EINVAL where that
- * ends by a signal names it, what was said meanwhile, and the variables. */
+ * ends otherwise than by returning names how, what was said meanwhile, and the variables. */
 int para_environment_try(int (*start)(void *), void *argument, para_error *err);
 
 /* Write the variables of StarPU's that are set, as ": STARPU_A=1, STARPU_B=2", cut where there is no room; "" where

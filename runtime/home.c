@@ -232,9 +232,9 @@ static int name_home(struct para_home *h, const char *home, const char *set, con
 int para_home_open(struct para_home *h, para_error *err)
 {
     const char *set = getenv("STARPU_HOME"), *cache = getenv("XDG_CACHE_HOME"),
-               *home = set     ? set
-                       : cache ? cache
-                               : getenv("HOME"),
+               *home = set                 ? set
+                       : cache && cache[0] ? cache
+                                           : getenv("HOME"),
                *why = try_home(h, home);
     int status = why ? make_own(h, home ? home : "HOME", why, err) : 0;
     if (status == 0)

@@ -155,11 +155,10 @@ static int64_t available(void)
 struct para_memory para_limits_memory(const struct para_limits *limits)
 {
     struct sysinfo about;
-    int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    int64_t pages = sysconf(_SC_PHYS_PAGES), bytes = pages > 0 ? pages * sysconf(_SC_PAGESIZE) : INT64_MAX / 2;
     int64_t swap = sysinfo(&about) == 0 ? (int64_t)about.totalswap * about.mem_unit : 0;
-    bool limited = limits->bytes < bytes;
-    return (struct para_memory){
-        .bytes = limited ? limits->bytes : bytes, .most = limited ? limits->bytes : bytes + swap, .free = available()};
+    bytes = limits->bytes < bytes ? limits->bytes : bytes;
+    return (struct para_memory){.bytes = bytes, .most = bytes + swap, .free = available()};
 }
 
 int para_limits_cores(hwloc_topology_t topology, unsigned pus[], int room)

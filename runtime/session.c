@@ -191,10 +191,9 @@ static int take_main_memory(para_session *s, const void *const *lent, para_error
     struct para_memory memory = para_limits_memory(&limits);
     if ((double)all > (double)memory.most)
         return para_fail(err, PARA_ENOMEM,
-                         "the run takes %.3f GiB of memory, and %s has %.3f; a smaller batch, or recomputing "
-                         "(--recompute), takes less",
+                         "the run takes %.3f GiB of memory, and %s has %.3f; a smaller batch%s takes less",
                          (double)all / gib, limits.bytes == memory.bytes ? "its control group" : "this machine",
-                         (double)memory.most / gib);
+                         (double)memory.most / gib, s->g->has_backward ? ", or recomputing (--recompute)," : "");
     if ((double)own > (double)memory.free)
         para_log(PARA_LOG_WARNING, "the run takes %.3f GiB of memory, and %.3f are free", (double)own / gib,
                  (double)memory.free / gib);

@@ -603,7 +603,7 @@ starts() {
 # write to is another one.
 check_variables() {
     refused=0
-    for variable in STARPU_MAIN_THREAD_CPUID=99 STARPU_MAX_PRIO=-5 STARPU_NCPUS=x STARPU_SILENT=many \
+    for variable in STARPU_MAIN_THREAD_CPUID=99 STARPU_MAX_PRIO=-5 STARPU_NCPUS=x STARPU_SILENT=many STARPU_SILENT=1x \
         STARPU_WORKERS_NOBIND=many STARPU_LIMIT_CPU_MEM=many STARPU_WORKERS_CPUID=x STARPU_NTHREADS_PER_CORE=5 \
         STARPU_HOSTNAME=a/b STARPU_RESERVE_NCPU=9999; do
         env $variable "$paragraph" info --no-rates --workers 2 >info 2>err

@@ -1,5 +1,6 @@
 /* Folders of other writers: names that wrappers change, a tied table under its other name, dropout that only training
  * needs, tokens that were added. */
+#include "io/weights.h"
 #include "tests/checkpoint.h"
 
 #include <paragraph/tokenizer.h>
@@ -88,6 +89,37 @@ static void names_of_other_writers_are_understood(void **state)
         assert_same_values(r->g, expected, r->s);
     }
     para_session_free(expected);
+}
+
+/* Where all is within the family's prefix but what isn't, as a head of its own, a wrapper may end like the prefix. */
+static void a_wrapper_may_end_like_the_prefix(void **state)
+{
+    struct run *r = *state;
+    static const char *const wrappers[] = {"", "module.", "model.", "base_model.model.",
+                                           "_forward_module.base_model.model."};
+    static const char *const names[] = {"model.layers.0.mlp.up_proj.weight", "model.norm.weight", "lm_head.weight"};
+    static const float data[2] = {1, 2};
+    para_error err = {0};
+    save(r, NULL);
+    char *path = path_join(r->dir, PARA_WEIGHTS_FILE);
+    for (size_t i = 0; i < sizeof wrappers / sizeof wrappers[0]; i++)
+        for (int count = 2; count <= 3; count++) { /* the head is tied, or one of its own */
+            char written[3][128];
+            para_entry entries[3];
+            for (int k = 0; k < count; k++) {
+                snprintf(written[k], sizeof written[k], "%s%s", wrappers[i], names[k]);
+                entries[k] = (para_entry){
+                    .name = written[k], .dtype = PARA_F32, .rank = 1, .shape = {2}, .data = data, .bytes = sizeof data};
+            }
+            must(para_safetensors_write(path, entries, count, &err), err);
+            struct para_weights w = {.count = 0};
+            must(para_weights_open(&w, r->dir, "model.", &err), err);
+            for (int k = 0; k < count; k++)
+                if (!para_weights_find(&w, names[k]))
+                    fail_msg("no \"%s\" in \"%s\"", names[k], written[k]);
+            para_weights_close(&w);
+        }
+    free(path);
 }
 
 static void wrap_oddly(const char *name, char *out, size_t bytes)
@@ -212,6 +244,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(names_of_other_writers_are_understood, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_wrapper_may_end_like_the_prefix, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_names_are_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_types_are_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(dropouts_may_differ, set_up, tear_down),

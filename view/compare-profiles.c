@@ -316,12 +316,9 @@ static int count_disturbed(int *out, const struct set *s, para_error *err)
     return 0;
 }
 
-/* What is to be known before runs are believed. */
-static int caution(struct comparison *c, const char **out, para_error *err)
+/* What is to be known before runs are believed, of which so many of either set were disturbed. */
+static int caution(struct comparison *c, int a, int b, const char **out, para_error *err)
 {
-    int a, b;
-    PARA_TRY(count_disturbed(&a, &c->a, err));
-    PARA_TRY(count_disturbed(&b, &c->b, err));
     *out = is_single(c)
                ? "How far runs are apart isn't known of one each, so none is called changed: give several, A1,A2."
                : "";
@@ -398,7 +395,10 @@ static int write_union(struct comparison *c, struct para_union *u, para_error *e
                                         .runs_b = c->b.count,
                                         .ns = para_arena_alloc(&c->m.arena, (size_t)runs * sizeof(double *)),
                                         .changed_only = c->flags & PARA_COMPARE_CHANGED};
-    PARA_TRY(caution(c, &told.caution, err));
+    int a, b;
+    PARA_TRY(count_disturbed(&a, &c->a, err));
+    PARA_TRY(count_disturbed(&b, &c->b, err));
+    PARA_TRY(caution(c, a, b, &told.caution, err));
     if (!told.ns || tell_all(c, told.lists) < 0 || fill_nodes(c) < 0)
         return para_fail_memory(err, "comparing runs");
     take_signs(c, u);
@@ -432,7 +432,7 @@ static int write_head(struct comparison *c, para_error *err)
         return 0;
     }
     const char *text;
-    PARA_TRY(caution(c, &text, err));
+    PARA_TRY(caution(c, a, b, &text, err));
     fprintf(c->out, "%d run%s and %d%s\n", c->a.count, c->a.count == 1 ? "" : "s", c->b.count,
             is_single(c) ? "" : "; ~ where none of the first lies within what those of the second took");
     if (*text)

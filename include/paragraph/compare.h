@@ -33,7 +33,7 @@ PARA_API int para_graph_compare(const para_graph *a, const para_graph *b, int fl
  *
  * The runs of a set are of one graph; those of the two may differ, and then nodes are matched as above. `-`, `+` and
  * `~` are as above, where a node's time differs if no run of either set lies within what the other's took. Of one run
- * on either side nothing tells how far runs are apart, and no time differs. *same becomes whether all are of one graph
+ * each nothing tells how far runs are apart, and no time differs. *same becomes whether all are of one graph
  * and the wall times of the sets overlap. Returns 0; PARA_EINVAL for an empty set or runs of several graphs in one;
  * PARA_EIO, PARA_ENOMEM. */
 PARA_API int para_profile_compare(const para_profile *const a[], int n_a, const para_profile *const b[], int n_b,
