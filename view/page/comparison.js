@@ -5,7 +5,7 @@
 const SIGNS = ['', '~', '−', '+'], SIGN_COLOURS = ['', 'changed', 'removed', 'added'];
 const SIGN_WORDS = ['the same in both', 'changed', 'in the first alone', 'in the second alone'];
 const RUN_WORDS = ['in both', 'in both, apart in time', 'in the first alone', 'in the second alone'];
-const MOST_DIFFERENT = 200;
+const MOST_DIFFERENT = 200, MOST_LISTED = 40; /* those that differ most stand first */
 const Sided = { SAME: 0, CHANGED: 1, FIRST: 2 };
 
 function decodeComparison(json) {
@@ -142,13 +142,13 @@ class ComparisonDetails {
     const sizes = Float64Array.from(sign, (_, node) => Math.abs(comparison.differenceOf(data.boxOf[node])));
     const nodes = [...sign.keys()].filter((node) => sizes[node] > 0).sort((a, b) => sizes[b] - sizes[a] || a - b);
     return [
-      ...lists.map((list) => details.section(`By ${list.of}`, this.#listed(list))),
+      ...lists.map((list) => details.section(`By ${list.of}${list.times.length > MOST_LISTED ? `, of ${list.times.length} those that differ most` : ''}`, this.#listed(list))),
       details.list('What differs most', nodes.slice(0, MOST_DIFFERENT).map((node) => () => this.#line(node))),
     ];
   }
 
   #listed({ of, names, times }) {
-    return this.#table(of, times.map((ns, k) => {
+    return this.#table(of, times.slice(0, MOST_LISTED).map((ns, k) => {
       const [a, b] = this.comparison.sides(ns);
       return [this.details.text(names[k]), duration(a.mean), duration(b.mean), difference(b.mean - a.mean)];
     }));

@@ -5,6 +5,7 @@
 const Gap = { WAIT: 0, SUBMIT: 1, END: 2, RUNTIME: 3, QUEUED: 4, OUTSIDE: 5 };
 const isRuntime = (cause) => cause === Gap.RUNTIME || cause === Gap.OUTSIDE;
 const FEW = 8; /* of what there is much of */
+const MOST_SCOPES = 24;
 const SHORT = 200; /* a turn that takes less than one of so many parts of the path is */
 
 /* What each worker did, in the order of time: nodes by number, gaps as -1 - number. */
@@ -65,8 +66,9 @@ class RunDetails {
         scopes.push({ box, ns: viewer.timeOf(box) });
     const link = (box) => make('button', { type: 'button', class: 'link', onclick: () => viewer.go(box) },
       `${viewer.fullName(box)} ${viewer.className(box)}`);
-    return details.table('Scopes, measured', ['scope', 'time', 'of all kernels'], scopes.sort((a, b) => b.ns - a.ns || a.box - b.box)
-      .map(({ box, ns }) => [link(box), duration(ns), share(ns, viewer.timeOf(0))]));
+    const title = scopes.length > MOST_SCOPES ? `The longest of ${scopes.length.toLocaleString('en')} scopes, measured` : 'Scopes, measured';
+    return details.table(title, ['scope', 'time', 'of all kernels'], scopes.sort((a, b) => b.ns - a.ns || a.box - b.box)
+      .slice(0, MOST_SCOPES).map(({ box, ns }) => [link(box), duration(ns), share(ns, viewer.timeOf(0))]));
   }
 
   gaps() {
